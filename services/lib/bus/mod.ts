@@ -1,0 +1,27 @@
+export { type JsMsg, type PubAck } from "@nats-io/jetstream";
+export { type KV, type KvEntry, type KvWatchEntry } from "@nats-io/kv";
+export { type ObjectStore } from "@nats-io/obj";
+export { Bus, type BusConfig, connectBus, decode, type PublishOptions, readBusConfig } from "./connection.ts";
+export { type ConsumerOptions, RunningConsumer } from "./consumer.ts";
+export { KeyValueWatch, type KeyValueWatchOptions } from "./keyValueWatch.ts";
+export { done, type Outcome, reject, retry, skip } from "./outcome.ts";
+export {
+  acceptedSubject,
+  alertSubject,
+  eventSubject,
+  featureBucket,
+  modelSubject,
+  outcomeSubject,
+  predictionSubject,
+  rejectedSubject,
+  trainingJobSubject,
+} from "./subjects.ts";
+export {
+  KEY_VALUE_BUCKETS,
+  OBJECT_STORES,
+  type ProvisionOptions,
+  provisionBus,
+  STREAMS,
+  type StreamDefinition,
+} from "./topology.ts";
+export { contextOf, linksTo, spanContextOf, type Traceparent, traceparentOf, within } from "./trace.ts";

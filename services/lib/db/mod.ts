@@ -1,0 +1,1 @@
+export { connectDatabase, Database, type DatabaseConfig, migrate, readDatabaseConfig } from "./database.ts";

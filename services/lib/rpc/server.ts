@@ -1,0 +1,108 @@
+import type { DescFile } from "@bufbuild/protobuf";
+import { toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
+import { Server, ServerCredentials, type UntypedServiceImplementation } from "@grpc/grpc-js";
+import { ReflectionService } from "@grpc/reflection";
+import { type ConfigReader, describeError, type Logger, MillraceError } from "@millrace/runtime";
+import { HealthImplementation } from "grpc-health-check";
+import type { ImplementedService } from "./implementation.ts";
+import { serverHandler } from "./serverHandler.ts";
+import { serviceDefinition } from "./serviceDefinition.ts";
+
+export interface RpcServerOptions {
+  /** `host:port`; port 0 takes a free one. */
+  readonly address: string;
+  readonly services: readonly ImplementedService[];
+  readonly logger: Logger;
+  /** Largest message taken. Default 4 MiB. */
+  readonly maxMessageBytes?: number;
+}
+
+/** Calls still running when the server stops are given this long. */
+const DRAIN_LIMIT_MS = 5_000;
+
+/** Reads `MILLRACE_GRPC_ADDRESS`. */
+export const readRpcAddress = (reader: ConfigReader, fallback: string): string =>
+  reader.string("MILLRACE_GRPC_ADDRESS", fallback);
+
+/** A gRPC server with health (grpc.health.v1) and reflection. */
+export class RpcServer implements AsyncDisposable {
+  readonly address: string;
+  readonly #server: Server;
+  readonly #health: HealthImplementation;
+
+  private constructor(server: Server, health: HealthImplementation, address: string) {
+    this.#server = server;
+    this.#health = health;
+    this.address = address;
+  }
+
+  /** @throws `failed_precondition` when the address is taken or not ours. */
+  static async start({ address, services, logger, maxMessageBytes = 4 << 20 }: RpcServerOptions): Promise<RpcServer> {
+    const server = new Server({
+      "grpc.max_receive_message_length": maxMessageBytes,
+      "grpc.max_send_message_length": -1,
+      // A client that has vanished without a word is found within a minute.
+      "grpc.keepalive_time_ms": 30_000,
+      "grpc.keepalive_timeout_ms": 20_000,
+    });
+    const onInternalError = (method: string, error: unknown): void =>
+      logger.error({ err: error, method }, `${method} failed: ${describeError(error)}`);
+    for (const { service, handlers } of services) {
+      const implementation: UntypedServiceImplementation = {};
+      for (const method of service.methods) {
+        const handler = handlers[method.localName];
+        if (handler !== undefined) {
+          implementation[method.localName] = serverHandler(method, handler as never, onInternalError);
+        }
+      }
+      server.addService(serviceDefinition(service), implementation);
+    }
+    const health = new HealthImplementation({ "": "SERVING" });
+    for (const { service } of services) health.setStatus(service.typeName, "SERVING");
+    health.addToServer(server);
+    addReflection(server, services);
+    const port = await bind(server, address);
+    return new RpcServer(server, health, address.replace(/:\d+$/, `:${port}`));
+  }
+
+  /** Answers health checks with NOT_SERVING, so that balancers look elsewhere. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#health.setStatus("", "NOT_SERVING");
+    const limit = setTimeout(() => this.#server.forceShutdown(), DRAIN_LIMIT_MS);
+    await new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
+    clearTimeout(limit);
+  }
+}
+
+export const startRpcServer = (options: RpcServerOptions): Promise<RpcServer> => RpcServer.start(options);
+
+function bind(server: Server, address: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
+      if (error === null) resolve(port);
+      else {
+        const message = `MILLRACE_GRPC_ADDRESS: cannot listen on ${address} (${describeError(error)}); choose another port`;
+        reject(new MillraceError("failed_precondition", message, { cause: error }));
+      }
+    });
+  });
+}
+
+function addReflection(server: Server, services: readonly ImplementedService[]): void {
+  const files = new Map<string, DescFile>();
+  const add = (file: DescFile): void => {
+    if (files.has(file.name)) return;
+    files.set(file.name, file);
+    for (const dependency of file.dependencies) add(dependency);
+  };
+  for (const { service } of services) add(service.file);
+  const fileDescriptorProtos = [...files.values()].map((file) =>
+    Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto)),
+  );
+  const definition = { format: "Protocol Buffer 3 DescriptorProto", type: {}, fileDescriptorProtos };
+  const reflection = new ReflectionService({ files: definition } as never, {
+    services: services.map(({ service }) => service.typeName),
+  });
+  reflection.addToServer(server);
+}
