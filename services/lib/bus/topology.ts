@@ -13,7 +13,6 @@ import { Objm } from "@nats-io/obj";
 import { type NatsConnection, nanos } from "@nats-io/transport-node";
 
 const DAY_MS = 86_400_000;
-const GIB = 1024 ** 3;
 
 /** One stream: what it carries and how long it keeps it. */
 export interface StreamDefinition {
@@ -21,7 +20,6 @@ export interface StreamDefinition {
   readonly subjects: readonly string[];
   readonly retention: "limits" | "work queue";
   readonly maxAgeMs: number;
-  readonly maxBytes: number;
   /**
    * When full, a stream that producers feed refuses new messages, so that nothing acknowledged is ever dropped unread; the
    * others drop their oldest, which their consumers have stored.
@@ -56,20 +54,25 @@ const DUPLICATE_WINDOW_MS = 120_000;
 export interface ProvisionOptions {
   /** Copies of every stream and bucket; 3 on a cluster. */
   readonly replicas?: number;
+  /** JetStream sets this much storage aside for each stream. Default: none; the server's own limit is the limit. */
+  readonly maxBytesPerStream?: number;
 }
 
 /** Creates the streams and buckets that do not exist yet, and brings the others up to date. */
-export async function provisionBus(connection: NatsConnection, { replicas = 1 }: ProvisionOptions = {}): Promise<void> {
+export async function provisionBus(
+  connection: NatsConnection,
+  { replicas = 1, maxBytesPerStream = -1 }: ProvisionOptions = {},
+): Promise<void> {
   const manager = await jetstreamManager(connection);
   const client = jetstream(connection);
-  for (const definition of STREAMS) await provisionStream(manager, definition, replicas);
+  for (const definition of STREAMS) await provisionStream(manager, definition, { replicas, maxBytesPerStream });
   await provisionBuckets(client, replicas);
 }
 
 async function provisionStream(
   manager: JetStreamManager,
   definition: StreamDefinition,
-  replicas: number,
+  { replicas, maxBytesPerStream }: Required<ProvisionOptions>,
 ): Promise<void> {
   const config: Partial<StreamConfig> & { name: string } = {
     name: definition.name,
@@ -78,7 +81,7 @@ async function provisionStream(
     storage: StorageType.File,
     discard: definition.whenFull === "refuse new" ? DiscardPolicy.New : DiscardPolicy.Old,
     max_age: nanos(definition.maxAgeMs),
-    max_bytes: definition.maxBytes,
+    max_bytes: maxBytesPerStream,
     duplicate_window: nanos(DUPLICATE_WINDOW_MS),
     num_replicas: replicas,
     allow_direct: true,
@@ -106,5 +109,5 @@ function stream(
   subjects: readonly string[],
   options: Partial<StreamDefinition> & { maxAgeMs: number },
 ): StreamDefinition {
-  return { name, subjects, retention: "limits", maxBytes: 10 * GIB, whenFull: "drop oldest", ...options };
+  return { name, subjects, retention: "limits", whenFull: "drop oldest", ...options };
 }
