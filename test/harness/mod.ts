@@ -1,0 +1,4 @@
+export { type WaitOptions, waitFor } from "@millrace/local";
+export { startNats, TestNats, type TestNatsOptions } from "./nats.ts";
+export { startPostgres, TestPostgres } from "./postgres.ts";
+export { TemporaryFolder, temporaryFolder } from "./temporaryFolder.ts";

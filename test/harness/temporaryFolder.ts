@@ -1,0 +1,26 @@
+import { mkdtempSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { guardian } from "@millrace/local";
+
+/** A folder of the test's own, removed when disposed of, and at the latest when the test's process has gone. */
+export class TemporaryFolder implements AsyncDisposable {
+  readonly path: string;
+
+  constructor() {
+    this.path = mkdtempSync(join(tmpdir(), "millrace-test-"));
+    guardian.removeAtEnd(this.path);
+  }
+
+  /** A path inside. */
+  join(...parts: string[]): string {
+    return join(this.path, ...parts);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.path, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+export const temporaryFolder = (): TemporaryFolder => new TemporaryFolder();
