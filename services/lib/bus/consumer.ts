@@ -146,7 +146,7 @@ export class RunningConsumer implements AsyncDisposable {
           await this.#settle(batch, reject(`given up after ${MAX_TRIES} tries: ${describeError(error)}`));
           return;
         }
-        await delay(Math.min(50 * 2 ** tries, 5_000), undefined, { signal: this.#stopping.signal }).catch(
+        await delay(Math.min(50 * 2 ** tries, 2_000), undefined, { signal: this.#stopping.signal }).catch(
           () => undefined,
         );
       }
