@@ -1,8 +1,11 @@
 export { type ChildProcessOptions, OwnProcess } from "./childProcess.ts";
+export { type Endpoints, readEndpoints } from "./endpoints.ts";
 export { freePort } from "./freePort.ts";
 export { guardian } from "./guardian.ts";
+export { defaultHome, Home, ROOT } from "./home.ts";
 export { NatsServer, type NatsServerOptions } from "./natsServer.ts";
 export { NATS_USERS, type NatsPasswords, type NatsUser, passwordVariable, randomNatsPasswords } from "./natsUsers.ts";
+export { Platform, type PlatformOptions, startPlatform } from "./platform.ts";
 export { createDatabase, PostgresServer, type PostgresServerOptions } from "./postgresServer.ts";
 export {
   DATABASE_SERVICES,
@@ -13,4 +16,8 @@ export {
   provisionNats,
   randomDatabasePasswords,
 } from "./provision.ts";
+export { SERVICES, type ServiceName } from "./services.ts";
+export { requested, Stopped, stopRequest } from "./stopRequest.ts";
+export { SupervisedService } from "./supervisedService.ts";
+export { Supervisor } from "./supervisor.ts";
 export { type WaitOptions, waitFor } from "./waitFor.ts";

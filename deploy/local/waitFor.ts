@@ -8,6 +8,8 @@ export interface WaitOptions {
   readonly everyMs?: number;
   /** What is waited for, for the error: `the service to be ready`. */
   readonly what?: string;
+  /** Stops waiting, and throws the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -18,11 +20,12 @@ export interface WaitOptions {
  */
 export async function waitFor<Value>(
   condition: () => Value | Promise<Value>,
-  { deadlineMs = 10_000, everyMs = 20, what = "a condition" }: WaitOptions = {},
+  { deadlineMs = 10_000, everyMs = 20, what = "a condition", signal }: WaitOptions = {},
 ): Promise<Exclude<Value, undefined | false>> {
   const deadline = Date.now() + deadlineMs;
   for (;;) {
     let failure: unknown;
+    signal?.throwIfAborted();
     try {
       const value = await condition();
       if (value !== undefined && value !== false) return value as Exclude<Value, undefined | false>;

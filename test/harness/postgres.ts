@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { chmodSync } from "node:fs";
 import {
   createDatabase,
   type DatabaseService,
@@ -62,8 +61,7 @@ function ownServer(): Promise<string> {
 }
 
 async function startTestServer(): Promise<string> {
-  const folder = new TemporaryFolder();
-  chmodSync(folder.path, 0o755);
+  const folder = new TemporaryFolder({ everybodyMayEnter: true });
   const started = await PostgresServer.start({
     folder: folder.join("postgres"),
     logFile: folder.join("postgres.log"),

@@ -1,4 +1,4 @@
-import { mkdtempSync } from "node:fs";
+import { chmodSync, mkdtempSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,8 +8,10 @@ import { guardian } from "@millrace/local";
 export class TemporaryFolder implements AsyncDisposable {
   readonly path: string;
 
-  constructor() {
+  /** @param everybodyMayEnter for what another user has to read; default: only the owner may. */
+  constructor({ everybodyMayEnter = false } = {}) {
     this.path = mkdtempSync(join(tmpdir(), "millrace-test-"));
+    if (everybodyMayEnter) chmodSync(this.path, 0o755);
     guardian.removeAtEnd(this.path);
   }
 
