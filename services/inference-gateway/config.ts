@@ -1,0 +1,46 @@
+import { availableParallelism } from "node:os";
+import { type BusConfig, readBusConfig } from "@millrace/bus";
+import { readRpcAddress } from "@millrace/rpc";
+import { type ConfigReader, MillraceError } from "@millrace/runtime";
+import type { InferenceMode } from "./modelLoader.ts";
+
+export interface Config {
+  readonly bus: BusConfig;
+  readonly grpcAddress: string;
+  readonly maxMessageBytes: number;
+  /** Most Predict calls in hand at once. */
+  readonly maxCalls: number;
+  /** Where models run: `auto` decides by each one's warm-up. */
+  readonly mode: InferenceMode;
+  readonly workers: number;
+  readonly stuckAfterMs: number;
+  readonly maxAbandonedWorkers: number;
+  /** Of online features, for each app. */
+  readonly cacheBytes: number;
+  readonly cacheGraceMs: number;
+  readonly maxUnconfirmed: number;
+}
+
+const MIB = 1 << 20;
+
+/** Reads the gateway's settings. */
+export function readGatewayConfig(reader: ConfigReader): Config {
+  return {
+    bus: readBusConfig(reader),
+    grpcAddress: readRpcAddress(reader, "127.0.0.1:50051"),
+    maxMessageBytes: reader.integer("MAX_MESSAGE_BYTES", 64 * MIB, { min: 1_024, max: 1_024 * MIB }),
+    maxCalls: reader.integer("MAX_CALLS", 4_096, { min: 1 }),
+    mode: readMode(reader.string("INFERENCE_MODE", "auto")),
+    workers: reader.integer("INFERENCE_WORKERS", Math.max(1, availableParallelism() - 1), { min: 1, max: 256 }),
+    stuckAfterMs: reader.integer("INFERENCE_STUCK_MS", 2_000, { min: 10 }),
+    maxAbandonedWorkers: reader.integer("INFERENCE_MAX_ABANDONED", 4, { min: 0 }),
+    cacheBytes: reader.integer("FEATURE_CACHE_MIB", 512, { min: 1 }) * MIB,
+    cacheGraceMs: reader.integer("FEATURE_CACHE_GRACE_MS", 5_000),
+    maxUnconfirmed: reader.integer("MAX_UNCONFIRMED", 50_000, { min: 1 }),
+  };
+}
+
+function readMode(mode: string): InferenceMode {
+  if (mode === "auto" || mode === "inline" || mode === "worker") return mode;
+  throw new MillraceError("invalid_argument", `INFERENCE_MODE must be auto, inline or worker, not "${mode}"`);
+}

@@ -1,0 +1,161 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { type Bus, decode, KeyValueWatch } from "@millrace/bus";
+import { type Deployment, DeploymentSchema, type ModelVersion } from "@millrace/proto/millrace/training/v1/model_pb.ts";
+import { describeError, type Logger, MillraceError } from "@millrace/runtime";
+import type { BatcherOptions } from "./batcher.ts";
+import type { ModelLoader } from "./modelLoader.ts";
+import { type ServedModel, type Serving, versionOf } from "./servedModel.ts";
+
+export interface DeploymentsOptions {
+  readonly bus: Bus;
+  readonly loader: ModelLoader;
+  readonly logger: Logger;
+  /** How an app wants its requests batched. */
+  readonly batching: (app: string) => BatcherOptions;
+  /** Why the app cannot use the model, or undefined when it can. */
+  readonly misfit: (app: string, model: ModelVersion) => string | undefined;
+  readonly onFailure: (error: unknown) => void;
+}
+
+const RETRY_MS = 200;
+const MAX_RETRY_MS = 5_000;
+
+/**
+ * Follows the bucket `deployments`: which versions answer for each app. A new one takes over once it has proven itself, with
+ * the old one serving until then and answering what it had begun; one that cannot is logged, and what served goes on.
+ */
+export class Deployments implements AsyncDisposable {
+  readonly #options: DeploymentsOptions;
+  readonly #serving = new Map<string, Serving>();
+  readonly #loaded = new Map<string, ServedModel>();
+  readonly #newest = new Map<string, Deployment | undefined>();
+  /** One adoption at a time for each app. */
+  readonly #adopting = new Map<string, Promise<void>>();
+  readonly #stopping = new AbortController();
+  #watch: KeyValueWatch | undefined;
+
+  private constructor(options: DeploymentsOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves once everything deployed so far serves, or has been found unfit. */
+  static async start(options: DeploymentsOptions): Promise<Deployments> {
+    const deployments = new Deployments(options);
+    deployments.#watch = await KeyValueWatch.start(await options.bus.keyValue("deployments"), {
+      logger: options.logger,
+      onFailure: options.onFailure,
+      onEntry: (entry) => {
+        const deployment = entry.operation === "PUT" ? decode(DeploymentSchema, entry.value) : undefined;
+        deployments.#adoptSoon(entry.key, deployment);
+      },
+    });
+    await Promise.all(deployments.#adopting.values());
+    return deployments;
+  }
+
+  /** Who answers for an app now; undefined before its first model. */
+  serving(app: string): Serving | undefined {
+    return this.#serving.get(app);
+  }
+
+  /** Every app that has a model. */
+  get all(): Iterable<[string, Serving]> {
+    return this.#serving;
+  }
+
+  /** The app's settings have changed. */
+  reconfigure(app: string): void {
+    const batch = this.#options.batching(app);
+    for (const { model, lane } of this.#loaded.values()) if (model.app === app) lane.configure(batch);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping.abort();
+    await this.#watch?.[Symbol.asyncDispose]();
+    await Promise.all(this.#adopting.values());
+    for (const { lane } of this.#loaded.values()) lane[Symbol.dispose]();
+  }
+
+  #adoptSoon(app: string, deployment: Deployment | undefined): void {
+    this.#newest.set(app, deployment);
+    const before = this.#adopting.get(app) ?? Promise.resolve();
+    this.#adopting.set(
+      app,
+      before.then(() => this.#adoptUntilSettled(app, deployment)),
+    );
+  }
+
+  /** Tries again while the store does not answer, as long as nothing newer is deployed. */
+  async #adoptUntilSettled(app: string, deployment: Deployment | undefined): Promise<void> {
+    const { logger } = this.#options;
+    for (let waitMs = RETRY_MS; !this.#stopping.signal.aborted; waitMs = Math.min(waitMs * 2, MAX_RETRY_MS)) {
+      if (this.#newest.get(app) !== deployment) return;
+      try {
+        await this.#adopt(app, deployment);
+        return;
+      } catch (error) {
+        const version = deployment?.champion === undefined ? app : versionOf(deployment.champion);
+        const again = error instanceof MillraceError && error.code === "unavailable";
+        const current = this.#serving.get(app)?.champion.version;
+        const goesOn = current === undefined ? "no model serves" : `${current} goes on serving`;
+        logger.error(
+          { err: error, app, version },
+          `${version} is not adopted: ${describeError(error)}; ${goesOn}${again ? "; trying again" : ""}`,
+        );
+        if (!again) return;
+        await delay(waitMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  async #adopt(app: string, deployment: Deployment | undefined): Promise<void> {
+    if (deployment?.champion === undefined) {
+      this.#serving.delete(app);
+    } else {
+      const champion = await this.#load(app, deployment.champion);
+      const previous = deployment.previous && (await this.#loadPrevious(app, deployment.previous));
+      this.#serving.set(app, { champion, previous });
+      this.#options.logger.info(
+        { app, champion: champion.version, previous: previous?.version, reason: deployment.reason },
+        `${champion.version} serves ${app}`,
+      );
+    }
+    this.#unloadUnused(app);
+  }
+
+  async #load(app: string, model: ModelVersion): Promise<ServedModel> {
+    const misfit = this.#options.misfit(app, model);
+    if (misfit !== undefined) throw new MillraceError("failed_precondition", misfit);
+    const key = `${versionOf(model)} ${model.artefact}`;
+    const known = this.#loaded.get(key);
+    if (known !== undefined) return known;
+    const served = await this.#options.loader.load(model, this.#options.batching(app));
+    this.#loaded.set(key, served);
+    return served;
+  }
+
+  /** A previous version that cannot be had costs its step of the chain, not the deployment. */
+  async #loadPrevious(app: string, model: ModelVersion): Promise<ServedModel | undefined> {
+    try {
+      return await this.#load(app, model);
+    } catch (error) {
+      const version = versionOf(model);
+      this.#options.logger.warn(
+        { err: error, app, version },
+        `the previous version ${version} cannot be a fallback: ${describeError(error)}`,
+      );
+      return undefined;
+    }
+  }
+
+  #unloadUnused(app: string): void {
+    const serving = this.#serving.get(app);
+    for (const [key, served] of this.#loaded) {
+      if (served.model.app !== app || served === serving?.champion || served === serving?.previous) continue;
+      this.#loaded.delete(key);
+      this.#options.loader.unload(served).catch((error: unknown) => {
+        this.#options.logger.warn({ err: error }, `${served.version} could not be unloaded: ${describeError(error)}`);
+      });
+    }
+  }
+}

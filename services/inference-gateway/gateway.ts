@@ -1,0 +1,101 @@
+import { connectBus } from "@millrace/bus";
+import type { ModelVersion } from "@millrace/proto/millrace/training/v1/model_pb.ts";
+import { type RpcServer, startRpcServer } from "@millrace/rpc";
+import { type Clock, describeError, type Logger, MillraceError } from "@millrace/runtime";
+import { AppDirectory } from "./appDirectory.ts";
+import type { Config } from "./config.ts";
+import { Deployments } from "./deployments.ts";
+import { predictionService } from "./grpc.ts";
+import { InlineExecutor } from "./inlineExecutor.ts";
+import { PredictCounts } from "./metrics.ts";
+import { ModelLoader } from "./modelLoader.ts";
+import { observeGateway } from "./observation.ts";
+import { Predictor } from "./predictor.ts";
+import { Recorder } from "./recorder.ts";
+import { Scheduler } from "./scheduler.ts";
+import { DEFAULT_BATCH } from "./servedApp.ts";
+import { WorkerPool } from "./workers/workerPool.ts";
+
+export interface GatewayContext {
+  readonly logger: Logger;
+  /** The gateway cannot go on and has to be started anew. */
+  readonly fail: (error: unknown) => void;
+}
+
+/** Deadlines, queue times and breakers go by this clock; it never jumps. */
+export const monotonicClock: Clock = { now: () => performance.now() };
+
+/** Builds the gateway's parts, each given to the stack: the bus, the workers, the models, the apps, the server. */
+export async function startGateway(
+  stack: AsyncDisposableStack,
+  config: Config,
+  { logger, fail }: GatewayContext,
+): Promise<RpcServer> {
+  const clock = monotonicClock;
+  const bus = stack.use(await connectBus(config.bus, "inference-gateway", logger));
+  const counts = new PredictCounts();
+  const pool = stack.use(
+    await WorkerPool.start({
+      size: config.workers,
+      stuckAfterMs: config.stuckAfterMs,
+      maxAbandoned: config.maxAbandonedWorkers,
+      logger,
+      onExhausted: () => fail(new MillraceError("internal", "too many inference workers are stuck: restarting")),
+    }),
+  );
+  // A thread in a native call that does not end would hold up the exit for ever.
+  const killWhenStuck = (): void => {
+    if (pool.hasStuckThreads) process.kill(process.pid, "SIGKILL");
+  };
+  process.on("exit", killWhenStuck);
+  stack.defer(() => {
+    if (!pool.hasStuckThreads) process.off("exit", killWhenStuck);
+  });
+  const loader = new ModelLoader({
+    objects: await bus.objects("models"),
+    workers: new Scheduler(pool),
+    inline: new Scheduler(new InlineExecutor()),
+    mode: config.mode,
+    clock,
+    logger,
+  });
+  let deployments: Deployments | undefined;
+  const apps = stack.use(
+    await AppDirectory.start({
+      bus,
+      clock,
+      logger,
+      cacheBytes: config.cacheBytes,
+      cacheGraceMs: config.cacheGraceMs,
+      onChange: ({ name }) => deployments?.reconfigure(name),
+      onFailure: fail,
+    }),
+  );
+  deployments = stack.use(
+    await Deployments.start({
+      bus,
+      loader,
+      logger,
+      batching: (app) => apps.get(app)?.app.batch ?? DEFAULT_BATCH,
+      misfit: (app, model) => misfit(apps, app, model),
+      onFailure: fail,
+    }),
+  );
+  const recorder = stack.use(new Recorder({ bus, clock, logger, counts, maxUnconfirmed: config.maxUnconfirmed }));
+  observeGateway({ apps, deployments, recorder, pool, counts, clock });
+  const predictor = new Predictor({ apps, deployments, recorder, counts, clock, maxCalls: config.maxCalls });
+  const { grpcAddress: address, maxMessageBytes } = config;
+  const services = [predictionService(predictor)];
+  const server = stack.use(await startRpcServer({ address, services, logger, maxMessageBytes }));
+  logger.info({ address: server.address }, `PredictionService listens on ${server.address}`);
+  return server;
+}
+
+function misfit(apps: AppDirectory, app: string, model: ModelVersion): string | undefined {
+  try {
+    apps.get(app)?.app.columns(model);
+    return undefined;
+  } catch (error) {
+    return describeError(error);
+  }
+}

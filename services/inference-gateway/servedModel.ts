@@ -1,0 +1,20 @@
+import type { ModelVersion } from "@millrace/proto/millrace/training/v1/model_pb.ts";
+import type { Breaker } from "./breaker.ts";
+import type { Lane } from "./lane.ts";
+
+/** A model version that is loaded and warm. */
+export interface ServedModel {
+  /** `<app>/<number>`. */
+  readonly version: string;
+  readonly model: ModelVersion;
+  readonly lane: Lane;
+  readonly breaker: Breaker;
+}
+
+/** Which versions answer for an app. Replaced as a whole, so that a call sees one deployment from beginning to end. */
+export interface Serving {
+  readonly champion: ServedModel;
+  readonly previous: ServedModel | undefined;
+}
+
+export const versionOf = (model: ModelVersion): string => `${model.app}/${model.number}`;
