@@ -1,0 +1,153 @@
+import {
+  type App,
+  FallbackSchema,
+  FieldType,
+  FieldTypeSchema,
+  TriggerSchema,
+} from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { attempt } from "./attempt.ts";
+import { formatDuration } from "./duration.ts";
+import { enumName } from "./enumName.ts";
+import { compileDropRule, compileLabel, eventTypeOf } from "./expressionsOfApp.ts";
+import { listNames, type Problems, show } from "./problems.ts";
+import { durationToMs } from "./tile.ts";
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
+
+/** Checks when predictions are made, and how the truth finds them. */
+export function checkLabel(app: App, problems: Problems): void {
+  const at = app.prediction?.at ?? "";
+  const { on = "", join = "" } = app.label ?? {};
+  const asked = eventTypeOf(app, at);
+  const told = eventTypeOf(app, on);
+  const events = listNames(Object.keys(app.events));
+  if (asked === undefined)
+    problems.add("prediction.at", "unknown_event", `${show(at)} is no event of this app; allowed: ${events}`);
+  if (told === undefined)
+    problems.add("label.on", "unknown_event", `${show(on)} is no event of this app; allowed: ${events}`);
+  if (asked !== undefined && at === on) {
+    problems.add(
+      "label.on",
+      "not_later",
+      `${on} is also when predictions are made; the truth must come with a later event`,
+    );
+  }
+  const types: (FieldType | undefined)[] = [];
+  for (const [type, schema] of [
+    [at, asked],
+    [on, told],
+  ] as const) {
+    if (schema === undefined) continue;
+    const field = Object.hasOwn(schema.fields, join) ? schema.fields[join] : undefined;
+    types.push(field?.type);
+    if (field === undefined) {
+      problems.add(
+        "label.join",
+        "unknown_field",
+        `${type} has no field ${show(join)}; its fields: ${listNames(Object.keys(schema.fields))}`,
+      );
+    } else if (!field.required) {
+      problems.add(
+        "label.join",
+        "not_required",
+        `${join} must be required in ${type}, or the truth could not find its prediction`,
+      );
+    } else if (field.type !== FieldType.STRING && field.type !== FieldType.INT64) {
+      problems.add(
+        "label.join",
+        "wrong_type",
+        `${join} must be STRING or INT64 in ${type}, not ${enumName(FieldTypeSchema, field.type)}`,
+      );
+    }
+  }
+  if (types.length === 2 && types[0] !== undefined && types[1] !== undefined && types[0] !== types[1]) {
+    problems.add("label.join", "wrong_type", `${join} has different types in ${at} and ${on}`);
+  }
+  if (told !== undefined && app.label?.value) attempt(problems, () => compileLabel(app, "label.value"));
+}
+
+/** Checks deadlines, batches, fallbacks and decisions. */
+export function checkServing(app: App, problems: Problems): void {
+  const { serving } = app;
+  if (serving === undefined) return;
+  const deadline = durationToMs(serving.deadline) ?? 0;
+  const maxDelay = durationToMs(serving.batch?.maxDelay) ?? 0;
+  if (deadline > MINUTE_MS) {
+    problems.add("serving.deadline", "out_of_range", `must be at most 1m, not ${formatDuration(deadline)}`);
+  }
+  if (deadline > 0 && maxDelay >= deadline) {
+    problems.add(
+      "serving.batch.max_delay",
+      "out_of_range",
+      `${formatDuration(maxDelay)} must be shorter than the deadline of ${formatDuration(deadline)}`,
+    );
+  }
+  serving.fallback.forEach((fallback, index) => {
+    if (serving.fallback.indexOf(fallback) < index) {
+      problems.add(
+        `serving.fallback[${index}]`,
+        "repeated",
+        `${enumName(FallbackSchema, fallback)} stands twice in the chain`,
+      );
+    }
+  });
+  serving.decisions.forEach(({ name, atLeast }, index) => {
+    const path = `serving.decisions[${index}]`;
+    const before = serving.decisions[index - 1];
+    if (before !== undefined && before.atLeast <= atLeast) {
+      problems.add(
+        `${path}.at_least`,
+        "not_descending",
+        `${atLeast} must be below the ${before.atLeast} of ${before.name}: decisions go from the highest down`,
+      );
+    }
+    if (serving.decisions.findIndex((other) => other.name === name) < index) {
+      problems.add(`${path}.name`, "repeated", `there are two decisions called ${show(name)}`);
+    }
+  });
+}
+
+/** Checks gates, monitoring, retraining and ingestion. */
+export function checkOperation(app: App, problems: Problems): void {
+  const { model, monitoring, retraining, ingestion } = app;
+  const within = (path: string, value: number | undefined, low: number, high: number): void => {
+    if (value === undefined || (value >= low && value <= high)) return;
+    const range = high === Infinity ? `at least ${low}` : `from ${low} to ${high}`;
+    problems.add(path, "out_of_range", `must be ${range}, not ${value}`);
+  };
+  const length = (path: string, value: number | undefined, low: number): void => {
+    if (value !== undefined && value < low) {
+      problems.add(path, "out_of_range", `must be at least ${formatDuration(low)}, not ${formatDuration(value)}`);
+    }
+  };
+  within("model.gates.min_auc", model?.gates?.minAuc, 0, 1);
+  within("model.gates.max_log_loss", model?.gates?.maxLogLoss, 0, Infinity);
+  within("model.gates.max_calibration_error", model?.gates?.maxCalibrationError, 0, 1);
+  within("model.gates.tolerance", model?.gates?.tolerance, 0, Infinity);
+  length("model.history", durationToMs(model?.history), MINUTE_MS);
+  length("monitoring.window", durationToMs(monitoring?.window), 1_000);
+  within("monitoring.max_psi", monitoring?.maxPsi, 0, Infinity);
+  within("monitoring.max_log_loss_increase", monitoring?.maxLogLossIncrease, 0, Infinity);
+  within("monitoring.max_fallback_share", monitoring?.maxFallbackShare, 0, 1);
+  length("retraining.every", durationToMs(retraining?.every), MINUTE_MS);
+  const every = durationToMs(retraining?.every);
+  const cooldown = durationToMs(retraining?.cooldown);
+  if (every !== undefined && cooldown !== undefined && cooldown > every) {
+    problems.add(
+      "retraining.cooldown",
+      "out_of_range",
+      `${formatDuration(cooldown)} is longer than retraining.every (${formatDuration(every)}), which could then never be kept`,
+    );
+  }
+  retraining?.on.forEach((trigger, index) => {
+    if (retraining.on.indexOf(trigger) < index) {
+      problems.add(`retraining.on[${index}]`, "repeated", `${enumName(TriggerSchema, trigger)} stands twice`);
+    }
+  });
+  const future = durationToMs(ingestion?.future);
+  if (future !== undefined && future > 365 * DAY_MS) {
+    problems.add("ingestion.future", "out_of_range", `must be at most 365d, not ${formatDuration(future)}`);
+  }
+  if (ingestion?.drop) attempt(problems, () => compileDropRule(app, "ingestion.drop"));
+}

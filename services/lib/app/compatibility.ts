@@ -1,0 +1,78 @@
+import { equals } from "@bufbuild/protobuf";
+import { type App, type EventType, EventTypeSchema, FieldTypeSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import type { Violation } from "@millrace/runtime";
+import { enumName } from "./enumName.ts";
+import { joinPath, Problems } from "./problems.ts";
+
+/**
+ * What speaks against replacing a running app by a new version: events that are stored already, and producers that are not
+ * updated yet, must keep their meaning. Empty when nothing does.
+ */
+export function checkCompatible(old: App, next: App): readonly Violation[] {
+  const problems = new Problems();
+  for (const [type, before] of Object.entries(old.events)) {
+    const after = Object.hasOwn(next.events, type) ? next.events[type] : undefined;
+    const path = joinPath("events", type);
+    if (after === undefined) {
+      problems.add(path, "event_removed", `${type} is in use; keep it, and let its producers stop first`);
+    } else {
+      checkEventType(path, before, after, problems);
+    }
+  }
+  for (const [name, before] of Object.entries(old.entities)) {
+    const after = Object.hasOwn(next.entities, name) ? next.entities[name] : undefined;
+    if (after !== undefined && before.key.join(" ") !== after.key.join(" ")) {
+      const change = `${before.key.join(", ")} became ${after.key.join(", ")}`;
+      problems.add(
+        joinPath("entities", name),
+        "key_changed",
+        `the key cannot change (${change}); add an entity with another name, and move the features to it`,
+      );
+    }
+  }
+  if (old.label !== undefined && next.label !== undefined && old.label.join !== next.label.join) {
+    problems.add(
+      "label.join",
+      "join_changed",
+      `predictions made so far wait under ${old.label.join}; for ${next.label.join} apply a new app`,
+    );
+  }
+  return problems.violations;
+}
+
+function checkEventType(path: string, before: EventType, after: EventType, problems: Problems): void {
+  if (after.version < before.version) {
+    problems.add(`${path}.version`, "version_fell", `must not fall from ${before.version} to ${after.version}`);
+  } else if (after.version === before.version && !equals(EventTypeSchema, before, after)) {
+    problems.add(
+      `${path}.version`,
+      "version_must_grow",
+      `the fields changed, so the version must grow: write ${before.version + 1}`,
+    );
+  }
+  for (const [name, was] of Object.entries(before.fields)) {
+    const fieldPath = joinPath(`${path}.fields`, name);
+    const is = Object.hasOwn(after.fields, name) ? after.fields[name] : undefined;
+    if (is === undefined) {
+      if (was.required)
+        problems.add(fieldPath, "field_removed", "producers still send it; keep it, with required: false");
+    } else if (is.type !== was.type) {
+      problems.add(
+        fieldPath,
+        "type_changed",
+        `cannot change from ${enumName(FieldTypeSchema, was.type)} to ${enumName(FieldTypeSchema, is.type)}; add a field with another name`,
+      );
+    } else if (is.required && !was.required) {
+      problems.add(fieldPath, "became_required", "producers of the old version may leave it out; keep required: false");
+    }
+  }
+  for (const [name, is] of Object.entries(after.fields)) {
+    if (is.required && !Object.hasOwn(before.fields, name)) {
+      problems.add(
+        joinPath(`${path}.fields`, name),
+        "required_field_added",
+        "producers of the old version do not send it; add it with required: false",
+      );
+    }
+  }
+}

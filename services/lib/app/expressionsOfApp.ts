@@ -1,0 +1,68 @@
+import {
+  Aggregate,
+  type App,
+  type EventType,
+  type Feature,
+  type Field,
+  FieldType,
+} from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { compileExpression, type Expression, type ResultType } from "./expression.ts";
+
+const NUMBERS: readonly ResultType[] = ["double", "int", "bool"];
+
+/** The schema of an event type, or undefined; safe for names that come from outside. */
+export const eventTypeOf = (app: App, type: string): EventType | undefined =>
+  Object.hasOwn(app.events, type) ? app.events[type] : undefined;
+
+/** Compiles an expression over the fields of an event type, called `event`. */
+export function compileEventExpression(
+  app: App,
+  type: string,
+  text: string,
+  results: readonly ResultType[] = NUMBERS,
+  path?: string,
+): Expression {
+  const fields = eventTypeOf(app, type)?.fields ?? {};
+  return compileExpression(text, { variable: "event", fields, results, ...(path === undefined ? {} : { path }) });
+}
+
+/** Compiles an expression over a prediction's request, which has the fields of the app's prediction event. */
+export function compileRequestExpression(app: App, text: string, path?: string): Expression {
+  const fields = eventTypeOf(app, app.prediction?.at ?? "")?.fields ?? {};
+  return compileExpression(text, {
+    variable: "request",
+    fields,
+    results: NUMBERS,
+    ...(path === undefined ? {} : { path }),
+  });
+}
+
+/** Compiles what a windowed feature aggregates; DISTINCT may count strings, too. */
+export function compileFeatureValue(app: App, feature: Feature, path?: string): Expression {
+  const results: readonly ResultType[] = feature.aggregate === Aggregate.DISTINCT ? [...NUMBERS, "string"] : NUMBERS;
+  return compileEventExpression(app, feature.on, feature.value, results, path);
+}
+
+/** Compiles a label's value: true or 1 is the positive class. */
+export const compileLabel = (app: App, path?: string): Expression =>
+  compileEventExpression(app, app.label?.on ?? "", app.label?.value ?? "", ["bool"], path);
+
+/** Compiles the noise rule. It is asked of every event type, so it may use the fields of any; what a type lacks is missing. */
+export function compileDropRule(app: App, path?: string): Expression {
+  const fields: Record<string, Field> = {};
+  for (const { fields: own } of Object.values(app.events)) {
+    for (const [name, field] of Object.entries(own)) {
+      const other = fields[name];
+      // A field of two types in two events cannot be asked for: without a type it is refused.
+      fields[name] =
+        other === undefined || other.type === field.type ? field : { ...field, type: FieldType.UNSPECIFIED };
+    }
+  }
+  const text = app.ingestion?.drop ?? "";
+  return compileExpression(text, {
+    variable: "event",
+    fields,
+    results: ["bool"],
+    ...(path === undefined ? {} : { path }),
+  });
+}

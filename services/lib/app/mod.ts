@@ -1,0 +1,15 @@
+export { checkCompatible } from "./compatibility.ts";
+export { durationJson, formatDuration, parseDurationMs } from "./duration.ts";
+export { compileExpression, type Expression, type ExpressionOptions, type ResultType } from "./expression.ts";
+export {
+  compileDropRule,
+  compileEventExpression,
+  compileFeatureValue,
+  compileLabel,
+  compileRequestExpression,
+  eventTypeOf,
+} from "./expressionsOfApp.ts";
+export { parseApp } from "./parseApp.ts";
+export { compilePattern, type PatternMatcher } from "./pattern.ts";
+export { type AppliedApp, applyApp, getApp, type WatchAppsOptions, watchApps } from "./store.ts";
+export { durationToMs, tileLengthMs, windowLengthMs } from "./tile.ts";
