@@ -4,7 +4,7 @@
  */
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, globSync, statSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
+import { availableParallelism } from "node:os";
 import { join, relative, resolve } from "node:path";
 import { PostgresServer } from "@millrace/local";
 import { TemporaryFolder } from "@millrace/test-harness";
@@ -100,14 +100,14 @@ async function runTests(files: readonly string[]): Promise<boolean> {
     {
       cwd: ROOT,
       stdio: "inherit",
-      env: { ...withoutServers(process.env), MILLRACE_TEST_POSTGRES: postgres.adminUrl, TMPDIR: tmpdir() },
+      env: { ...withoutServers(process.env), MILLRACE_TEST_POSTGRES: postgres.adminUrl },
     },
   );
   const stop = (signal: NodeJS.Signals): void => {
     child.kill(signal);
   };
   process.on("SIGINT", stop).on("SIGTERM", stop).on("SIGHUP", stop);
-  return new Promise((done) => {
+  return await new Promise<boolean>((done) => {
     child.on("exit", (status) => done(status === 0));
   });
 }

@@ -10,7 +10,14 @@ import { NatsServer } from "./natsServer.ts";
 import { type NatsUser, passwordVariable } from "./natsUsers.ts";
 import { PostgresServer } from "./postgresServer.ts";
 import { provisionDatabase, provisionNats } from "./provision.ts";
-import { grpcAddress, SERVICES, type ServiceName, type ServicePorts, serviceEnvironment } from "./services.ts";
+import {
+  grpcAddress,
+  SERVICES,
+  type ServiceName,
+  type ServicePorts,
+  serviceArguments,
+  serviceEnvironment,
+} from "./services.ts";
 import { Supervisor } from "./supervisor.ts";
 
 export interface PlatformOptions {
@@ -43,12 +50,14 @@ export class Platform implements AsyncDisposable {
   readonly supervisor: Supervisor;
   /** Resolves when a server has stopped by itself, with a sentence that says so. */
   readonly failed: Promise<string>;
+  /** The processes of NATS and PostgreSQL, as far as they are ours. */
+  readonly serverPids: readonly number[];
   readonly #natsConfig: (user: NatsUser) => BusConfig;
   readonly #stack: AsyncDisposableStack;
 
   /** @internal Use `startPlatform`. */
   constructor(
-    parts: Pick<Platform, "home" | "endpoints" | "supervisor" | "failed">,
+    parts: Pick<Platform, "home" | "endpoints" | "supervisor" | "failed" | "serverPids">,
     natsConfig: (user: NatsUser) => BusConfig,
     stack: AsyncDisposableStack,
   ) {
@@ -56,6 +65,7 @@ export class Platform implements AsyncDisposable {
     this.endpoints = parts.endpoints;
     this.supervisor = parts.supervisor;
     this.failed = parts.failed;
+    this.serverPids = parts.serverPids;
     this.#natsConfig = natsConfig;
     this.#stack = stack;
   }
@@ -112,6 +122,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
     await Supervisor.start(
       names.map((name) => ({
         name,
+        arguments: serviceArguments(name),
         environment: serviceEnvironment(name, surroundings),
         httpPort: ports[name].http,
         logFile: home.logFile(name),
@@ -135,12 +146,15 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
   writeEndpoints(home, endpoints);
   stack.defer(() => removeEndpoints(home));
   const failed = Promise.race([nats.failed, database.failed]);
-  return new Platform({ home, endpoints, supervisor, failed }, nats.as, stack.move());
+  const serverPids = [...nats.pids, ...database.pids];
+  return new Platform({ home, endpoints, supervisor, failed, serverPids }, nats.as, stack.move());
 }
 
-interface Nats {
-  readonly as: (user: NatsUser) => BusConfig;
+/** A server, ours or somebody's. */
+interface Server {
+  /** Resolves when it has stopped by itself. */
   readonly failed: Promise<string>;
+  readonly pids: readonly number[];
 }
 
 const never = new Promise<string>(() => undefined);
@@ -151,11 +165,11 @@ async function startNats(
   credentials: Credentials,
   options: PlatformOptions,
   say: (line: string) => void,
-): Promise<Nats> {
+): Promise<Server & { readonly as: (user: NatsUser) => BusConfig }> {
   const url = options.natsUrl ?? process.env["NATS_URL"];
   if (url) {
     say("using the NATS server of NATS_URL");
-    return { as: (user) => externalNats(url, user), failed: never };
+    return { as: (user) => externalNats(url, user), failed: never, pids: [] };
   }
   const port = await portOrFree(options.ports?.nats, "NATS");
   const server = stack.use(
@@ -169,7 +183,7 @@ async function startNats(
   );
   say(`nats-server is running at ${server.url}`);
   const failed = server.process.ended.then((how) => `nats-server stopped by itself (${how})`);
-  return { as: (user) => server.as(user), failed };
+  return { as: (user) => server.as(user), failed, pids: [server.process.pid] };
 }
 
 /** On somebody's own server: a password for each user (`INGESTION_PASSWORD` …), or one user for all (`NATS_USER`). */
@@ -184,11 +198,11 @@ async function startDatabase(
   home: Home,
   options: PlatformOptions,
   say: (line: string) => void,
-): Promise<{ url: string; failed: Promise<string> }> {
+): Promise<Server & { readonly url: string }> {
   const url = options.databaseUrl ?? process.env["DATABASE_URL"];
   if (url) {
     say("using the PostgreSQL server of DATABASE_URL");
-    return { url, failed: never };
+    return { url, failed: never, pids: [] };
   }
   const server = stack.use(
     await PostgresServer.start({
@@ -200,7 +214,7 @@ async function startDatabase(
   );
   say(`PostgreSQL is running at ${new URL(server.adminUrl).host}`);
   const failed = server.process.ended.then((how) => `PostgreSQL stopped by itself (${how})`);
-  return { url: server.adminUrl, failed };
+  return { url: server.adminUrl, failed, pids: [server.process.pid] };
 }
 
 async function provisionBus(config: BusConfig): Promise<void> {

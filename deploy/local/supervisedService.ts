@@ -2,11 +2,12 @@ import { setTimeout as delay } from "node:timers/promises";
 import { MillraceError } from "@millrace/runtime";
 import { OwnProcess } from "./childProcess.ts";
 import { ROOT } from "./home.ts";
-import { type ServiceName, serviceArguments } from "./services.ts";
 import { waitFor } from "./waitFor.ts";
 
 export interface SupervisedServiceOptions {
-  readonly name: ServiceName;
+  readonly name: string;
+  /** Node's arguments: its options, then the main module. */
+  readonly arguments: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly httpPort: number;
   readonly logFile: string;
@@ -28,7 +29,7 @@ const READY_LIMIT_MS = 60_000;
 
 /** One service in a process of its own, started again whenever it ends without being asked to. */
 export class SupervisedService implements AsyncDisposable {
-  readonly name: ServiceName;
+  readonly name: string;
   readonly #options: SupervisedServiceOptions;
   readonly #stopping = new AbortController();
   #process: OwnProcess;
@@ -113,16 +114,16 @@ export class SupervisedService implements AsyncDisposable {
   }
 }
 
-function spawnService({ name, environment, logFile }: SupervisedServiceOptions): Promise<OwnProcess> {
+function spawnService(options: SupervisedServiceOptions): Promise<OwnProcess> {
   return OwnProcess.start({
-    name,
+    name: options.name,
     command: process.execPath,
-    arguments: serviceArguments(name),
-    environment,
-    logFile,
+    arguments: options.arguments,
+    environment: options.environment,
+    logFile: options.logFile,
     cwd: ROOT,
     holdInput: true,
-    // A little over the limit that services set themselves.
+    // A little less than services allow themselves, so that all of the system stops within 10 s.
     stopLimitMs: 9_000,
   });
 }

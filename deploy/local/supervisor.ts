@@ -1,4 +1,3 @@
-import type { ServiceName } from "./services.ts";
 import { SupervisedService, type SupervisedServiceOptions } from "./supervisedService.ts";
 
 /** All services have this long to stop, one after the other; then those that are left are killed. */
@@ -25,7 +24,7 @@ export class Supervisor implements AsyncDisposable {
     return this.#services;
   }
 
-  service(name: ServiceName): SupervisedService {
+  service(name: string): SupervisedService {
     const found = this.#services.find((service) => service.name === name);
     if (found === undefined) throw new Error(`${name} was not started`);
     return found;

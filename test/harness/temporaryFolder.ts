@@ -25,4 +25,5 @@ export class TemporaryFolder implements AsyncDisposable {
   }
 }
 
-export const temporaryFolder = (): TemporaryFolder => new TemporaryFolder();
+export const temporaryFolder = (options?: { everybodyMayEnter?: boolean }): TemporaryFolder =>
+  new TemporaryFolder(options);

@@ -25,8 +25,13 @@ export const apply: Command = {
     const text = await readAppFile(file);
     const endpoints = readEndpoints(new Home(defaultHome()));
     await using bus = await connectBus(endpoints.nats.admin, "millrace apply", silentLogger);
-    const { app, version } = await applyApp(bus, text);
-    console.log(`${app?.app} is applied as version ${version}`);
+    const { version, changed } = await applyApp(bus, text);
+    const name = version.app?.app ?? "";
+    console.log(
+      changed
+        ? `${name} is applied as version ${version.version}`
+        : `${name} is version ${version.version} already; nothing has changed`,
+    );
     return 0;
   },
 };
