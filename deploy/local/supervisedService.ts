@@ -56,9 +56,19 @@ export class SupervisedService implements AsyncDisposable {
     return this.#restarts;
   }
 
-  /** Sends its process a signal, as a test of what it survives; it is started again. */
   kill(signal: NodeJS.Signals): void {
     this.#process.kill(signal);
+  }
+
+  /** kill -9, as a test of what it survives; resolves when it has been started again and is ready. */
+  async crash(limitMs = READY_LIMIT_MS): Promise<void> {
+    const before = this.#restarts;
+    this.kill("SIGKILL");
+    await waitFor(async () => this.#restarts > before && (await this.isReady()), {
+      deadlineMs: limitMs,
+      everyMs: 50,
+      what: `${this.name} to be ready again (its log: ${this.#options.logFile})`,
+    });
   }
 
   /** @throws `unavailable` when it ends first for the first time, or is not ready in time, with the end of its log. */
