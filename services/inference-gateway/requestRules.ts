@@ -1,3 +1,4 @@
+import { compilePattern } from "@millrace/app";
 import { type EventType, type Field, FieldType } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { Value } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import type { Violation } from "@millrace/runtime";
@@ -55,7 +56,7 @@ function compileField(field: Field): Check {
 }
 
 function compileString(field: Field): Check {
-  const pattern = field.pattern === "" ? undefined : new RegExp(`^(?:${field.pattern})$`, "u");
+  const pattern = field.pattern === "" ? undefined : compilePattern(field.pattern);
   const allowed = field.allowed.length === 0 ? undefined : new Set(field.allowed);
   const longest = field.maxLength ?? Infinity;
   return (path, kind) => {
@@ -64,7 +65,7 @@ function compileString(field: Field): Check {
       const description = `${path} may have at most ${longest} characters, not ${characters(text)}`;
       return { field: path, reason: "field_too_long", description };
     }
-    if (pattern !== undefined && !pattern.test(text)) {
+    if (pattern !== undefined && !pattern(text)) {
       const description = `${path} must match ${field.pattern}, not ${show(kind)}`;
       return { field: path, reason: "field_pattern", description };
     }

@@ -47,15 +47,22 @@ function unary(
 ): handleUnaryCall<unknown, unknown> {
   return (call, callback) => {
     let answer: Promise<unknown>;
+    const known = new ServerCall(call);
     try {
-      answer = handler(call.request, new ServerCall(call));
+      answer = handler(call.request, known);
     } catch (error) {
       callback(fail(error));
       return;
     }
     answer.then(
-      (response) => callback(null, response),
-      (error: unknown) => callback(fail(error)),
+      (response) => {
+        known.answered = true;
+        callback(null, response);
+      },
+      (error: unknown) => {
+        known.answered = true;
+        callback(fail(error));
+      },
     );
   };
 }
@@ -105,6 +112,8 @@ interface ServerSurface {
 
 class ServerCall implements Call {
   readonly #call: ServerSurface;
+  /** grpc-js reports the end of every call as a cancellation; after the answer nobody has to be told. */
+  answered = false;
   #controller: AbortController | undefined;
 
   constructor(call: ServerSurface) {
@@ -125,7 +134,11 @@ class ServerCall implements Call {
       const controller = new AbortController();
       this.#controller = controller;
       if (this.#call.cancelled) controller.abort();
-      else this.#call.once("cancelled", () => controller.abort());
+      else {
+        this.#call.once("cancelled", () => {
+          if (!this.answered) controller.abort();
+        });
+      }
     }
     return this.#controller.signal;
   }
