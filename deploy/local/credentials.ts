@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { type DatabasePasswords, randomDatabasePasswords } from "@millrace/provision";
 import { type NatsPasswords, randomNatsPasswords } from "./natsUsers.ts";
-import { type DatabasePasswords, randomDatabasePasswords } from "./provision.ts";
 
 /** The passwords of the local system: made at random at the first start, readable by their owner alone. */
 export interface Credentials {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { temporaryFolder } from "../../test/harness/mod.ts";
+import { temporaryFolder } from "@millrace/test-harness";
 import { natsProgram } from "./natsProgram.ts";
 
 const isRoot = process.getuid?.() === 0;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { type Bus, done, KeyValueWatch } from "@millrace/bus";
 import { silentLogger } from "@millrace/runtime";
-import { startNats, type TestNats, waitFor } from "../../test/harness/mod.ts";
+import { startNats, type TestNats, waitFor } from "@millrace/test-harness";
 import { NATS_USERS, type NatsUser } from "./mod.ts";
 
 // The rights in deploy/nats/nats.conf, on a real server with that file: what each user's work needs is allowed, and what

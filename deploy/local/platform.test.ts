@@ -6,8 +6,8 @@ import { createServer } from "node:net";
 import { test } from "node:test";
 import { connectBus } from "@millrace/bus";
 import { silentLogger } from "@millrace/runtime";
+import { temporaryFolder } from "@millrace/test-harness";
 import { Client } from "pg";
-import { temporaryFolder } from "../../test/harness/mod.ts";
 import { Home, type Platform, readEndpoints, startPlatform } from "./mod.ts";
 
 const start = (home: string): Promise<Platform> => startPlatform({ home, services: [], fast: true });

@@ -1,5 +1,6 @@
 import { createServer } from "node:net";
 import { type BusConfig, connectBus } from "@millrace/bus";
+import { provisionDatabase, provisionNats } from "@millrace/provision";
 import { MillraceError, silentLogger } from "@millrace/runtime";
 import { type Credentials, readOrMakeCredentials } from "./credentials.ts";
 import { type Endpoints, removeEndpoints, writeEndpoints } from "./endpoints.ts";
@@ -9,7 +10,6 @@ import { InstanceLock } from "./instanceLock.ts";
 import { NatsServer } from "./natsServer.ts";
 import { type NatsUser, passwordVariable } from "./natsUsers.ts";
 import { PostgresServer } from "./postgresServer.ts";
-import { provisionDatabase, provisionNats } from "./provision.ts";
 import {
   grpcAddress,
   SERVICES,

@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { DATABASE_SERVICES, type DatabaseService } from "@millrace/provision";
 import { ROOT } from "./home.ts";
 import type { NatsUser } from "./natsUsers.ts";
-import { DATABASE_SERVICES, type DatabaseService } from "./provision.ts";
 
 /** The six services, in the order of the data's way: started in this order, stopped in reverse. */
 export const SERVICES = ["ingestion", "feature", "training", "inference-gateway", "feedback", "monitor"] as const;

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { test } from "node:test";
-import { temporaryFolder, waitFor } from "../../test/harness/mod.ts";
+import { temporaryFolder, waitFor } from "@millrace/test-harness";
 import { freePort, Supervisor } from "./mod.ts";
 import type { SupervisedServiceOptions } from "./supervisedService.ts";
 

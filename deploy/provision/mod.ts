@@ -1,0 +1,9 @@
+export {
+  DATABASE_SERVICES,
+  type DatabasePasswords,
+  type DatabaseService,
+  type DatabaseUrls,
+  provisionDatabase,
+  provisionNats,
+  randomDatabasePasswords,
+} from "./provision.ts";
