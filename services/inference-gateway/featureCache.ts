@@ -102,9 +102,9 @@ export class FeatureCache implements AsyncDisposable {
   };
 
   /** Makes sure that `lookup` knows these entities. Undefined, at once, unless some had to be evicted before. */
-  fetch(keys: readonly string[]): Promise<void> | undefined {
+  fetch(keys: () => readonly string[]): Promise<void> | undefined {
     if (!this.#partial || this.#bucket === undefined) return undefined;
-    const missing = keys.filter((key) => !this.#entries.has(key));
+    const missing = keys().filter((key) => !this.#entries.has(key));
     return missing.length === 0 ? undefined : this.#read(this.#bucket, missing);
   }
 
@@ -123,7 +123,11 @@ export class FeatureCache implements AsyncDisposable {
         await this.#watchOnce();
         waitMs = RETRY_MS;
       } catch (error) {
-        this.#problem = describeError(error);
+        const text = describeError(error);
+        const { app } = this.#options;
+        this.#problem = /not found/.test(text)
+          ? `the bucket ${featureBucket(app)} does not exist (yet); the feature service makes it when it adopts the app`
+          : text;
       }
       this.#caughtUp.resolve();
       await delay(waitMs, undefined, { signal }).catch(() => undefined);

@@ -92,8 +92,7 @@ export class Predictor {
     const occurredAt = request.occurredAt ?? timestampFromMs(systemClock.now());
     // Read before the features: they may be newer than it says, never older.
     const asOf = cache.asOf;
-    const keys = app.features.entityKeys(request.fields);
-    const fetching = cache.fetch(keys);
+    const fetching = cache.fetch(() => app.features.entityKeys(request.fields));
     let features: Float64Array | string | undefined = cache.problem();
     if (features === undefined && fetching !== undefined) features = await within(fetching, clock, answerBy);
     features ??= app.features.vector({ occurredAtMs: timestampMs(occurredAt), fields: request.fields }, cache.lookup);

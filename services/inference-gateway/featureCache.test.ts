@@ -1,0 +1,114 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { featureBucket, type KV } from "@millrace/bus";
+import { EntityStateSchema } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
+import { WatermarkSchema } from "@millrace/proto/millrace/feature/v1/watermark_pb.ts";
+import { silentLogger } from "@millrace/runtime";
+import { startNats, waitFor } from "@millrace/test-harness";
+import { FeatureCache, type FeatureCacheOptions } from "./featureCache.ts";
+import { monotonicClock } from "./gateway.ts";
+
+const APP = "flights";
+
+const state = (count: number): Uint8Array =>
+  toBinary(
+    EntityStateSchema,
+    create(EntityStateSchema, { series: [{ definition: 1n, firstTile: 1n, tileSteps: [0], components: [count] }] }),
+  );
+const watermark = (ms: number): Uint8Array =>
+  toBinary(WatermarkSchema, create(WatermarkSchema, { eventTime: timestampFromMs(ms) }));
+const countOf = (cache: FeatureCache, key: string): number | undefined => cache.lookup(key)?.series[0]?.components[0];
+const asOfMs = (cache: FeatureCache): number | undefined => cache.asOf && timestampMs(cache.asOf);
+
+async function start(options: Partial<FeatureCacheOptions> = {}) {
+  const stack = new AsyncDisposableStack();
+  const nats = stack.use(await startNats());
+  const admin = stack.use(await nats.connect());
+  const bus = stack.use(await nats.connect("inference-gateway"));
+  const makeBucket = (): Promise<KV> => admin.createKeyValue(featureBucket(APP), { history: 1 });
+  const startCache = (): FeatureCache =>
+    stack.use(
+      new FeatureCache({
+        bus,
+        app: APP,
+        maxBytes: 1 << 20,
+        graceMs: 50,
+        clock: monotonicClock,
+        logger: silentLogger,
+        ...options,
+      }),
+    );
+  return { nats, makeBucket, startCache, [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose]() };
+}
+
+test("it holds what the bucket held, then follows: when the watermark is there, so are the entities before it", async () => {
+  await using setup = await start();
+  const bucket = await setup.makeBucket();
+  await bucket.put("origin.SFO", state(1));
+  await bucket.put("watermark.0", watermark(1_000));
+  const cache = setup.startCache();
+  await cache.firstRead;
+  assert.equal(cache.problem(), undefined);
+  assert.equal(countOf(cache, "origin.SFO"), 1);
+  assert.equal(cache.lookup("origin.LAX"), undefined);
+  assert.equal(asOfMs(cache), 1_000);
+  for (let round = 2; round < 200; round += 1) {
+    await Promise.all([
+      bucket.put("origin.SFO", state(round)),
+      bucket.put("origin.LAX", state(round)),
+      bucket.put("watermark.0", watermark(round * 1_000)),
+    ]);
+    if (round % 10 !== 0) continue;
+    await waitFor(() => asOfMs(cache) === round * 1_000, { everyMs: 1 });
+    assert.equal(countOf(cache, "origin.SFO"), round);
+    assert.equal(countOf(cache, "origin.LAX"), round);
+  }
+  await bucket.delete("origin.LAX");
+  await waitFor(() => cache.lookup("origin.LAX") === undefined);
+});
+
+test("with several partitions the oldest watermark counts", async () => {
+  await using setup = await start();
+  const bucket = await setup.makeBucket();
+  await bucket.put("watermark.0", watermark(5_000));
+  await bucket.put("watermark.1", watermark(3_000));
+  const cache = setup.startCache();
+  await cache.firstRead;
+  assert.equal(asOfMs(cache), 3_000);
+  await bucket.put("watermark.1", watermark(9_000));
+  await waitFor(() => asOfMs(cache) === 5_000);
+});
+
+test("its memory is bounded, and what was evicted is read again when it is needed", async () => {
+  const maxBytes = 20_000;
+  await using setup = await start({ maxBytes });
+  const bucket = await setup.makeBucket();
+  const keys = Array.from({ length: 500 }, (_, index) => `origin.A${index}`);
+  await Promise.all(keys.map((key, index) => bucket.put(key, state(index))));
+  await bucket.put("watermark.0", watermark(1));
+  const cache = setup.startCache();
+  await cache.firstRead;
+  assert.ok(cache.entities < 200);
+  for (const [index, key] of keys.entries()) {
+    await cache.fetch(() => [key, "origin.none"]);
+    assert.equal(countOf(cache, key), index);
+    assert.deepEqual(cache.lookup("origin.none")?.series ?? [], []);
+    assert.ok(cache.bytes <= maxBytes * 1.1, `${cache.bytes} bytes`);
+  }
+});
+
+test("without a bucket, and without NATS, it says why the features cannot be used; with them it goes on", async () => {
+  await using setup = await start();
+  const cache = setup.startCache();
+  await cache.firstRead;
+  assert.match(cache.problem() ?? "", /features are not followed: the bucket features_flights does not exist/);
+  const bucket = await setup.makeBucket();
+  await bucket.put("origin.SFO", state(1));
+  await waitFor(() => cache.problem() === undefined);
+  assert.equal(countOf(cache, "origin.SFO"), 1);
+  await setup.nats[Symbol.asyncDispose]();
+  await waitFor(() => cache.problem() !== undefined);
+  assert.match(cache.problem() ?? "", /features are not followed: NATS is not connected/);
+});
