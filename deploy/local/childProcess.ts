@@ -3,6 +3,7 @@ import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { MillraceError } from "@millrace/runtime";
 import { guardian } from "./guardian.ts";
+import { lastWords } from "./lastWords.ts";
 
 export interface ChildProcessOptions {
   /** How it is called in messages, such as `nats-server`. */
@@ -95,10 +96,9 @@ export class OwnProcess implements AsyncDisposable {
     if (this.#how === undefined) this.#child.kill(signal);
   }
 
-  /** The last lines that it wrote, for an error message. */
-  lastLines(count = 3): string {
-    const lines = readFileSync(this.logFile, "utf8").trimEnd().split("\n");
-    return lines.slice(-count).join("\n");
+  /** Why it failed, in its own words: the last error in its log, or else the log's last lines. */
+  lastWords(): string {
+    return lastWords(readFileSync(this.logFile, "utf8"));
   }
 
   /** Asks it to stop; kills it when it has not by the limit. */

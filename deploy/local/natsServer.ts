@@ -74,7 +74,7 @@ async function waitUntilReady(server: OwnProcess, port: number): Promise<void> {
   if (server.how !== undefined) {
     throw new MillraceError(
       "failed_precondition",
-      `nats-server stopped at once (${server.how}); ${server.logFile} ends with: ${server.lastLines(2)}`,
+      `nats-server stopped at once (${server.how}); ${server.logFile} says: ${server.lastWords()}`,
     );
   }
 }

@@ -172,7 +172,7 @@ async function waitUntilReady(server: OwnProcess, url: string): Promise<void> {
   if (ended) {
     throw new MillraceError(
       "failed_precondition",
-      `PostgreSQL stopped at once (${server.how}); ${server.logFile} ends with: ${server.lastLines()}`,
+      `PostgreSQL stopped at once (${server.how}); ${server.logFile} says: ${server.lastWords()}`,
     );
   }
 }

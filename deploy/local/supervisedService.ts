@@ -34,17 +34,21 @@ export class SupervisedService implements AsyncDisposable {
   readonly #stopping = new AbortController();
   #process: OwnProcess;
   #restarts = 0;
-  #watching: Promise<void>;
+  #watching: Promise<void> | undefined;
 
   private constructor(options: SupervisedServiceOptions, process: OwnProcess) {
     this.name = options.name;
     this.#options = options;
     this.#process = process;
-    this.#watching = this.#watch();
   }
 
   static async start(options: SupervisedServiceOptions): Promise<SupervisedService> {
     return new SupervisedService(options, await spawnService(options));
+  }
+
+  /** From now on it is started again whenever it ends; before, an end is the failure of its start. */
+  keepRunning(): void {
+    this.#watching ??= this.#watch();
   }
 
   get pid(): number {
@@ -83,7 +87,7 @@ export class SupervisedService implements AsyncDisposable {
     if (await this.isReady()) return;
     throw new MillraceError(
       "unavailable",
-      `${this.name} stopped while it was starting (${this.#process.how}); ${this.#options.logFile} ends with:\n${this.#process.lastLines()}`,
+      `${this.name} stopped while it was starting (${this.#process.how}); ${this.#options.logFile} says: ${this.#process.lastWords()}`,
     );
   }
 

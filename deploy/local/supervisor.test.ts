@@ -58,8 +58,10 @@ test("a service that cannot start stops everything, with the end of its log", as
   const bad = await quiet(folder.path, lines, { FIXTURE_FAILS: "the moon is in the wrong house" });
   await assert.rejects(Supervisor.start([good, bad]), {
     code: "unavailable",
-    message: /quiet stopped while it was starting \(exit status 1\).*moon is in the wrong house/s,
+    message:
+      /^quiet stopped while it was starting \(exit status 1\); .*quiet.log says: the moon is in the wrong house$/,
   });
+  assert.deepEqual(lines, []);
   await assert.rejects(fetch(`http://127.0.0.1:${good.httpPort}/livez`));
 });
 

@@ -13,6 +13,7 @@ export class Supervisor implements AsyncDisposable {
     try {
       for (const options of services) supervisor.#services.push(await SupervisedService.start(options));
       await Promise.all(supervisor.#services.map((service) => service.untilReady({ signal })));
+      for (const service of supervisor.#services) service.keepRunning();
       return supervisor;
     } catch (error) {
       await supervisor[Symbol.asyncDispose]();
