@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/event/v1/event.proto.
  */
 export const file_millrace_event_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("Ch1taWxscmFjZS9ldmVudC92MS9ldmVudC5wcm90bxIRbWlsbHJhY2UuZXZlbnQudjEi9gEKBUV2ZW50EgoKAmlkGAEgASgJEgsKA2FwcBgCIAEoCRIMCgR0eXBlGAMgASgJEhYKDnNjaGVtYV92ZXJzaW9uGAQgASgNEi8KC29jY3VycmVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI0CgZmaWVsZHMYBiADKAsyJC5taWxscmFjZS5ldmVudC52MS5FdmVudC5GaWVsZHNFbnRyeRpHCgtGaWVsZHNFbnRyeRILCgNrZXkYASABKAkSJwoFdmFsdWUYAiABKAsyGC5taWxscmFjZS5ldmVudC52MS5WYWx1ZToCOAEiowEKBVZhbHVlEhYKDHN0cmluZ192YWx1ZRgBIAEoCUgAEhYKDGRvdWJsZV92YWx1ZRgCIAEoAUgAEhUKC2ludDY0X3ZhbHVlGAMgASgDSAASFAoKYm9vbF92YWx1ZRgEIAEoCEgAEjUKD3RpbWVzdGFtcF92YWx1ZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBIAEIGCgRraW5kIp8BCg1BY2NlcHRlZEV2ZW50EicKBWV2ZW50GAEgASgLMhgubWlsbHJhY2UuZXZlbnQudjEuRXZlbnQSLAoIa25vd25fYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDGxvZ19zZXF1ZW5jZRgDIAEoBBITCgt0cmFjZXBhcmVudBgEIAEoCRIMCgRsYXRlGAUgASgIIlQKDkFjY2VwdGVkRXZlbnRzEhAKCGJhdGNoX2lkGAEgASgJEjAKBmV2ZW50cxgCIAMoCzIgLm1pbGxyYWNlLmV2ZW50LnYxLkFjY2VwdGVkRXZlbnRiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("Ch1taWxscmFjZS9ldmVudC92MS9ldmVudC5wcm90bxIRbWlsbHJhY2UuZXZlbnQudjEi9gEKBUV2ZW50EgoKAmlkGAEgASgJEgsKA2FwcBgCIAEoCRIMCgR0eXBlGAMgASgJEhYKDnNjaGVtYV92ZXJzaW9uGAQgASgNEi8KC29jY3VycmVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI0CgZmaWVsZHMYBiADKAsyJC5taWxscmFjZS5ldmVudC52MS5FdmVudC5GaWVsZHNFbnRyeRpHCgtGaWVsZHNFbnRyeRILCgNrZXkYASABKAkSJwoFdmFsdWUYAiABKAsyGC5taWxscmFjZS5ldmVudC52MS5WYWx1ZToCOAEiowEKBVZhbHVlEhYKDHN0cmluZ192YWx1ZRgBIAEoCUgAEhYKDGRvdWJsZV92YWx1ZRgCIAEoAUgAEhUKC2ludDY0X3ZhbHVlGAMgASgDSAASFAoKYm9vbF92YWx1ZRgEIAEoCEgAEjUKD3RpbWVzdGFtcF92YWx1ZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBIAEIGCgRraW5kIp8BCg1BY2NlcHRlZEV2ZW50EicKBWV2ZW50GAEgASgLMhgubWlsbHJhY2UuZXZlbnQudjEuRXZlbnQSLAoIa25vd25fYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDGxvZ19zZXF1ZW5jZRgDIAEoBBITCgt0cmFjZXBhcmVudBgEIAEoCRIMCgRsYXRlGAUgASgIIokBCg5BY2NlcHRlZEV2ZW50cxIQCghiYXRjaF9pZBgBIAEoCRIwCgZldmVudHMYAiADKAsyIC5taWxscmFjZS5ldmVudC52MS5BY2NlcHRlZEV2ZW50EjMKD2NvbXBsZXRlX2JlZm9yZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * One thing that happened, as its producer tells it. Published on `events.<app>.<type>`, with the header
@@ -181,6 +181,14 @@ export type AcceptedEvents = Message<"millrace.event.v1.AcceptedEvents"> & {
    * @generated from field: repeated millrace.event.v1.AcceptedEvent events = 2;
    */
   events: AcceptedEvent[];
+
+  /**
+   * Every event that is known before this time is in this batch or in one published before it on the stream. Set on the last batch
+   * of a stored transaction, whose events are spread over several batches; absent on the others.
+   *
+   * @generated from field: google.protobuf.Timestamp complete_before = 3;
+   */
+  completeBefore?: Timestamp | undefined;
 };
 
 /**

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/feature/v1/entity_state.proto.
  */
 export const file_millrace_feature_v1_entity_state: GenFile = /*@__PURE__*/
-  fileDesc("CiZtaWxscmFjZS9mZWF0dXJlL3YxL2VudGl0eV9zdGF0ZS5wcm90bxITbWlsbHJhY2UuZmVhdHVyZS52MSI+CgtFbnRpdHlTdGF0ZRIvCgZzZXJpZXMYASADKAsyHy5taWxscmFjZS5mZWF0dXJlLnYxLlRpbGVTZXJpZXMiWAoKVGlsZVNlcmllcxISCgpkZWZpbml0aW9uGAEgASgGEg0KBXRpbGVzGAIgAygSEhMKC2tub3duX3RpbGVzGAMgAygSEhIKCmNvbXBvbmVudHMYBCADKAFiBnByb3RvMw");
+  fileDesc("CiZtaWxscmFjZS9mZWF0dXJlL3YxL2VudGl0eV9zdGF0ZS5wcm90bxITbWlsbHJhY2UuZmVhdHVyZS52MSI+CgtFbnRpdHlTdGF0ZRIvCgZzZXJpZXMYASADKAsyHy5taWxscmFjZS5mZWF0dXJlLnYxLlRpbGVTZXJpZXMicQoKVGlsZVNlcmllcxISCgpkZWZpbml0aW9uGAEgASgGEhIKCmZpcnN0X3RpbGUYAiABKBISEgoKdGlsZV9zdGVwcxgDIAMoDRITCgtrbm93bl9hZnRlchgEIAMoDRISCgpjb21wb25lbnRzGAUgAygBYgZwcm90bzM");
 
 /**
  * What the KV bucket `features_<app>` holds under `<entity>.<key>`: everything needed to calculate an entity's features at
@@ -46,23 +46,30 @@ export type TileSeries = Message<"millrace.feature.v1.TileSeries"> & {
   definition: bigint;
 
   /**
-   * Tile numbers, floor(occurred_at / tile), ascending.
+   * Tile number, floor(occurred_at / tile), of the first entry.
    *
-   * @generated from field: repeated sint64 tiles = 2;
+   * @generated from field: sint64 first_tile = 2;
    */
-  tiles: bigint[];
+  firstTile: bigint;
 
   /**
-   * Tile number in which the contribution became known; same length as `tiles`, or empty when all equal `tiles`.
+   * Of each entry, how many tiles it lies after the entry before it; 0 for the first.
    *
-   * @generated from field: repeated sint64 known_tiles = 3;
+   * @generated from field: repeated uint32 tile_steps = 3;
    */
-  knownTiles: bigint[];
+  tileSteps: number[];
 
   /**
-   * Components per tile (1 for COUNT, 2 for MEAN …), tile after tile.
+   * Of each entry, how many tiles later it became known; same length as `tile_steps`, or empty when all are 0.
    *
-   * @generated from field: repeated double components = 4;
+   * @generated from field: repeated uint32 known_after = 4;
+   */
+  knownAfter: number[];
+
+  /**
+   * Components per entry (1 for COUNT, 2 for MEAN …), entry after entry.
+   *
+   * @generated from field: repeated double components = 5;
    */
   components: number[];
 };

@@ -1,0 +1,121 @@
+import type { App } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import type { EntityState } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
+import { entityKey, type Fields } from "./entityKey.ts";
+import { decodeEntity, type EntityTiles } from "./entityState.ts";
+import { type EntityPlan, type FeaturePlan, type Plan, planFeatures } from "./plan.ts";
+
+/** What a prediction is asked about. */
+export interface FeatureRequest {
+  /** Event time, milliseconds since the epoch. */
+  readonly occurredAtMs: number;
+  /** The fields of the app's prediction event. */
+  readonly fields: Fields;
+}
+
+/**
+ * An app's features, compiled. Windows are of whole tiles: with tile length g, a read at time T covers the tiles
+ * [floor(T/g) - window/g, floor(T/g)), and of these what was known before tile floor(T/g).
+ */
+export class FeatureSet {
+  /** Alphabetical: the order of a vector. */
+  readonly names: readonly string[];
+  /** Equal for two apps whose stored tiles mean the same. */
+  readonly definitions: string;
+  readonly plan: Plan;
+  readonly #decoded = new WeakMap<EntityState, EntityTiles>();
+  readonly #window: Float64Array;
+
+  constructor(plan: Plan) {
+    this.plan = plan;
+    this.names = plan.names;
+    this.definitions = plan.definitions;
+    this.#window = new Float64Array(8);
+  }
+
+  /** Event types that change features. */
+  get eventTypes(): readonly string[] {
+    return [...this.plan.routes.keys()];
+  }
+
+  /** Length of the longest window, in milliseconds: how far back events can matter to a read. */
+  get longestWindowMs(): number {
+    const lengths = this.plan.entities.flatMap(({ series }) =>
+      // A read in the middle of a tile reaches back that much further.
+      series.map(({ tileMs, longestWindow }) => tileMs * (longestWindow + 1)),
+    );
+    return Math.max(0, ...lengths);
+  }
+
+  /** Keys, in the bucket `features_<app>`, of the entities that a request is about; entities with a missing key field are left out. */
+  entityKeys(fields: Fields): string[] {
+    const keys: string[] = [];
+    for (const { name, keyFields } of this.plan.entities) {
+      const key = entityKey(name, keyFields, fields);
+      if (key !== undefined) keys.push(key);
+    }
+    return keys;
+  }
+
+  /**
+   * A request's features in the order of `names`; NaN is missing. A state is decoded at its first use and kept as long as the
+   * object lives, so hand in the same object while it has not changed.
+   *
+   * @param lookup the state of an entity by its key; undefined for one without events
+   */
+  vector(request: FeatureRequest, lookup: (key: string) => EntityState | undefined): Float64Array {
+    return this.read(request, (key, plan) => {
+      const state = lookup(key);
+      return state === undefined ? undefined : this.#decode(plan, state);
+    });
+  }
+
+  /** The one calculation of features, for all who have tiles. */
+  read(request: FeatureRequest, tilesOf: (key: string, plan: EntityPlan) => EntityTiles | undefined): Float64Array {
+    const { features, entities } = this.plan;
+    const tiles = entities.map((plan) => {
+      const key = entityKey(plan.name, plan.keyFields, request.fields);
+      return key === undefined ? null : tilesOf(key, plan);
+    });
+    const vector = new Float64Array(features.length);
+    for (let index = 0; index < features.length; index += 1) {
+      vector[index] = this.#feature(features[index] as FeaturePlan, request, tiles);
+    }
+    return vector;
+  }
+
+  /** @param tiles by entity: null when the request does not identify it, undefined when it has no events */
+  #feature(
+    feature: FeaturePlan,
+    { occurredAtMs, fields }: FeatureRequest,
+    tiles: readonly (EntityTiles | null | undefined)[],
+  ): number {
+    if (feature.kind === "request") {
+      const value = feature.expression.evaluate(fields, occurredAtMs);
+      return value === undefined ? Number.NaN : Number(value);
+    }
+    const { aggregation, tileMs, slot } = feature.series;
+    const ofEntity = tiles[feature.entity.index];
+    if (ofEntity === null) return Number.NaN;
+    const window = this.#window;
+    for (let index = 0; index < aggregation.width; index += 1) window[index] = aggregation.identity[index] as number;
+    const now = Math.floor(occurredAtMs / tileMs);
+    ofEntity?.[slot]?.merge(aggregation, window, now - feature.tiles, now);
+    return aggregation.finish(window);
+  }
+
+  #decode(plan: EntityPlan, state: EntityState): EntityTiles {
+    let tiles = this.#decoded.get(state);
+    if (tiles === undefined) {
+      tiles = decodeEntity(plan, state);
+      this.#decoded.set(state, tiles);
+    }
+    return tiles;
+  }
+}
+
+/**
+ * Compiles an app's features.
+ *
+ * @throws `invalid_argument` naming the path in the app file and what is wrong, `unimplemented` for an aggregate that is not available.
+ */
+export const compileFeatures = (app: App): FeatureSet => new FeatureSet(planFeatures(app));
