@@ -1,0 +1,215 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import type { AcceptedEvent } from "@millrace/proto/millrace/event/v1/event_pb.ts";
+import { type EntityState, EntityStateSchema } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
+import { accepted, appForTests, fieldsOf, randomNumbers } from "./appForTests.ts";
+import { compileFeatures, decodeCheckpoint, encodeCheckpoint, FeatureEngine, type FeatureRequest } from "./mod.ts";
+
+const START_MS = Date.UTC(2001, 0, 1);
+const set = compileFeatures(appForTests());
+
+const at = (seconds: number): number => START_MS + seconds * 1_000;
+
+function read(engine: FeatureEngine, seconds: number, plain: Parameters<typeof fieldsOf>[0]): Record<string, number> {
+  const vector = engine.read({ occurredAtMs: at(seconds), fields: fieldsOf(plain) });
+  return Object.fromEntries(set.names.map((name, index) => [name, vector[index] as number]));
+}
+
+/** Events with late arrivals, in the order in which they became known. */
+function randomEvents(seed: number, count: number): AcceptedEvent[] {
+  const random = randomNumbers(seed);
+  const pick = <Item>(items: readonly Item[]): Item => items[Math.floor(random() * items.length)] as Item;
+  const events = Array.from({ length: count }, () => {
+    const seconds = random() * 600;
+    const lateSeconds = random() < 0.3 ? random() * 90 : 0;
+    const plain = { depot: pick(["north", "söuth", ""]), target: pick(["x", "y.z"]), late: random() < 0.5 };
+    const values = { weight: random() * 10 - 3, pieces: BigInt(Math.floor(random() * 9)), fragile: random() < 0.2 };
+    const type = random() < 0.8 ? "parcel.sent" : "parcel.lost";
+    const fields = type === "parcel.lost" ? { depot: plain.depot, late: plain.late } : { ...plain, ...values };
+    return accepted(type, Math.floor(at(seconds)), fields, Math.floor(at(seconds + lateSeconds)));
+  });
+  return events.sort((left, right) => knownAtMs(left) - knownAtMs(right));
+}
+
+const knownAtMs = ({ knownAt }: AcceptedEvent): number => (knownAt === undefined ? 0 : timestampMs(knownAt));
+
+function shuffled<Item>(items: readonly Item[], random: () => number): Item[] {
+  const result = [...items];
+  for (let last = result.length - 1; last > 0; last -= 1) {
+    const other = Math.floor(random() * (last + 1));
+    [result[last], result[other]] = [result[other] as Item, result[last] as Item];
+  }
+  return result;
+}
+
+const REQUESTS: readonly FeatureRequest[] = Array.from({ length: 140 }, (_, index) => ({
+  occurredAtMs: at(index * 5) + 17,
+  fields: fieldsOf({ depot: ["north", "söuth", "", "none"][index % 4] as string, target: "y.z", weight: index / 3 }),
+}));
+
+/** Bits, so that NaN equals NaN and -0 differs from 0. */
+const bits = (vector: Float64Array): string => Buffer.from(vector.buffer).toString("hex");
+
+/** States as a reader gets them from the bucket. */
+function published(engine: FeatureEngine): (key: string) => EntityState | undefined {
+  const states = new Map<string, EntityState>();
+  for (const key of engine.dirty()) {
+    const state = engine.encode(key);
+    assert.ok(state);
+    states.set(key, fromBinary(EntityStateSchema, toBinary(EntityStateSchema, state)));
+  }
+  return (key) => states.get(key);
+}
+
+test("a window covers whole tiles and leaves out the one that the read is in", () => {
+  const engine = new FeatureEngine(set);
+  for (const seconds of [0, 4.999, 5, 61]) engine.apply(accepted("parcel.sent", at(seconds), { depot: "north" }));
+  assert.equal(read(engine, 4.999, { depot: "north" })["sent_1m"], 0);
+  assert.equal(read(engine, 5, { depot: "north" })["sent_1m"], 2);
+  assert.equal(read(engine, 12, { depot: "north" })["sent_1m"], 3);
+  assert.equal(read(engine, 60, { depot: "north" })["sent_1m"], 3);
+  assert.equal(read(engine, 65, { depot: "north" })["sent_1m"], 2);
+});
+
+test("a late event counts from the end of the tile in which it became known, not before", () => {
+  const engine = new FeatureEngine(set);
+  engine.apply(accepted("parcel.sent", at(1), { depot: "north" }, at(22)));
+  assert.equal(read(engine, 24.9, { depot: "north" })["sent_1m"], 0);
+  assert.equal(read(engine, 25, { depot: "north" })["sent_1m"], 1);
+  assert.equal(read(engine, 60, { depot: "north" })["sent_1m"], 1);
+  assert.equal(read(engine, 65, { depot: "north" })["sent_1m"], 0);
+});
+
+test("every aggregate says what it means", () => {
+  const engine = new FeatureEngine(set);
+  const lane = { depot: "north", target: "x" };
+  const send = (seconds: number, weight: number, pieces: bigint, fragile: boolean): void =>
+    engine.apply(accepted("parcel.sent", at(seconds), { ...lane, weight, pieces, fragile }));
+  send(1, 2.5, 4n, true);
+  send(3, 9, 1n, false);
+  send(2, 6.5, 7n, false);
+  engine.apply(accepted("parcel.sent", at(4), lane));
+  const values = read(engine, 10, { ...lane, weight: 0.25 });
+  const expected = {
+    sent_1m: 4,
+    weight_sum: 18,
+    weight_mean: 6,
+    weight_mean_long: 6,
+    pieces_max: 7,
+    pieces_min: 1,
+    weight_last: 9,
+    fragile_share: 1 / 3,
+    heavy_count: 2,
+    weight: 0.25,
+    second: 10,
+    pieces_sd: 3,
+    lost_share: Number.NaN,
+  };
+  for (const [name, value] of Object.entries(expected)) assert.equal(values[name], value, name);
+  assert.ok(Math.abs((values["weight_sd"] as number) - Math.sqrt(10.75)) < 1e-12);
+});
+
+test("an entity without events has counts and sums of 0, and everything else is missing; an unknown entity has nothing", () => {
+  const engine = new FeatureEngine(set);
+  const values = read(engine, 10, { depot: "north" });
+  assert.equal(values["sent_1m"], 0);
+  assert.equal(values["weight_sum"], 0);
+  assert.ok(Number.isNaN(values["fragile_share"]));
+  assert.ok(Number.isNaN(values["weight_mean"]), "the request names no target, so no lane");
+  assert.ok(Number.isNaN(read(engine, 10, {})["sent_1m"]));
+});
+
+test("a read from the published states equals the engine's own, bit for bit, with late events and in any order of arrival", () => {
+  for (let seed = 1; seed <= 20; seed += 1) {
+    const events = randomEvents(seed, 400);
+    const inOrder = new FeatureEngine(set);
+    const mixed = new FeatureEngine(set);
+    for (const event of events) inOrder.apply(event);
+    for (const event of shuffled(events, randomNumbers(seed))) mixed.apply(event);
+    const lookup = published(mixed);
+    for (const request of REQUESTS) {
+      const expected = bits(inOrder.read(request));
+      assert.equal(bits(mixed.read(request)), expected, `seed ${seed}, at ${request.occurredAtMs - START_MS}`);
+      assert.equal(bits(set.vector(request, lookup)), expected, `seed ${seed}, at ${request.occurredAtMs - START_MS}`);
+    }
+  }
+});
+
+test("what becomes known later changes no read before it", () => {
+  const events = randomEvents(7, 400);
+  const all = new FeatureEngine(set);
+  for (const event of events) all.apply(event);
+  for (const request of REQUESTS) {
+    const before = new FeatureEngine(set);
+    for (const event of events) if (knownAtMs(event) < request.occurredAtMs) before.apply(event);
+    assert.equal(bits(all.read(request)), bits(before.read(request)));
+  }
+});
+
+test("states stay small: what nobody can ask for any more is dropped", () => {
+  const engine = new FeatureEngine(set, { lookBackMs: 60_000 });
+  for (let seconds = 0; seconds < 10_000; seconds += 1) {
+    engine.apply(accepted("parcel.sent", at(seconds), { depot: "north" }));
+  }
+  const entries = engine.encode("depot.north")?.series.map(({ tileSteps }) => tileSteps.length) ?? [];
+  assert.ok(Math.max(...entries) <= 60 / 5 + 60 / 5 + 17, `entries: ${entries.join(", ")}`);
+  assert.equal(read(engine, 9_940, { depot: "north" })["sent_1m"], 60);
+  engine.takeDirty();
+  engine.apply(accepted("parcel.sent", at(20_000), { depot: "south" }));
+  assert.deepEqual(engine.removeExpired(), ["depot.north"]);
+});
+
+test("an entity is due when one of its changed tiles has ended, once however many events changed it", () => {
+  const engine = new FeatureEngine(set);
+  for (const seconds of [1, 2, 3, 4]) engine.apply(accepted("parcel.lost", at(seconds), { depot: "a", late: true }));
+  engine.apply(accepted("parcel.lost", at(6), { depot: "b", late: true }));
+  const keys = (asOfSeconds: number): string[] => engine.takeDirty(at(asOfSeconds)).map(({ key }) => key);
+  assert.deepEqual(keys(4.999), []);
+  assert.deepEqual(keys(5), ["depot.a"]);
+  assert.deepEqual(engine.dirty(), ["depot.b"]);
+  assert.deepEqual(keys(100), ["depot.b"]);
+  assert.deepEqual(engine.dirty(), []);
+});
+
+test("an engine that goes on from a checkpoint answers like one that never stopped", () => {
+  const events = randomEvents(3, 600);
+  const whole = new FeatureEngine(set);
+  let parts = new FeatureEngine(set);
+  events.forEach((event, index) => {
+    whole.apply(event);
+    parts.apply(event);
+    if (index % 50 !== 0) return;
+    const taken = parts.takeDirty(knownAtMs(event)).map(({ key }) => key);
+    assert.deepEqual(
+      taken.sort(),
+      whole
+        .takeDirty(knownAtMs(event))
+        .map(({ key }) => key)
+        .sort(),
+    );
+    const position = { streamSequence: index, completeBeforeMs: knownAtMs(event), recentBatches: [5n, 9n] };
+    const restored = decodeCheckpoint(set, encodeCheckpoint(parts, position));
+    assert.deepEqual(restored?.position, position);
+    parts = restored?.engine as FeatureEngine;
+  });
+  assert.deepEqual(parts.dirty().sort(), whole.dirty().sort());
+  for (const request of REQUESTS) assert.equal(bits(parts.read(request)), bits(whole.read(request)));
+});
+
+test("a checkpoint of other features is not used", () => {
+  const other = compileFeatures(appForTests().app === "parcels" ? withoutFeature("lost_share") : appForTests());
+  const bytes = encodeCheckpoint(new FeatureEngine(other), {
+    streamSequence: 3,
+    completeBeforeMs: -Infinity,
+    recentBatches: [],
+  });
+  assert.equal(decodeCheckpoint(set, bytes), undefined);
+});
+
+function withoutFeature(name: string): ReturnType<typeof appForTests> {
+  const app = appForTests();
+  delete app.features[name];
+  return app;
+}
