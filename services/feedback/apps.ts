@@ -1,0 +1,54 @@
+import { watchApps } from "@millrace/app";
+import type { Bus, KeyValueWatch } from "@millrace/bus";
+import { describeError, type Logger } from "@millrace/runtime";
+import { LabelRule } from "./labelRule.ts";
+import { type RetrainingRules, retrainingRules } from "./retrainingPolicy.ts";
+
+/** What feedback needs of an app. */
+export interface FollowedApp {
+  readonly name: string;
+  readonly label: LabelRule;
+  readonly retraining: RetrainingRules | undefined;
+}
+
+export interface AppsOptions {
+  readonly logger: Logger;
+  /** Called for each app and each change of it, once it is known here. */
+  readonly onChange: (app: FollowedApp) => Promise<void>;
+  readonly onFailure: (error: unknown) => void;
+}
+
+/** Every applied app. One whose new version cannot be followed keeps the old one. */
+export class Apps implements AsyncDisposable {
+  readonly #known = new Map<string, FollowedApp>();
+  #watch: KeyValueWatch | undefined;
+
+  /** Resolves once the apps applied so far are followed. */
+  async follow(bus: Bus, { logger, onChange, onFailure }: AppsOptions): Promise<void> {
+    this.#watch = await watchApps(
+      bus,
+      async ({ app, version }) => {
+        if (app === undefined) return;
+        let followed: FollowedApp;
+        try {
+          followed = { name: app.app, label: new LabelRule(app), retraining: retrainingRules(app) };
+        } catch (error) {
+          logger.error({ err: error, app: app.app, version }, `${app.app} is not followed: ${describeError(error)}`);
+          return;
+        }
+        this.#known.set(app.app, followed);
+        await onChange(followed);
+        logger.info({ app: app.app, version }, `follows version ${version} of ${app.app}`);
+      },
+      { logger, onFailure },
+    );
+  }
+
+  get(name: string): FollowedApp | undefined {
+    return this.#known.get(name);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#watch?.[Symbol.asyncDispose]();
+  }
+}

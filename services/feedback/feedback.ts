@@ -1,0 +1,62 @@
+import { connectBus } from "@millrace/bus";
+import { connectDatabase, migrate } from "@millrace/db";
+import { type RpcServer, startRpcServer } from "@millrace/rpc";
+import { type Clock, type ServiceContext, systemClock } from "@millrace/runtime";
+import { Apps } from "./apps.ts";
+import type { Config } from "./config.ts";
+import { feedbackService } from "./grpc.ts";
+import { Joiner } from "./joiner.ts";
+import { LabelConsumers } from "./labelConsumers.ts";
+import { migrations } from "./migrations/migrations.ts";
+import { handleAlerts, handleModelEvents } from "./newsConsumers.ts";
+import { Outbox } from "./outbox.ts";
+import { handlePredictions } from "./predictionConsumer.ts";
+import { Reports } from "./reports.ts";
+import { Retraining } from "./retraining.ts";
+import { RetrainingStore } from "./retrainingStore.ts";
+import { OutcomeStore } from "./store.ts";
+
+/** Starts the service's parts in order, and gives each to the stack. */
+export async function startFeedback(
+  stack: AsyncDisposableStack,
+  config: Config,
+  context: ServiceContext,
+  clock: Clock = systemClock,
+): Promise<{ rpc: RpcServer }> {
+  const { logger } = context;
+  const fail = (error: unknown): void => context.fail(error);
+  const database = stack.use(await connectDatabase(config.database, logger));
+  await migrate(database, migrations);
+  const bus = stack.use(await connectBus(config.bus, "feedback", logger));
+
+  const outbox = new Outbox(bus, database);
+  await outbox.recover();
+  const retrainingStore = new RetrainingStore(database);
+  const { jobTimeoutMs } = config;
+  const retraining = new Retraining({ store: retrainingStore, outbox, clock, jobTimeoutMs, logger });
+
+  const apps = stack.use(new Apps());
+  const find = (name: string) => apps.get(name);
+  const joiner = new Joiner({ app: find, store: new OutcomeStore(database), outbox, retraining });
+  const labels = stack.use(new LabelConsumers({ bus, joiner, onFailure: fail }));
+  await apps.follow(bus, { logger, onChange: (app) => labels.follow(app), onFailure: fail });
+
+  const news = { store: retrainingStore, retraining, app: find };
+  const durable = (stream: string, filter: string, maxBatch: number) => ({
+    stream,
+    durable: `feedback-${stream.toLowerCase()}`,
+    filter,
+    maxBatch,
+    onFailure: fail,
+  });
+  stack.use(await bus.consume({ ...durable("MODELS", "models.>", 16), handle: handleModelEvents(news) }));
+  stack.use(await bus.consume({ ...durable("ALERTS", "alerts.>", 16), handle: handleAlerts(news) }));
+  stack.use(
+    await bus.consume({ ...durable("PREDICTIONS", "predictions.>", 1_000), handle: handlePredictions(joiner) }),
+  );
+
+  const services = [feedbackService(new Reports(database), find)];
+  const rpc = stack.use(await startRpcServer({ address: config.grpcAddress, services, logger }));
+  logger.info({ grpc: rpc.address }, `gRPC on ${rpc.address}`);
+  return { rpc };
+}
