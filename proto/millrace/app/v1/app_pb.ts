@@ -409,7 +409,7 @@ export type Gates = Message<"millrace.app.v1.Gates"> & {
   maxCalibrationError?: number | undefined;
 
   /**
-   * The candidate's metric may be worse than the champion's by at most this on the same rows.
+   * On the same rows, the candidate's metric has to beat the champion's by more than this; less is a tie, which keeps the champion.
    *
    * @generated from field: double tolerance = 4;
    */
