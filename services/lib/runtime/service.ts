@@ -7,7 +7,7 @@ export interface ServiceContext {
   /** Aborted when the service has been asked to stop: stop pulling, finish what is in hand. */
   readonly signal: AbortSignal;
   /** Ends the process as if it had been asked to stop, with exit status 1. */
-  fail(error: unknown): void;
+  readonly fail: (error: unknown) => void;
 }
 
 export interface Service {

@@ -1,0 +1,3 @@
+export { type Attribute, type Dimension, GraphBuilder, ML_DOMAIN } from "./graph.ts";
+export { openSession, type SessionOptions } from "./session.ts";
+export { type ModelSignature, readSignature, type TensorSignature } from "./signature.ts";

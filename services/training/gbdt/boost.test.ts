@@ -1,0 +1,113 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Matrix } from "../matrix.ts";
+import { BOOST_DEFAULTS, type BoostParameters, scoreBoostedTrees, trainBoostedTrees } from "./boost.ts";
+
+const ONE_STUMP: BoostParameters = { ...BOOST_DEFAULTS, trees: 1, maxDepth: 1, learningRate: 1, minChildWeight: 0 };
+
+function matrixOf(
+  columns: readonly (readonly number[])[],
+  labels: readonly number[],
+  weights?: readonly number[],
+): Matrix {
+  return {
+    featureNames: columns.map((_, index) => `f${index}`),
+    columns: columns.map((column) => Float64Array.from(column)),
+    labels: Float64Array.from(labels),
+    ...(weights === undefined ? {} : { weights: Float64Array.from(weights) }),
+  };
+}
+
+/** A generator of numbers in [0, 1) (mulberry32), so that every run sees the same rows. */
+function randomNumbers(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+
+function randomMatrix(rows: number, seed: number): Matrix {
+  const random = randomNumbers(seed);
+  const columns = [0, 1, 2].map(() =>
+    Array.from({ length: rows }, () => (random() < 0.1 ? Number.NaN : random() * 10)),
+  );
+  const labels = Array.from({ length: rows }, (_, row) => {
+    const score = ((columns[0]?.[row] || 0) > 5 ? 1 : -1) + ((columns[1]?.[row] || 0) - 5) / 3;
+    return random() < 1 / (1 + Math.exp(-score)) ? 1 : 0;
+  });
+  return matrixOf(columns, labels);
+}
+
+test("a stump splits where the classes part, and its leaves have the values worked out by hand", async () => {
+  // Base rate 1/2: every gradient is +-1/2, every hessian 1/4. Left of 2.5: G = 2 * 1/2, H = 2 * 1/4, lambda 1.
+  const matrix = matrixOf([[1, 2, 3, 4]], [0, 0, 1, 1]);
+  const { trees, baseScore } = await trainBoostedTrees(matrix, undefined, ONE_STUMP);
+  assert.equal(baseScore, 0);
+  const [tree] = trees;
+  assert.deepEqual(tree?.feature, [0, -1, -1]);
+  assert.equal(tree?.threshold[0], 2.5);
+  assert.equal(tree?.value[1], Math.fround(-1 / 1.5));
+  assert.equal(tree?.value[2], Math.fround(1 / 1.5));
+});
+
+test("the feature that tells more is split, and gets all of the importance", async () => {
+  const matrix = matrixOf(
+    [
+      [1, 2, 1, 2, 1, 2],
+      [1, 1, 1, 2, 2, 2],
+    ],
+    [0, 0, 0, 1, 1, 1],
+  );
+  const { trees, importance } = await trainBoostedTrees(matrix, undefined, ONE_STUMP);
+  assert.equal(trees[0]?.feature[0], 1);
+  assert.deepEqual([...importance], [0, 1]);
+});
+
+test("rows with a missing value go to the side that they resemble", async () => {
+  for (const [missingLabel, side] of [
+    [0, true],
+    [1, false],
+  ] as const) {
+    const matrix = matrixOf([[1, 2, 3, 4, Number.NaN, Number.NaN]], [0, 0, 1, 1, missingLabel, missingLabel]);
+    const { trees } = await trainBoostedTrees(matrix, undefined, ONE_STUMP);
+    assert.equal(trees[0]?.missingLeft[0], side);
+    const scores = scoreBoostedTrees({ trees, baseScore: 0, importance: new Float64Array() }, matrix.columns);
+    assert.equal(scores[4], scores[missingLabel === 0 ? 0 : 2]);
+  }
+});
+
+test("a row of weight two counts as two rows", async () => {
+  const weighted = await trainBoostedTrees(matrixOf([[1, 2, 3, 4]], [0, 1, 1, 0], [2, 1, 1, 2]), undefined, ONE_STUMP);
+  const repeated = await trainBoostedTrees(matrixOf([[1, 1, 2, 3, 4, 4]], [0, 0, 1, 1, 0, 0]), undefined, ONE_STUMP);
+  assert.deepEqual(weighted, repeated);
+});
+
+test("the same trees grow on any number of threads", async () => {
+  const matrix = randomMatrix(3_000, 1);
+  const parameters = { ...BOOST_DEFAULTS, trees: 5 };
+  const alone = await trainBoostedTrees(matrix, undefined, parameters, { threads: 1 });
+  const shared = await trainBoostedTrees(matrix, undefined, parameters, { threads: 3 });
+  assert.deepEqual(shared.trees, alone.trees);
+});
+
+test("boosting stops when the validation's loss no longer falls, and keeps the best trees", async () => {
+  const parameters = { ...BOOST_DEFAULTS, trees: 400, learningRate: 0.5, earlyStopping: 5 };
+  const { trees } = await trainBoostedTrees(randomMatrix(500, 2), randomMatrix(500, 3), parameters);
+  assert.ok(trees.length > 0 && trees.length < 100, `${trees.length} trees`);
+});
+
+test("no child is lighter than asked, and no tree deeper", async () => {
+  const matrix = randomMatrix(2_000, 4);
+  const { trees } = await trainBoostedTrees(matrix, undefined, { ...BOOST_DEFAULTS, trees: 3, maxDepth: 2 });
+  for (const tree of trees) assert.ok(tree.feature.length <= 7);
+  const heavy = await trainBoostedTrees(matrix, undefined, { ...BOOST_DEFAULTS, trees: 1, minChildWeight: 1e9 });
+  assert.deepEqual(heavy.trees[0]?.feature, [-1]);
+});
+
+test("a training that is cancelled ends", async () => {
+  const signal = AbortSignal.abort(new Error("enough"));
+  await assert.rejects(trainBoostedTrees(randomMatrix(100, 5), undefined, BOOST_DEFAULTS, { signal }), /enough/);
+});

@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { readSignature } from "@millrace/onnx";
+import { predictWithArtefact } from "./evaluate.ts";
+import { checkTrainable, type Matrix, selectRows } from "./matrix.ts";
+import { areaUnderRoc, logLoss } from "./metrics.ts";
+import { type TrainerAlgorithm, trainCandidate } from "./train.ts";
+
+const ROWS = 10_000;
+
+/** Rows whose label depends on a threshold, a slope and a missing value; every tenth value of each column is missing. */
+function rows(): Matrix {
+  const a = Float64Array.from({ length: ROWS }, (_, row) =>
+    row % 10 === 3 ? Number.NaN : ((row * 7919) % 1_000) / 10,
+  );
+  const b = Float64Array.from({ length: ROWS }, (_, row) =>
+    row % 10 === 7 ? Number.NaN : ((row * 104_729) % 997) / 997,
+  );
+  const labels = Float64Array.from({ length: ROWS }, (_, row) => {
+    const score = ((a[row] as number) > 60 ? 1.5 : -1) + 2 * ((b[row] as number) || 0.5) - 1;
+    return ((row * 15_485_863) % 1_009) / 1_009 < 1 / (1 + Math.exp(-score)) ? 1 : 0;
+  });
+  return { featureNames: ["a", "b"], columns: [a, b], labels };
+}
+
+const range = (begin: number, end: number): number[] =>
+  Array.from({ length: end - begin }, (_, index) => begin + index);
+
+function train(algorithm: TrainerAlgorithm, all: Matrix) {
+  return trainCandidate({
+    algorithm,
+    train: selectRows(all, range(0, 7_000)),
+    validation: selectRows(all, range(7_000, 8_000)),
+    calibration: selectRows(all, range(8_000, 9_000)),
+    threads: 1,
+  });
+}
+
+for (const algorithm of ["gbdt", "logistic", "baseline"] as const) {
+  test(`the ONNX file of ${algorithm} answers as its trainer does, within 1e-5, missing values included`, async () => {
+    const all = rows();
+    const { onnx, predict } = await train(algorithm, all);
+    const own = predict(all.columns);
+    const artefact = await predictWithArtefact(onnx, all.columns);
+    for (let row = 0; row < ROWS; row += 1) {
+      const difference = Math.abs((own[row] as number) - (artefact[row] as number));
+      assert.ok(difference <= 1e-5, `row ${row}: ${own[row]} and ${artefact[row]}`);
+    }
+    assert.deepEqual(readSignature(onnx), {
+      inputs: [{ name: "features", datatype: "float", shape: [-1, 2] }],
+      outputs: [{ name: "probability", datatype: "float", shape: [-1, 1] }],
+    });
+  });
+}
+
+test("trees learn what a line cannot, and both beat the base rate", async () => {
+  const all = rows();
+  const unseen = selectRows(all, range(9_000, ROWS));
+  const quality = async (algorithm: TrainerAlgorithm): Promise<{ auc: number; loss: number }> => {
+    const answers = (await train(algorithm, all)).predict(unseen.columns);
+    return { auc: areaUnderRoc(unseen.labels, answers), loss: logLoss(unseen.labels, answers) };
+  };
+  const [gbdt, logistic, baseline] = [await quality("gbdt"), await quality("logistic"), await quality("baseline")];
+  assert.ok(gbdt.auc > logistic.auc && logistic.auc > 0.6, `${gbdt.auc} ${logistic.auc}`);
+  assert.ok(
+    gbdt.loss < logistic.loss && logistic.loss < baseline.loss,
+    `${gbdt.loss} ${logistic.loss} ${baseline.loss}`,
+  );
+});
+
+test("the same rows give the same file", async () => {
+  const all = rows();
+  const [first, second] = [await train("gbdt", all), await train("gbdt", all)];
+  assert.deepEqual(first.onnx, second.onnx);
+});
+
+test("a column that is constant or all missing does no harm", async () => {
+  const all = rows();
+  const odd = [new Float64Array(ROWS).fill(3), new Float64Array(ROWS).fill(Number.NaN)];
+  const matrix: Matrix = { ...all, featureNames: ["a", "b", "c", "d"], columns: [...all.columns, ...odd] };
+  for (const algorithm of ["gbdt", "logistic"] as const) {
+    const { onnx, predict } = await train(algorithm, matrix);
+    const [own, artefact] = [predict(matrix.columns), await predictWithArtefact(onnx, matrix.columns)];
+    assert.ok(
+      own.every((value, row) => Math.abs(value - (artefact[row] as number)) <= 1e-5),
+      algorithm,
+    );
+  }
+});
+
+test("what cannot be trained on is refused by name, before any training", () => {
+  const good = { featureNames: ["a"], columns: [Float64Array.of(1, 2)], labels: Float64Array.of(0, 1) };
+  const cases: [Partial<Matrix>, RegExp][] = [
+    [{ labels: Float64Array.of() }, /no rows/],
+    [{ labels: Float64Array.of(1, 1) }, /all 2 rows have the label 1/],
+    [{ labels: Float64Array.of(0, 2) }, /row 1 has the label 2/],
+    [{ labels: Float64Array.of(0, Number.NaN) }, /row 1 has the label NaN/],
+    [{ columns: [Float64Array.of(1, Infinity)] }, /feature a is infinite in row 1/],
+    [{ columns: [Float64Array.of(1)] }, /feature a has 1 rows, the labels have 2/],
+    [{ weights: Float64Array.of(1, -1) }, /row 1 has the weight -1/],
+  ];
+  for (const [change, message] of cases) assert.throws(() => checkTrainable({ ...good, ...change }), { message });
+});
