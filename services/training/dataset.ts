@@ -1,0 +1,103 @@
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import type { Bus } from "@millrace/bus";
+import { type DatasetManifest, DatasetService } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
+import { connectRpc, type RpcClient } from "@millrace/rpc";
+import { describeError, MillraceError } from "@millrace/runtime";
+import { type Dataset, readParquet } from "./parquet.ts";
+
+export interface DatasetRequest {
+  readonly app: string;
+  /** Absent: from the beginning. */
+  readonly fromMs?: number;
+  /** Nothing known later takes part. Absent: everything there is. */
+  readonly asOfMs?: number;
+  readonly signal: AbortSignal;
+}
+
+export interface BuiltDataset {
+  readonly manifest: DatasetManifest;
+  /** Event time up to which it knows, ms. */
+  readonly asOfMs: number;
+  readonly rows: Dataset;
+}
+
+/** Gets datasets from the feature service: built over gRPC, read from the object store `datasets`. */
+export class DatasetClient implements Disposable {
+  readonly #bus: Bus;
+  readonly #client: RpcClient<typeof DatasetService>;
+
+  constructor(bus: Bus, address: string) {
+    this.#bus = bus;
+    this.#client = connectRpc(DatasetService, address);
+  }
+
+  /**
+   * @throws `failed_precondition` when it has no rows; `data_loss` when its objects are missing or not readable; whatever the
+   *   feature service answers, `unavailable` when it is away.
+   */
+  async build({ app, fromMs, asOfMs, signal }: DatasetRequest): Promise<BuiltDataset> {
+    const manifest = await this.#manifest(app, fromMs, asOfMs, signal);
+    if (manifest.rows === 0n) {
+      throw new MillraceError("failed_precondition", `The app ${app} has no history yet: its dataset has no rows`);
+    }
+    const store = await this.#bus.objects("datasets");
+    const objects: { name: string; bytes: Uint8Array }[] = [];
+    for (const name of manifest.objects) {
+      const bytes = await store.getBlob(name).catch((cause: unknown) => {
+        throw new MillraceError(
+          "unavailable",
+          `The dataset object ${name} could not be read: ${describeError(cause)}`,
+          {
+            cause,
+          },
+        );
+      });
+      if (bytes === null)
+        throw new MillraceError("data_loss", `The dataset object ${name} is not in the store datasets`);
+      objects.push({ name, bytes });
+    }
+    const rows = await readParquet(objects, featureNamesOf(manifest));
+    const known = asOfMs ?? millisecondsOf(manifest.knownBefore) ?? millisecondsOf(manifest.to);
+    return { manifest, rows, asOfMs: known ?? newest(rows.occurredAtMs) + 1 };
+  }
+
+  async #manifest(
+    app: string,
+    fromMs: number | undefined,
+    asOfMs: number | undefined,
+    signal: AbortSignal,
+  ): Promise<DatasetManifest> {
+    const asOf = asOfMs === undefined ? {} : { to: timestampFromMs(asOfMs), knownBefore: timestampFromMs(asOfMs) };
+    const from = fromMs === undefined ? {} : { from: timestampFromMs(fromMs) };
+    let manifest: DatasetManifest | undefined;
+    for await (const { step } of this.#client.buildDataset({ app, ...from, ...asOf }, { signal })) {
+      if (step.case === "manifest") manifest = step.value;
+    }
+    if (manifest === undefined) {
+      throw new MillraceError("unavailable", "The feature service ended BuildDataset without a manifest");
+    }
+    return manifest;
+  }
+
+  [Symbol.dispose](): void {
+    this.#client[Symbol.dispose]();
+  }
+}
+
+const NOT_FEATURES = new Set(["key", "occurred_at", "label"]);
+
+/** A model's input columns, in their order: by name. */
+const featureNamesOf = (manifest: DatasetManifest): string[] =>
+  manifest.columns
+    .map((column) => column.name)
+    .filter((name) => !NOT_FEATURES.has(name))
+    .sort();
+
+const millisecondsOf = (time: Parameters<typeof timestampMs>[0] | undefined): number | undefined =>
+  time === undefined ? undefined : timestampMs(time);
+
+function newest(times: Float64Array): number {
+  let result = 0;
+  for (const time of times) if (time > result) result = time;
+  return result;
+}

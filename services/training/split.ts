@@ -1,0 +1,147 @@
+import { MillraceError } from "@millrace/runtime";
+
+/** Ascending row numbers of each part; every row of a part is older than every row of the next. */
+export interface Split {
+  readonly train: Uint32Array;
+  /** Decides when to stop boosting. */
+  readonly validation: Uint32Array;
+  readonly calibration: Uint32Array;
+  /** The newest rows: the gates judge by these, and nothing else sees them. */
+  readonly holdout: Uint32Array;
+  /** What was left out and why, for the verdict. */
+  readonly notes: readonly string[];
+}
+
+export interface SplitOptions {
+  /** Event time up to which labels were known, ms. */
+  readonly asOfMs: number;
+  /** How long labels may take, ms. */
+  readonly waitMs: number;
+  /** Share of the newest rows, 0 to 1. */
+  readonly holdout: number;
+  /** Most labelled rows used; the oldest are left out. */
+  readonly maxRows: number;
+}
+
+/** Of what is older than the holdout: the newest parts steer the training, the rest is learnt from. */
+const VALIDATION_SHARE = 0.1;
+const CALIBRATION_SHARE = 0.1;
+
+/** Fewer rows than this in any part would decide by chance. */
+const MIN_PART_ROWS = 20;
+
+const HOUR_MS = 3_600_000;
+const BIN_MS = HOUR_MS / 2;
+const MIN_BIN_ROWS = 30;
+
+/**
+ * Splits labelled rows by time, never shuffled: train | validation | calibration | holdout.
+ *
+ * Rows newer than the label gap (`labelGapMs`) are left out: those of them that are labelled already are the ones whose truth
+ * came early, such as short flights, and would teach and test a biased picture. As much is left out just before the holdout,
+ * whose labels were not known either when the holdout began.
+ *
+ * @throws `failed_precondition` when too few rows remain, or a part has only one class.
+ */
+export function splitByTime(occurredAtMs: Float64Array, labels: Float64Array, options: SplitOptions): Split {
+  const notes: string[] = [];
+  const gapMs = labelGapMs(occurredAtMs, labels, options);
+  const newestMs = options.asOfMs - gapMs;
+  const labelled: number[] = [];
+  let tooNew = 0;
+  for (let row = 0; row < labels.length; row += 1) {
+    if (Number.isNaN(labels[row])) continue;
+    if ((occurredAtMs[row] as number) < newestMs) labelled.push(row);
+    else tooNew += 1;
+  }
+  labelled.sort((a, b) => (occurredAtMs[a] as number) - (occurredAtMs[b] as number) || a - b);
+  if (tooNew > 0) {
+    notes.push(
+      `${count(tooNew)} of the newest ${hours(gapMs)} were left out: most labels of that time are not known yet.`,
+    );
+  }
+  let rows = Uint32Array.from(labelled);
+  if (rows.length > options.maxRows) {
+    notes.push(`Only the newest ${count(options.maxRows)} of ${count(rows.length)} were used (TRAINING_MAX_ROWS).`);
+    rows = rows.subarray(rows.length - options.maxRows);
+  }
+  const holdoutStart = rows.length - Math.floor(rows.length * options.holdout);
+  const holdout = rows.subarray(holdoutStart);
+  const older = purge(rows.subarray(0, holdoutStart), occurredAtMs, holdout, gapMs);
+  if (older.length < holdoutStart) {
+    notes.push(
+      `${count(holdoutStart - older.length)} just before the holdout were left out: their labels came after it began.`,
+    );
+  }
+  const validationStart = Math.floor(older.length * (1 - VALIDATION_SHARE - CALIBRATION_SHARE));
+  const calibrationStart = Math.floor(older.length * (1 - CALIBRATION_SHARE));
+  const parts = {
+    train: older.subarray(0, validationStart),
+    validation: older.subarray(validationStart, calibrationStart),
+    calibration: older.subarray(calibrationStart),
+    holdout,
+  };
+  for (const [name, part] of Object.entries(parts)) checkPart(name, part, labels, rows.length);
+  return { ...parts, notes };
+}
+
+/**
+ * How old, in ms, a row has to be for its label to be as likely known as any older row's: the older end of the newest stretch of
+ * half hours in which clearly fewer labels are known than among rows older than `waitMs`. At most `waitMs`, or 12 hours when no
+ * row is as old as that.
+ */
+export function labelGapMs(
+  occurredAtMs: Float64Array,
+  labels: Float64Array,
+  { asOfMs, waitMs }: Pick<SplitOptions, "asOfMs" | "waitMs">,
+): number {
+  const bins = Array.from({ length: Math.ceil(waitMs / BIN_MS) }, () => ({ rows: 0, known: 0 }));
+  const mature = { rows: 0, known: 0 };
+  for (let row = 0; row < labels.length; row += 1) {
+    const age = asOfMs - (occurredAtMs[row] as number);
+    if (age < 0) continue;
+    const bin = age >= waitMs ? mature : (bins[Math.floor(age / BIN_MS)] ?? mature);
+    bin.rows += 1;
+    if (!Number.isNaN(labels[row])) bin.known += 1;
+  }
+  if (mature.rows < MIN_BIN_ROWS) return Math.min(waitMs, 12 * HOUR_MS);
+  const expected = mature.known / mature.rows;
+  for (let index = bins.length - 1; index >= 0; index -= 1) {
+    const { rows, known } = bins[index] as { rows: number; known: number };
+    if (rows < MIN_BIN_ROWS) continue;
+    const chance = 3 * Math.sqrt((expected * (1 - expected)) / rows);
+    if (known / rows < expected - Math.max(0.02, chance)) return Math.min(waitMs, (index + 1) * BIN_MS);
+  }
+  return 0;
+}
+
+/** Leaves out the rows within `gapMs` before the holdout, unless that would cost more than half of them. */
+function purge(rows: Uint32Array, occurredAtMs: Float64Array, holdout: Uint32Array, gapMs: number): Uint32Array {
+  const first = holdout[0];
+  if (first === undefined) return rows;
+  const borderMs = (occurredAtMs[first] as number) - gapMs;
+  let end = rows.length;
+  while (end > rows.length / 2 && (occurredAtMs[rows[end - 1] as number] as number) >= borderMs) end -= 1;
+  return end > rows.length / 2 ? rows.subarray(0, end) : rows;
+}
+
+function checkPart(name: string, part: Uint32Array, labels: Float64Array, total: number): void {
+  if (part.length < MIN_PART_ROWS) {
+    throw new MillraceError(
+      "failed_precondition",
+      `Only ${count(total)} are labelled, which leaves ${part.length} for ${name}; each part needs ${MIN_PART_ROWS}. Wait for more labels`,
+    );
+  }
+  let positive = 0;
+  for (const row of part) positive += labels[row] as number;
+  if (positive === 0 || positive === part.length) {
+    const only = positive === 0 ? "0" : "1";
+    throw new MillraceError(
+      "failed_precondition",
+      `All ${count(part.length)} for ${name} have the label ${only}; a binary model needs both. Check label.value in the app`,
+    );
+  }
+}
+
+const count = (rows: number): string => `${rows.toLocaleString("en-US")} row${rows === 1 ? "" : "s"}`;
+const hours = (ms: number): string => `${(ms / HOUR_MS).toFixed(1)} hours`;

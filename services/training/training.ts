@@ -1,0 +1,50 @@
+import type { Bus } from "@millrace/bus";
+import type { Database } from "@millrace/db";
+import type { ImplementedService } from "@millrace/rpc";
+import { type Clock, type ServiceContext, systemClock } from "@millrace/runtime";
+import { Artefacts } from "./artefacts.ts";
+import type { Config } from "./config.ts";
+import { consumeJobs } from "./consumer.ts";
+import { DatasetClient } from "./dataset.ts";
+import { MAX_MESSAGE_BYTES, registryService } from "./grpc.ts";
+import { runJob } from "./job.ts";
+import { Outbox } from "./outbox.ts";
+import { Registry } from "./registry.ts";
+import { Scoring } from "./scoring.ts";
+import { TrainingStore } from "./store.ts";
+
+export interface TrainingOptions extends ServiceContext {
+  readonly config: Pick<Config, "datasetAddress" | "maxRows">;
+  readonly bus: Bus;
+  readonly database: Database;
+  readonly clock?: Clock;
+}
+
+/** Puts the service together: what a crash left unpublished goes out first, then jobs are taken. */
+export async function startTraining(
+  stack: AsyncDisposableStack,
+  { config, bus, database, clock = systemClock, ...context }: TrainingOptions,
+): Promise<{ service: ImplementedService; maxMessageBytes: number }> {
+  const store = new TrainingStore(database);
+  const outbox = stack.use(new Outbox(bus, store, context.logger));
+  await outbox.reconcile();
+  const registry = new Registry(store, outbox, clock);
+  const artefacts = new Artefacts(bus);
+  const scoring = stack.use(new Scoring((artefact) => artefacts.get(artefact)));
+  const datasets = stack.use(new DatasetClient(bus, config.datasetAddress));
+  const parts = { bus, store, registry, artefacts, scoring, datasets, maxRows: config.maxRows };
+  stack.use(
+    await consumeJobs({
+      bus,
+      store,
+      registry,
+      outbox,
+      clock,
+      logger: context.logger,
+      signal: context.signal,
+      run: (job, signal) => runJob(parts, job, signal),
+      onFailure: (error) => context.fail(error),
+    }),
+  );
+  return { service: registryService(parts), maxMessageBytes: MAX_MESSAGE_BYTES };
+}
