@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { compileFeatures, FeatureEngine } from "@millrace/features";
+import type { App } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { ValueSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
+import { type EntityState, EntityStateSchema } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
 import { MadeBy } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import type { ModelVersion } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import type { MillraceError } from "@millrace/runtime";
@@ -52,6 +57,29 @@ test("the champion answers with its probability, its decision, its inputs and th
     });
     const ids = new Set((await gateway.stored()).map(({ id }) => id));
     for (const { prediction } of answers) assert.ok(ids.has(prediction?.id ?? ""), "every answer is stored");
+  }
+});
+
+test("windowed features are those of the feature engine, as far as the watermark, for the origin that was asked about", async () => {
+  await using gateway = await TestGateway.start();
+  await gateway.serve(await gateway.model(1, logisticModel([0, 0.5, 0])));
+  const engine = new FeatureEngine(compileFeatures(testApp().app as App));
+  const origin = (value: string) => create(ValueSchema, { kind: { case: "stringValue", value } });
+  for (let minutes = 1; minutes <= 30; minutes += 1) {
+    const at = WATERMARK_MS - minutes * 60_000;
+    engine.applyFields("flight.scheduled", { origin: origin(minutes % 3 === 0 ? "LAX" : "SFO") }, at, at);
+  }
+  for (const key of ["origin.SFO", "origin.LAX"]) {
+    await gateway.features.put(key, toBinary(EntityStateSchema, engine.encode(key) as EntityState));
+  }
+  const counts = { SFO: 20, LAX: 10, JFK: 0 };
+  for (const [airport, count] of Object.entries(counts)) {
+    const prediction = await waitFor(async () => {
+      const answer = (await gateway.predict({ origin: airport })).prediction;
+      return answer?.features[1] === count ? answer : undefined;
+    });
+    near(prediction.probability, sigmoid(count / 2));
+    assert.equal(prediction.madeBy, MadeBy.CHAMPION);
   }
 });
 

@@ -3,14 +3,21 @@ import type { Availability } from "./batcher.ts";
 import type { Executor, RunResult } from "./executor.ts";
 import { ModelSession } from "./workers/session.ts";
 
-/** Runs small models on the service's own thread, one batch at a time. `warmUp.ts` decides which are small enough. */
+/**
+ * Full batches that may be handed over at once: each costs a turn of the event loop if it has to wait for the one before, and
+ * a turn may bring in more requests than one batch holds.
+ */
+const MAX_RUNS = 16;
+
+/** Runs small models on the service's own thread, one batch after the other. `warmUp.ts` decides which are small enough. */
 export class InlineExecutor implements Executor {
   onCapacity: () => void = () => undefined;
   readonly #sessions = new Map<string, ModelSession>();
-  #running = false;
+  #running = 0;
 
   get availability(): Availability {
-    return this.#running ? "full" : "idle";
+    if (this.#running === 0) return "idle";
+    return this.#running < MAX_RUNS ? "busy" : "full";
   }
 
   async load(artefact: string, bytes: Uint8Array): Promise<void> {
@@ -26,13 +33,13 @@ export class InlineExecutor implements Executor {
   async run(artefact: string, features: Float32Array, rows: number, columns: number): Promise<RunResult> {
     const session = this.#sessions.get(artefact);
     if (session === undefined) throw new MillraceError("unavailable", `the model ${artefact} is not loaded`);
-    this.#running = true;
+    this.#running += 1;
     const startedAt = performance.now();
     try {
       const probabilities = await session.run(features, rows, columns);
       return { probabilities, runMs: performance.now() - startedAt };
     } finally {
-      this.#running = false;
+      this.#running -= 1;
       this.onCapacity();
     }
   }
