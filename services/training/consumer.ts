@@ -10,9 +10,6 @@ import type { TrainingStore } from "./store.ts";
 /** A job that stopped the process this often is not tried again. */
 const MAX_STARTS = 2;
 
-/** Long enough for the stretches in which a training holds the event loop; the consumer renews it by itself. */
-const ACK_WAIT_MS = 60_000;
-
 export interface JobConsumerOptions {
   readonly bus: Bus;
   readonly store: TrainingStore;
@@ -28,18 +25,18 @@ export interface JobConsumerOptions {
 
 /** Takes training jobs, one at a time, and acknowledges each once its result is durable and published. */
 export function consumeJobs(options: JobConsumerOptions): Promise<RunningConsumer> {
+  const begun = new Set<string>();
   return options.bus.consume({
     stream: "TRAINING",
     durable: "training-all",
     filter: "training.jobs.>",
     maxBatch: 1,
-    ackWaitMs: ACK_WAIT_MS,
     onFailure: options.onFailure,
-    handle: ([message]) => handle(options, message as JsMsg),
+    handle: ([message]) => handle(options, begun, message as JsMsg),
   });
 }
 
-async function handle(options: JobConsumerOptions, message: JsMsg): Promise<Outcome> {
+async function handle(options: JobConsumerOptions, begun: Set<string>, message: JsMsg): Promise<Outcome> {
   let job: TrainingJob;
   try {
     job = decode(TrainingJobSchema, message.data);
@@ -47,18 +44,22 @@ async function handle(options: JobConsumerOptions, message: JsMsg): Promise<Outc
     return reject(describeError(error));
   }
   if (job.id === "" || job.app === "") return reject("a training job needs an id and an app");
-  await within(contextOf(message.headers?.get("traceparent")), () => perform(options, job));
+  await within(contextOf(message.headers?.get("traceparent")), () => perform(options, begun, job));
   return done();
 }
 
-async function perform({ store, registry, outbox, run, clock, logger, signal }: JobConsumerOptions, job: TrainingJob) {
+/** @param begun jobs that this process began: what it could not finish for lack of a neighbour did not crash it */
+async function perform(options: JobConsumerOptions, begun: Set<string>, job: TrainingJob): Promise<void> {
+  const { store, registry, outbox, run, clock, logger, signal } = options;
   const claim = await store.claim(job);
   if (claim.state === "finished" || claim.state === "failed") return outbox.flush();
   const asOfMs = job.asOf === undefined ? clock.now() : timestampMs(job.asOf);
-  if (claim.starts >= MAX_STARTS) {
+  if (claim.starts >= MAX_STARTS && !begun.has(job.id)) {
     return registry.fail(job, `The training stopped the process ${claim.starts} times; it is not tried again.`, asOfMs);
   }
+  begun.add(job.id);
   await store.start(job.id, clock.now());
+  logger.info({ job: job.id, app: job.app, trigger: job.trigger }, "training started");
   try {
     await run(job, signal);
     logger.info({ job: job.id, app: job.app }, "training finished");
@@ -72,6 +73,7 @@ async function perform({ store, registry, outbox, run, clock, logger, signal }: 
     logger.error({ err: error, job: job.id, app: job.app }, `training failed: ${describeError(error)}`);
     await registry.fail(job, sentence(error), asOfMs);
   }
+  begun.delete(job.id);
 }
 
 /** An error of ours says what to do; any other is a bug, whose text may be all there is. */

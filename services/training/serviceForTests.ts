@@ -45,24 +45,29 @@ const GOOD: History = { rows: 6_000, direction: 1 };
 /** A whole training service on real servers, with a dataset server that answers as the test asks. */
 export class TestTraining implements AsyncDisposable {
   history: History = GOOD;
+  /** The dataset server answers once this is settled. */
+  hold: Promise<void> = Promise.resolve();
   /** Dataset requests so far. */
   readonly requests: BuildDatasetRequest[] = [];
   readonly bus: Bus;
   readonly database: Database;
   readonly #stack: AsyncDisposableStack;
   readonly #nats: TestNats;
+  readonly #databaseUrl: string;
   #datasets: RpcServer | undefined;
   #service: AsyncDisposableStack | undefined;
   #client: RpcClient<typeof RegistryService> | undefined;
 
-  private constructor(stack: AsyncDisposableStack, nats: TestNats, bus: Bus, database: Database) {
+  private constructor(stack: AsyncDisposableStack, nats: TestNats, bus: Bus, database: Database, databaseUrl: string) {
+    this.#databaseUrl = databaseUrl;
     this.#stack = stack;
     this.#nats = nats;
     this.bus = bus;
     this.database = database;
   }
 
-  static async start(): Promise<TestTraining> {
+  /** @param service whether to start the service in this process */
+  static async start({ service: started = true } = {}): Promise<TestTraining> {
     const stack = new AsyncDisposableStack();
     const nats = stack.use(await startNats());
     const postgres: TestPostgres = stack.use(await startPostgres());
@@ -70,13 +75,13 @@ export class TestTraining implements AsyncDisposable {
     const url = postgres.url("training");
     const database = stack.use(await connectDatabase({ url, schema: "training" }, silentLogger));
     await migrate(database, migrations);
-    const training = new TestTraining(stack, nats, bus, database);
+    const training = new TestTraining(stack, nats, bus, database, url);
     const service = implement(DatasetService, { buildDataset: (request) => training.#build(request) });
     training.#datasets = stack.use(
       await startRpcServer({ address: "127.0.0.1:0", services: [service], logger: silentLogger }),
     );
     await training.applyApp();
-    await training.startService();
+    if (started) await training.startService();
     return training;
   }
 
@@ -120,6 +125,20 @@ export class TestTraining implements AsyncDisposable {
       await startRpcServer({ address, services: [service], logger: silentLogger, maxMessageBytes }),
     );
     this.#client = stack.use(connectRpc(RegistryService, server.address));
+  }
+
+  /** Settings for the service as a process of its own. */
+  environment(): Record<string, string> {
+    const { url, user = "", password = "" } = this.#nats.as("training");
+    return {
+      NATS_URL: url,
+      NATS_USER: user,
+      NATS_PASSWORD: password,
+      DATABASE_URL: this.#databaseUrl,
+      DATASET_ADDRESS: this.#datasets?.address ?? "",
+      MILLRACE_GRPC_ADDRESS: "127.0.0.1:0",
+      MILLRACE_PARENT: "stdin",
+    };
   }
 
   async stopService(): Promise<void> {
@@ -169,6 +188,7 @@ export class TestTraining implements AsyncDisposable {
 
   async *#build(request: BuildDatasetRequest) {
     this.requests.push(request);
+    await this.hold;
     const { rows, corrupt = false } = this.history;
     const name = `dataset-${this.requests.length}`;
     const bytes = corrupt ? new Uint8Array(64) : parquetOf(this.history);
