@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { expectedCalibrationError } from "@millrace/metrics";
 import { calibrated, fitCalibration, fitPlatt, sigmoid, UNCALIBRATED } from "./calibration.ts";
-import { expectedCalibrationError } from "./metrics.ts";
 
 const ROWS = 20_000;
 const scores = Float64Array.from({ length: ROWS }, (_, row) => (((row * 7919) % 6_007) / 6_007) * 6 - 3);

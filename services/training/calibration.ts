@@ -1,4 +1,4 @@
-import { logLoss } from "./metrics.ts";
+import { logLoss } from "@millrace/metrics";
 
 /** probability = sigmoid(slope * score + intercept); a score is in log odds. */
 export interface Calibration {

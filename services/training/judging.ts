@@ -1,3 +1,4 @@
+import { binaryMetrics } from "@millrace/metrics";
 import type { Metric } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { ModelVersion } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import { describeError, MillraceError } from "@millrace/runtime";
@@ -5,7 +6,6 @@ import type { Artefacts } from "./artefacts.ts";
 import { predictWithArtefact } from "./evaluate.ts";
 import { advantage, type ChampionResult, type Metrics, metricDefinition } from "./gates.ts";
 import type { Matrix } from "./matrix.ts";
-import { binaryMetrics } from "./metrics.ts";
 
 /** A trained candidate as it did on the holdout. */
 export interface Judged {

@@ -1,6 +1,6 @@
+import { mean } from "@millrace/metrics";
 import { logit, sigmoid } from "./calibration.ts";
 import { type Matrix } from "./matrix.ts";
-import { mean } from "./metrics.ts";
 
 /** score = intercept + sum over features of weight * ((value or, where missing, mean) - mean) / deviation. */
 export interface LogisticModel {

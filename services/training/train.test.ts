@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { areaUnderRoc, logLoss } from "@millrace/metrics";
 import { readSignature } from "@millrace/onnx";
 import { predictWithArtefact } from "./evaluate.ts";
 import { checkTrainable, type Matrix, selectRows } from "./matrix.ts";
-import { areaUnderRoc, logLoss } from "./metrics.ts";
 import { type TrainerAlgorithm, trainCandidate } from "./train.ts";
 
 const ROWS = 10_000;

@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers/promises";
+import { logLoss } from "@millrace/metrics";
 import { logit, sigmoid } from "../calibration.ts";
 import { baseRate, type Matrix } from "../matrix.ts";
-import { logLoss } from "../metrics.ts";
 import { binColumn, chooseEdges, type Edges } from "./binning.ts";
 import { type GrowRules, slotsForDepth, TreeGrower } from "./grow.ts";
 import { FEATURE_WIDTH, type HistogramData } from "./histogram.ts";

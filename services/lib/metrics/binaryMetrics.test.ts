@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { areaUnderRoc, binaryMetrics, brierScore, expectedCalibrationError, logLoss } from "./metrics.ts";
+import { areaUnderRoc, binaryMetrics, brierScore, expectedCalibrationError, logLoss } from "./mod.ts";
 
 const array = (...values: number[]): Float64Array => Float64Array.from(values);
 const close = (actual: number, expected: number): void => assert.ok(Math.abs(actual - expected) < 1e-12, `${actual}`);

@@ -1,0 +1,9 @@
+export {
+  areaUnderRoc,
+  type BinaryMetrics,
+  binaryMetrics,
+  brierScore,
+  expectedCalibrationError,
+  logLoss,
+  mean,
+} from "./binaryMetrics.ts";
