@@ -18,7 +18,7 @@ export interface DeploymentsOptions {
 }
 
 const RETRY_MS = 200;
-const MAX_RETRY_MS = 5_000;
+const MAX_RETRY_MS = 1_000;
 
 /**
  * Follows the bucket `deployments`: which versions answer for each app. A new one takes over once it has proven itself, with
@@ -31,6 +31,7 @@ export class Deployments implements AsyncDisposable {
   readonly #newest = new Map<string, Deployment | undefined>();
   /** One adoption at a time for each app. */
   readonly #adopting = new Map<string, Promise<void>>();
+  readonly #firstTries: Promise<void>[] = [];
   readonly #stopping = new AbortController();
   #watch: KeyValueWatch | undefined;
 
@@ -38,7 +39,7 @@ export class Deployments implements AsyncDisposable {
     this.#options = options;
   }
 
-  /** Resolves once everything deployed so far serves, or has been found unfit. */
+  /** Resolves once everything deployed so far serves, or its first try has failed. */
   static async start(options: DeploymentsOptions): Promise<Deployments> {
     const deployments = new Deployments(options);
     deployments.#watch = await KeyValueWatch.start(await options.bus.keyValue("deployments"), {
@@ -49,7 +50,8 @@ export class Deployments implements AsyncDisposable {
         deployments.#adoptSoon(entry.key, deployment);
       },
     });
-    await Promise.all(deployments.#adopting.values());
+    await Promise.all(deployments.#firstTries);
+    deployments.#firstTries.length = 0;
     return deployments;
   }
 
@@ -79,14 +81,16 @@ export class Deployments implements AsyncDisposable {
   #adoptSoon(app: string, deployment: Deployment | undefined): void {
     this.#newest.set(app, deployment);
     const before = this.#adopting.get(app) ?? Promise.resolve();
+    const tried = Promise.withResolvers<void>();
     this.#adopting.set(
       app,
-      before.then(() => this.#adoptUntilSettled(app, deployment)),
+      before.then(() => this.#adoptUntilSettled(app, deployment, tried.resolve)).finally(tried.resolve),
     );
+    if (this.#watch === undefined) this.#firstTries.push(tried.promise);
   }
 
   /** Tries again while the store does not answer, as long as nothing newer is deployed. */
-  async #adoptUntilSettled(app: string, deployment: Deployment | undefined): Promise<void> {
+  async #adoptUntilSettled(app: string, deployment: Deployment | undefined, onTried: () => void): Promise<void> {
     const { logger } = this.#options;
     for (let waitMs = RETRY_MS; !this.#stopping.signal.aborted; waitMs = Math.min(waitMs * 2, MAX_RETRY_MS)) {
       if (this.#newest.get(app) !== deployment) return;
@@ -96,12 +100,10 @@ export class Deployments implements AsyncDisposable {
       } catch (error) {
         const version = deployment?.champion === undefined ? app : versionOf(deployment.champion);
         const again = error instanceof MillraceError && error.code === "unavailable";
-        const current = this.#serving.get(app)?.champion.version;
-        const goesOn = current === undefined ? "no model serves" : `${current} goes on serving`;
-        logger.error(
-          { err: error, app, version },
-          `${version} is not adopted: ${describeError(error)}; ${goesOn}${again ? "; trying again" : ""}`,
-        );
+        const goesOn = await this.#goOnWithout(app, deployment, `${version} is not adopted: ${describeError(error)}`);
+        const text = `${version} is not adopted: ${describeError(error)}; ${goesOn}${again ? "; trying again" : ""}`;
+        logger.error({ err: error, app, version }, text);
+        onTried();
         if (!again) return;
         await delay(waitMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
       }
@@ -114,13 +116,23 @@ export class Deployments implements AsyncDisposable {
     } else {
       const champion = await this.#load(app, deployment.champion);
       const previous = deployment.previous && (await this.#loadPrevious(app, deployment.previous));
-      this.#serving.set(app, { champion, previous });
+      this.#serving.set(app, { champion, problem: "", previous, baseRate: deployment.champion.baseRate });
       this.#options.logger.info(
         { app, champion: champion.version, previous: previous?.version, reason: deployment.reason },
         `${champion.version} serves ${app}`,
       );
     }
     this.#unloadUnused(app);
+  }
+
+  /** The champion cannot be had: what served goes on, and where nothing did, the version before it answers as a fallback. */
+  async #goOnWithout(app: string, deployment: Deployment | undefined, problem: string): Promise<string> {
+    const current = this.#serving.get(app);
+    if (current?.champion !== undefined) return `${current.champion.version} goes on serving`;
+    const previous = deployment?.previous && (await this.#loadPrevious(app, deployment.previous));
+    const baseRate = deployment?.champion?.baseRate;
+    if (baseRate !== undefined) this.#serving.set(app, { champion: undefined, problem, previous, baseRate });
+    return previous === undefined ? "no model serves" : `${previous.version} answers as a fallback`;
   }
 
   async #load(app: string, model: ModelVersion): Promise<ServedModel> {

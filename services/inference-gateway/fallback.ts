@@ -48,6 +48,7 @@ export async function askChain(question: Question, clock: Clock): Promise<ChainA
   const previous = app.fallback.includes(Fallback.PREVIOUS) ? serving?.previous : undefined;
   const championBy = previous === undefined ? modelBy : arrivedAt + (modelBy - arrivedAt) * CHAMPION_SHARE;
   if (serving === undefined) reasons.push("no model has been trained yet");
+  else if (serving.champion === undefined) reasons.push(serving.problem);
   else if (typeof features === "string") reasons.push(features);
   else {
     const answer = await askModel(serving.champion, MadeBy.CHAMPION, features, championBy, question, clock, reasons);
@@ -59,7 +60,7 @@ export async function askChain(question: Question, clock: Clock): Promise<ChainA
       if (answer !== undefined) return answer;
     }
     if (step === Fallback.BASELINE && serving !== undefined) {
-      return withoutModel(question, MadeBy.BASELINE, serving.champion.model.baseRate, reasons);
+      return withoutModel(question, MadeBy.BASELINE, serving.baseRate, reasons);
     }
   }
   return withoutModel(question, MadeBy.CONSTANT, app.constant, reasons);

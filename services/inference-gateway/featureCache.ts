@@ -168,9 +168,9 @@ export class FeatureCache implements AsyncDisposable {
     const stopped = Promise.withResolvers<undefined>();
     this.#stopping.signal.addEventListener("abort", () => stopped.resolve(undefined), { once: true });
     const failure = await Promise.race([ended.promise, stopped.promise]);
+    if (failure !== undefined) this.#broken(describeError(failure));
     this.#following = false;
     if (failure === undefined) return;
-    this.#broken(describeError(failure));
     logger.warn({ err: failure, app }, `the watch of the features of ${app} broke; starting it again`);
   }
 

@@ -157,6 +157,34 @@ test("a model file that is corrupt, no model, or another app's is not adopted, a
   await gateway.serve(await gateway.model(6, logisticModel([3, 0, 0])));
 });
 
+test("where the first champion seen is corrupt, the version before it answers as a fallback, and says why", async () => {
+  await using gateway = await TestGateway.start();
+  const corrupt = await gateway.model(2, logisticModel([2, 0, 0]));
+  await (await gateway.bus.objects("models")).putBlob({ name: corrupt.artefact }, new Uint8Array([1, 2, 3]));
+  await gateway.deploy(corrupt, await gateway.model(1, logisticModel([1, 0, 0])));
+  const prediction = await waitFor(async () => {
+    const answer = (await gateway.predict({ distance: 1 })).prediction;
+    return answer?.madeBy === MadeBy.PREVIOUS ? answer : undefined;
+  });
+  near(prediction.probability, sigmoid(1));
+  assert.equal(prediction.modelVersion, `${APP}/1`);
+  assert.match(prediction.reason, /flights\/2 is not adopted: The model file \w+ is corrupt/);
+});
+
+test("a model whose file is not there yet is adopted as soon as it is, and holds up nothing", async () => {
+  await using gateway = await TestGateway.start();
+  const onnx = logisticModel([1, 0, 0]);
+  const model = { ...(await gateway.model(1, onnx)) };
+  const store = await gateway.bus.objects("models");
+  await store.delete(model.artefact);
+  await gateway.deploy(model);
+  await waitFor(() => gateway.errors.some((text) => /flights\/1 is not adopted: .*; trying again/.test(text)));
+  const { prediction } = await gateway.predict();
+  assert.equal(prediction?.madeBy, MadeBy.BASELINE);
+  await store.putBlob({ name: model.artefact }, onnx);
+  await waitFor(async () => (await gateway.predict()).prediction?.modelVersion === `${APP}/1`);
+});
+
 test("models are swapped under load without a failed or a wrong answer", async () => {
   for (const INFERENCE_MODE of ["inline", "worker"]) {
     await using gateway = await TestGateway.start({ INFERENCE_MODE });

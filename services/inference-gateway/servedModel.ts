@@ -13,8 +13,13 @@ export interface ServedModel {
 
 /** Which versions answer for an app. Replaced as a whole, so that a call sees one deployment from beginning to end. */
 export interface Serving {
-  readonly champion: ServedModel;
+  /** Absent when it could not be loaded and nothing else served: then the fallbacks answer. */
+  readonly champion: ServedModel | undefined;
+  /** Why there is no champion; empty when there is one. */
+  readonly problem: string;
   readonly previous: ServedModel | undefined;
+  /** Share of positive labels in the champion's training set. */
+  readonly baseRate: number;
 }
 
 export const versionOf = (model: ModelVersion): string => `${model.app}/${model.number}`;
