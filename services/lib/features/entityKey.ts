@@ -13,14 +13,15 @@ const PLAIN = /^[A-Za-z0-9_-]+$/;
 export function entityKey(entity: string, keyFields: readonly string[], fields: Fields): string | undefined {
   let key = entity;
   for (const name of keyFields) {
-    const part = keyPart(fields[name]);
+    const part = fieldText(fields[name]);
     if (part === undefined) return undefined;
     key += PLAIN.test(part) ? `.${part}` : `.${escape(part)}`;
   }
   return key;
 }
 
-function keyPart(value: Value | undefined): string | undefined {
+/** A field as one text, by which keys and joins compare; undefined when it is missing. */
+export function fieldText(value: Value | undefined): string | undefined {
   const kind = value?.kind;
   switch (kind?.case) {
     case "stringValue":

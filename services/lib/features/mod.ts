@@ -1,4 +1,4 @@
 export { decodeCheckpoint, encodeCheckpoint, type Position } from "./checkpoint.ts";
 export { type EngineOptions, FeatureEngine, type KeptEntity } from "./engine.ts";
-export { entityKey, type Fields } from "./entityKey.ts";
+export { entityKey, type Fields, fieldText } from "./entityKey.ts";
 export { compileFeatures, type FeatureRequest, FeatureSet } from "./featureSet.ts";

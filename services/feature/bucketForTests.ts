@@ -1,0 +1,37 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { type Bus, featureBucket } from "@millrace/bus";
+import type { FeatureRequest, FeatureSet } from "@millrace/features";
+import { type EntityState, EntityStateSchema } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
+import { WatermarkSchema } from "@millrace/proto/millrace/feature/v1/watermark_pb.ts";
+import { waitFor } from "@millrace/test-harness";
+
+/** Waits until everything up to `sequence` of ACCEPTED is readable; the watermark's event time. */
+export async function waitForSequence(bus: Bus, sequence: number, deadlineMs = 15_000): Promise<number> {
+  let eventTimeMs = Number.NaN;
+  await waitFor(
+    async () => {
+      const entry = await (await bus.keyValue(featureBucket("flights"))).get("watermark.0").catch(() => null);
+      if (entry?.operation !== "PUT") return false;
+      const watermark = fromBinary(WatermarkSchema, entry.value);
+      eventTimeMs = watermark.eventTime === undefined ? Number.NaN : timestampMs(watermark.eventTime);
+      return watermark.streamSequence >= BigInt(sequence);
+    },
+    { what: `the watermark reaches ${sequence}`, deadlineMs },
+  );
+  return eventTimeMs;
+}
+
+/** What a gateway reads. */
+export async function readBucket(bus: Bus, set: FeatureSet, request: FeatureRequest): Promise<Float64Array> {
+  const bucket = await bus.keyValue(featureBucket("flights"));
+  const states = new Map<string, EntityState>();
+  for (const key of set.entityKeys(request.fields)) {
+    const entry = await bucket.get(key);
+    if (entry?.operation === "PUT") states.set(key, fromBinary(EntityStateSchema, entry.value));
+  }
+  return set.vector(request, (key) => states.get(key));
+}
+
+/** Bits, so that NaN equals NaN and -0 differs from 0. */
+export const bits = (vector: Float64Array): string => Buffer.from(vector.slice().buffer).toString("hex");

@@ -1,0 +1,30 @@
+import { type BusConfig, readBusConfig } from "@millrace/bus";
+import { readRpcAddress } from "@millrace/rpc";
+import type { ConfigReader } from "@millrace/runtime";
+
+export interface Config {
+  readonly bus: BusConfig;
+  readonly grpcAddress: string;
+  /** Ingestion's EventLogService. */
+  readonly eventLogAddress: string;
+  /** Copies of the buckets that this service makes. */
+  readonly replicas: number;
+  readonly checkpointIntervalMs: number;
+  /** While messages wait, changed entities are written no more often than this. */
+  readonly catchUpFlushMs: number;
+  /** After so long without a message everything changed is written, be its tile over or not. */
+  readonly idleFlushMs: number;
+}
+
+/** Reads the feature service's settings. */
+export function readFeatureConfig(reader: ConfigReader): Config {
+  return {
+    bus: readBusConfig(reader),
+    grpcAddress: readRpcAddress(reader, "127.0.0.1:50052"),
+    eventLogAddress: reader.string("EVENT_LOG_ADDRESS", "127.0.0.1:50053"),
+    replicas: reader.integer("NATS_REPLICAS", 1, { min: 1, max: 5 }),
+    checkpointIntervalMs: reader.integer("CHECKPOINT_INTERVAL_MS", 10_000, { min: 10 }),
+    catchUpFlushMs: reader.integer("CATCH_UP_FLUSH_MS", 500, { min: 0 }),
+    idleFlushMs: reader.integer("IDLE_FLUSH_MS", 1_000, { min: 10 }),
+  };
+}

@@ -1,0 +1,47 @@
+import { createHash } from "node:crypto";
+import { toJsonString } from "@bufbuild/protobuf";
+import { type App, FeatureSchema, LabelSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import type { DatasetRow } from "./labelJoin.ts";
+
+/** What makes a dataset the one it is, besides its rows. */
+export interface DatasetDefinition {
+  readonly app: App;
+  readonly fromMs: number | undefined;
+  readonly toMs: number | undefined;
+  readonly knownBeforeMs: number | undefined;
+}
+
+/** SHA-256 over a dataset's definition and its rows, in order. */
+export class ContentHash {
+  readonly #hash = createHash("sha256");
+  #numbers: Float64Array | undefined;
+
+  constructor({ app, fromMs, toMs, knownBeforeMs }: DatasetDefinition) {
+    const definition = {
+      app: app.app,
+      predictionAt: app.prediction?.at,
+      entities: byName(app.entities).map(([name, { key }]) => [name, key]),
+      features: byName(app.features).map(([name, feature]) => [name, toJsonString(FeatureSchema, feature)]),
+      label: app.label === undefined ? undefined : toJsonString(LabelSchema, app.label),
+      range: [fromMs, toMs, knownBeforeMs],
+    };
+    this.#hash.update(JSON.stringify(definition));
+  }
+
+  add({ key, occurredAtMs, features, label }: DatasetRow): void {
+    const numbers = (this.#numbers ??= new Float64Array(features.length + 2));
+    numbers[0] = occurredAtMs;
+    numbers[1] = label;
+    numbers.set(features, 2);
+    // A key ends where its length says, so that no two rows look like one.
+    this.#hash.update(`${key.length}:${key}`);
+    this.#hash.update(new Uint8Array(numbers.buffer));
+  }
+
+  digest(): string {
+    return this.#hash.digest("hex");
+  }
+}
+
+const byName = <Value>(map: Readonly<Record<string, Value>>): [string, Value][] =>
+  Object.entries(map).sort(([left], [right]) => (left < right ? -1 : 1));

@@ -1,0 +1,175 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { applyApp, parseApp } from "@millrace/app";
+import type { AcceptedEvent } from "@millrace/proto/millrace/event/v1/event_pb.ts";
+import { type DatasetManifest, DatasetService } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
+import { EventLogService, ReadEventsResponseSchema } from "@millrace/proto/millrace/ingestion/v1/event_log_pb.ts";
+import { connectRpc, implement, startRpcServer } from "@millrace/rpc";
+import { MillraceError, silentLogger } from "@millrace/runtime";
+import { startNats } from "@millrace/test-harness";
+import { parquetReadObjects } from "hyparquet";
+import { Dataset } from "./dataset.ts";
+import { buildDatasetInWorker } from "./datasetThread.ts";
+import { asLog, FLIGHTS_APP, flightEvent, knownAtMs, pieces, randomFlights, START_MS } from "./flightsForTests.ts";
+import type { DatasetRow } from "./labelJoin.ts";
+
+const app = parseApp(FLIGHTS_APP);
+const HOUR_MS = 3_600_000;
+const at = (hours: number): number => START_MS + hours * HOUR_MS;
+
+interface Times {
+  readonly fromMs?: number;
+  readonly toMs?: number;
+  readonly knownBeforeMs?: number;
+}
+
+function rowsOf(log: readonly AcceptedEvent[], times: Times = {}): DatasetRow[] {
+  const { fromMs, toMs, knownBeforeMs } = times;
+  const dataset = new Dataset({ app, fromMs, toMs, knownBeforeMs });
+  for (const event of log) dataset.add(event);
+  dataset.finish();
+  return dataset.takeRows();
+}
+
+const flight = (id: string, origin = "ATL"): Record<string, string> => ({ flight_id: id, origin, destination: "ORD" });
+const scheduled = (id: string, hours: number): AcceptedEvent =>
+  flightEvent("flight.scheduled", at(hours), at(hours), { ...flight(id), distance: 7 });
+const landed = (id: string, hours: number, delay: number, knownHours = hours): AcceptedEvent =>
+  flightEvent("flight.landed", at(hours), at(knownHours), { ...flight(id), delay });
+
+const meanIndex = ["delay_mean_6h", "delay_sd_6h", "departures_1h", "distance"].indexOf("delay_mean_6h");
+
+test("a row sees what was known before it, and not what happened before it but became known later", () => {
+  const mean = (knownHours: number): number =>
+    rowsOf(asLog([landed("a", 1, 40, knownHours), scheduled("b", 3.05)]))[0]?.features[meanIndex] as number;
+  assert.equal(mean(1), 40);
+  assert.equal(mean(2.99), 40);
+  assert.ok(Number.isNaN(mean(3.01)), "known in the row's own tile");
+  assert.ok(Number.isNaN(mean(3.5)), "known after the row");
+});
+
+test("a label counts when it was known in time, and before the dataset's horizon", () => {
+  const log = asLog([
+    scheduled("a", 1),
+    landed("a", 4, 20),
+    scheduled("b", 1.5),
+    landed("b", 5, 3, 15),
+    scheduled("c", 2),
+  ]);
+  const labels = (times: Times): Record<string, number> =>
+    Object.fromEntries(rowsOf(log, times).map(({ key, label }) => [key, label]));
+  assert.deepEqual(labels({}), { a: 1, b: Number.NaN, c: Number.NaN });
+  assert.deepEqual(labels({ toMs: at(3), knownBeforeMs: at(4) }), { a: Number.NaN, b: Number.NaN, c: Number.NaN });
+  assert.deepEqual(labels({ fromMs: at(1.2), toMs: at(2) }), { b: Number.NaN });
+});
+
+test("of two labels the one known last counts; a label may come before its row's own event", () => {
+  const lateRow = flightEvent("flight.scheduled", at(1), at(6), flight("b"));
+  const log = asLog([scheduled("a", 1), landed("a", 3, 20), landed("a", 3.5, 2), landed("b", 4, 30), lateRow]);
+  const labels = Object.fromEntries(rowsOf(log).map(({ key, label }) => [key, label]));
+  assert.deepEqual(labels, { a: 0, b: 1 });
+});
+
+test("reading from one window before the first row gives the same rows as reading everything", () => {
+  const log = randomFlights(2_000, 96, 3);
+  const fromMs = at(60);
+  const { source } = new Dataset({ app, fromMs, toMs: undefined, knownBeforeMs: undefined });
+  const short = log.filter((event) => knownAtMs(event) >= (source.knownFromMs ?? 0));
+  assert.ok(short.length < log.length * 0.7);
+  assert.deepEqual(rowsOf(short, { fromMs }), rowsOf(log, { fromMs }));
+});
+
+/** A build over gRPC: its manifest, its progress, its rows as Parquet holds them. */
+async function build(log: readonly AcceptedEvent[], times: Times[]): Promise<[DatasetManifest, number, Row[]][]> {
+  await using nats = await startNats();
+  await using bus = await nats.connect();
+  await applyApp(bus, FLIGHTS_APP);
+  const readEvents = async function* (request: { knownBefore?: Parameters<typeof timestampMs>[0] }) {
+    const before = request.knownBefore === undefined ? Infinity : timestampMs(request.knownBefore);
+    for (const events of pieces(
+      log.filter((event) => knownAtMs(event) < before),
+      500,
+    ))
+      yield create(ReadEventsResponseSchema, { events });
+  };
+  const logger = silentLogger;
+  const services = [implement(EventLogService, { readEvents })];
+  await using eventLog = await startRpcServer({ address: "127.0.0.1:0", services, logger });
+  const config = { bus: nats.as("feature"), eventLogAddress: eventLog.address } as never;
+  const own = [implement(DatasetService, { buildDataset: buildDatasetInWorker(config, logger) })];
+  await using server = await startRpcServer({ address: "127.0.0.1:0", services: own, logger });
+  using client = connectRpc(DatasetService, server.address);
+  const results: [DatasetManifest, number, Row[]][] = [];
+  for (const { fromMs, toMs, knownBeforeMs } of times) {
+    let progress = 0;
+    let manifest: DatasetManifest | undefined;
+    const request = {
+      app: "flights",
+      ...(fromMs === undefined ? {} : { from: timestampFromMs(fromMs) }),
+      ...(toMs === undefined ? {} : { to: timestampFromMs(toMs) }),
+      ...(knownBeforeMs === undefined ? {} : { knownBefore: timestampFromMs(knownBeforeMs) }),
+    };
+    for await (const { step } of client.buildDataset(request)) {
+      if (step.case === "progress") progress += 1;
+      if (step.case === "manifest") manifest = step.value;
+    }
+    assert.ok(manifest);
+    const store = await bus.objects("datasets");
+    const rows: Row[] = [];
+    for (const name of manifest.objects) {
+      const bytes = await store.getBlob(name);
+      assert.ok(bytes);
+      const file = new Uint8Array(bytes).buffer;
+      rows.push(...((await parquetReadObjects({ file })) as Row[]));
+    }
+    assert.ok(await store.info(`${manifest.contentHash}/manifest`));
+    results.push([manifest, progress, rows]);
+  }
+  await assert.rejects(
+    (async () => {
+      for await (const _ of client.buildDataset({ app: "unknown" })) assert.fail("an unknown app has no dataset");
+    })(),
+    (error) => error instanceof MillraceError && error.code === "not_found" && /unknown/.test(error.message),
+  );
+  return results;
+}
+
+interface Row {
+  readonly key: string;
+  readonly occurred_at: Date;
+  readonly label: number | null;
+  readonly [feature: string]: unknown;
+}
+
+test("a dataset is stored as Parquet with its manifest; the same inputs give the same hash, others another", async () => {
+  const log = randomFlights(2_000, 48, 9);
+  const times = { fromMs: at(6), toMs: at(40) };
+  const [first, second, earlier] = await build(log, [times, times, { ...times, knownBeforeMs: at(30) }]);
+  assert.ok(first && second && earlier);
+  const [manifest, progress, rows] = first;
+  const expected = rowsOf(log, { ...times, knownBeforeMs: times.toMs });
+  assert.ok(progress >= 1);
+  assert.equal(rows.length, expected.length);
+  assert.equal(manifest.rows, BigInt(expected.length));
+  const names = Object.keys(app.features).sort();
+  rows.forEach((row, index) => {
+    const { key, occurredAtMs, features, label } = expected[index] as DatasetRow;
+    const orNull = (value: number): number | null => (Number.isNaN(value) ? null : value);
+    assert.deepEqual([row.key, row.occurred_at.getTime(), row.label], [key, occurredAtMs, orNull(label)]);
+    assert.deepEqual(
+      names.map((name) => row[name]),
+      [...features].map(orNull),
+    );
+  });
+  assert.equal(Number(manifest.labelledRows), rows.filter(({ label }) => label !== null).length);
+  const distance = manifest.columns.find(({ name }) => name === "distance");
+  const distances = rows.map((row) => row["distance"] as number);
+  assert.equal(distance?.max, Math.max(...distances));
+  assert.ok(Math.abs((distance?.mean ?? 0) - distances.reduce((sum, value) => sum + value, 0) / rows.length) < 1e-9);
+  assert.equal(second[0].contentHash, manifest.contentHash);
+  assert.deepEqual(second[0].objects, manifest.objects);
+  assert.notEqual(earlier[0].contentHash, manifest.contentHash);
+  assert.ok(earlier[0].labelledRows < manifest.labelledRows);
+});

@@ -1,0 +1,152 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { compileLabel, durationToMs, type Expression } from "@millrace/app";
+import { compileFeatures, FeatureEngine, type FeatureSet, fieldText } from "@millrace/features";
+import type { App } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import type { AcceptedEvent } from "@millrace/proto/millrace/event/v1/event_pb.ts";
+import { type DatasetManifest, DatasetManifestSchema } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
+import { MillraceError } from "@millrace/runtime";
+import { ColumnSummary } from "./columnStatistics.ts";
+import { ContentHash, type DatasetDefinition } from "./contentHash.ts";
+import { type DatasetRow, LabelJoin } from "./labelJoin.ts";
+
+/** Rows of prediction events that came later than this are read with what the engine still has; live, nobody could have asked. */
+const LOOK_BACK_MS = 172_800_000;
+
+/**
+ * Makes a dataset out of the event log: each prediction event in [from, to) becomes a row with the features that a prediction at that
+ * moment had, and the label if it was known in time. Pure: events go in, in the order in which they became known; rows come out.
+ */
+export class Dataset {
+  readonly set: FeatureSet;
+  readonly #definition: DatasetDefinition;
+  readonly #engine: FeatureEngine;
+  readonly #join: LabelJoin;
+  readonly #label: Expression;
+  readonly #predictionType: string;
+  readonly #labelType: string;
+  readonly #joinField: string;
+  readonly #hash: ContentHash;
+  readonly #summaries: readonly ColumnSummary[];
+  readonly #labels = new ColumnSummary();
+  #ready: DatasetRow[] = [];
+  #rows = 0;
+
+  /** @throws as `compileFeatures`; `failed_precondition` when the app has no label. */
+  constructor(definition: DatasetDefinition) {
+    const { app } = definition;
+    const waitMs = durationToMs(app.label?.wait);
+    if (app.label === undefined || app.prediction === undefined || waitMs === undefined) {
+      throw new MillraceError("failed_precondition", `app ${app.app}: label and prediction are needed for a dataset`);
+    }
+    this.set = compileFeatures(app);
+    this.#definition = definition;
+    this.#engine = new FeatureEngine(this.set, { lookBackMs: LOOK_BACK_MS });
+    this.#label = compileLabel(app);
+    this.#predictionType = app.prediction.at;
+    this.#labelType = app.label.on;
+    this.#joinField = app.label.join;
+    this.#hash = new ContentHash(definition);
+    this.#summaries = this.set.names.map(() => new ColumnSummary());
+    this.#join = new LabelJoin(waitMs, (row) => this.#emit(row));
+  }
+
+  /** What has to be read of the event log: nothing else can matter. */
+  get source(): { types: string[]; knownFromMs: number | undefined; knownBeforeMs: number | undefined } {
+    const { fromMs, knownBeforeMs } = this.#definition;
+    return {
+      types: [...new Set([this.#predictionType, this.#labelType, ...this.set.eventTypes])].sort(),
+      knownFromMs: fromMs === undefined ? undefined : fromMs - this.set.longestWindowMs,
+      knownBeforeMs,
+    };
+  }
+
+  get rows(): number {
+    return this.#rows;
+  }
+
+  /** Takes the next event of the log. */
+  add(accepted: AcceptedEvent): void {
+    const { event, knownAt } = accepted;
+    if (event?.occurredAt === undefined) return;
+    const occurredAtMs = timestampMs(event.occurredAt);
+    const knownAtMs = knownAt === undefined ? occurredAtMs : timestampMs(knownAt);
+    const { fromMs = -Infinity, toMs = Infinity, knownBeforeMs = Infinity } = this.#definition;
+    if (knownAtMs >= knownBeforeMs) return;
+    this.#engine.applyFields(event.type, event.fields, occurredAtMs, knownAtMs);
+    this.#join.advance(knownAtMs);
+    const key = fieldText(event.fields[this.#joinField]);
+    if (key === undefined) return;
+    if (event.type === this.#predictionType && occurredAtMs >= fromMs && occurredAtMs < toMs) {
+      this.#join.addRow(key, occurredAtMs, this.#engine.read({ occurredAtMs, fields: event.fields }));
+    }
+    if (event.type === this.#labelType) {
+      const label = this.#label.evaluate(event.fields, occurredAtMs);
+      if (label !== undefined) this.#join.addLabel(key, Number(label), knownAtMs);
+    }
+  }
+
+  /** Rows that are complete since the last call, in order. */
+  takeRows(): DatasetRow[] {
+    const rows = this.#ready;
+    this.#ready = [];
+    return rows;
+  }
+
+  /** The log has ended: completes the last rows. */
+  finish(): void {
+    this.#join.finish();
+  }
+
+  /** Describes what was made; call it once, after the last row. */
+  manifest(appVersion: number, objects: readonly string[]): DatasetManifest {
+    const { app, fromMs, toMs, knownBeforeMs } = this.#definition;
+    return create(DatasetManifestSchema, {
+      contentHash: this.#hash.digest(),
+      app: app.app,
+      appVersion,
+      ...(fromMs === undefined ? {} : { from: timestampFromMs(fromMs) }),
+      ...(toMs === undefined ? {} : { to: timestampFromMs(toMs) }),
+      ...(knownBeforeMs === undefined ? {} : { knownBefore: timestampFromMs(knownBeforeMs) }),
+      rows: BigInt(this.#rows),
+      labelledRows: BigInt(this.#labels.count),
+      objects: [...objects],
+      columns: [
+        ...this.set.names.map((name, index) => (this.#summaries[index] as ColumnSummary).statistics(name)),
+        this.#labels.statistics("label"),
+      ],
+    });
+  }
+
+  #emit(row: DatasetRow): void {
+    this.#rows += 1;
+    this.#hash.add(row);
+    for (let index = 0; index < row.features.length; index += 1) {
+      (this.#summaries[index] as ColumnSummary).add(row.features[index] as number);
+    }
+    this.#labels.add(row.label);
+    this.#ready.push(row);
+  }
+}
+
+/** A dataset's definition from a request's times. */
+export function definitionOf(
+  app: App,
+  request: { from?: TimestampLike; to?: TimestampLike; knownBefore?: TimestampLike },
+): DatasetDefinition {
+  const toMs = optionalMs(request.to);
+  const fromMs = optionalMs(request.from);
+  if (fromMs !== undefined && toMs !== undefined && fromMs >= toMs) {
+    throw new MillraceError("invalid_argument", `from must be before to: ${time(fromMs)} is not before ${time(toMs)}`, {
+      violations: [{ field: "from", reason: "empty_range", description: "from must be before to" }],
+    });
+  }
+  return { app, fromMs, toMs, knownBeforeMs: optionalMs(request.knownBefore) ?? toMs };
+}
+
+type TimestampLike = Parameters<typeof timestampMs>[0] | undefined;
+
+const optionalMs = (timestamp: TimestampLike): number | undefined =>
+  timestamp === undefined ? undefined : timestampMs(timestamp);
+
+const time = (ms: number): string => new Date(ms).toISOString();

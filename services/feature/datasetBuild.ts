@@ -1,0 +1,84 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { App } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import type { BuildDatasetRequest, DatasetManifest } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
+import type { EventLogService } from "@millrace/proto/millrace/ingestion/v1/event_log_pb.ts";
+import type { RpcClient } from "@millrace/rpc";
+import { Dataset, definitionOf } from "./dataset.ts";
+import type { DatasetStore } from "./datasetStore.ts";
+import { ParquetPart } from "./parquetPart.ts";
+
+export interface DatasetBuildOptions {
+  readonly app: App;
+  readonly appVersion: number;
+  readonly request: BuildDatasetRequest;
+  readonly eventLog: RpcClient<typeof EventLogService>;
+  readonly store: DatasetStore;
+  readonly onProgress: (eventsRead: number, rowsWritten: number) => void;
+}
+
+/** Rows in a file: some tens of MiB in memory while it is made. */
+const FILE_ROWS = 262_144;
+
+/** Streams the event log into a stored dataset. @throws as `Dataset`, and what the event log's service answers. */
+export async function buildDataset(options: DatasetBuildOptions): Promise<DatasetManifest> {
+  const { app, request, eventLog, onProgress } = options;
+  const dataset = new Dataset(definitionOf(app, request));
+  const files = new DatasetFiles(dataset.set.names, options.store);
+  const { types, knownFromMs, knownBeforeMs } = dataset.source;
+  let eventsRead = 0;
+  const answers = eventLog.readEvents({
+    app: app.app,
+    types,
+    ...(knownFromMs === undefined ? {} : { knownFrom: timestampFromMs(knownFromMs) }),
+    ...(knownBeforeMs === undefined ? {} : { knownBefore: timestampFromMs(knownBeforeMs) }),
+  });
+  for await (const { events } of answers) {
+    for (const event of events) dataset.add(event);
+    eventsRead += events.length;
+    await files.add(dataset.takeRows());
+    onProgress(eventsRead, files.rows);
+  }
+  dataset.finish();
+  await files.add(dataset.takeRows());
+  const manifest = dataset.manifest(options.appVersion, await files.finish());
+  await options.store.putManifest(manifest);
+  onProgress(eventsRead, files.rows);
+  return manifest;
+}
+
+/** Puts rows into files of a bounded size. */
+class DatasetFiles {
+  readonly #featureNames: readonly string[];
+  readonly #store: DatasetStore;
+  readonly #objects: string[] = [];
+  #part: ParquetPart | undefined;
+  rows = 0;
+
+  constructor(featureNames: readonly string[], store: DatasetStore) {
+    this.#featureNames = featureNames;
+    this.#store = store;
+  }
+
+  async add(rows: readonly Parameters<ParquetPart["add"]>[0][]): Promise<void> {
+    for (const row of rows) {
+      this.#part ??= new ParquetPart(this.#featureNames);
+      const full = this.#part.add(row);
+      if (full !== undefined) await full;
+      this.rows += 1;
+      if (this.#part.rows >= FILE_ROWS) await this.#close(this.#part);
+    }
+  }
+
+  /** Names of the files, in row order; one without rows when there were none, so that a reader finds the columns. */
+  async finish(): Promise<readonly string[]> {
+    if (this.#part !== undefined || this.#objects.length === 0) {
+      await this.#close(this.#part ?? new ParquetPart(this.#featureNames));
+    }
+    return this.#objects;
+  }
+
+  async #close(part: ParquetPart): Promise<void> {
+    this.#part = undefined;
+    this.#objects.push(await this.#store.putFile(await part.finish()));
+  }
+}

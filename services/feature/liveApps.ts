@@ -1,0 +1,61 @@
+import { watchApps } from "@millrace/app";
+import type { Bus } from "@millrace/bus";
+import { compileFeatures } from "@millrace/features";
+import type { App, AppVersion } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { type Clock, describeError, type Logger } from "@millrace/runtime";
+import type { Config } from "./config.ts";
+import { LiveApp } from "./liveApp.ts";
+
+export interface LiveAppsOptions {
+  readonly bus: Bus;
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly onFailure: (error: unknown) => void;
+}
+
+/** The live features of every app that was applied; a new version is adopted without a restart. */
+export class LiveApps implements AsyncDisposable {
+  readonly #options: LiveAppsOptions;
+  readonly #apps = new Map<string, LiveApp>();
+  #watch: AsyncDisposable | undefined;
+
+  private constructor(options: LiveAppsOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves once the apps applied so far have gone on where they were. */
+  static async start(options: LiveAppsOptions): Promise<LiveApps> {
+    const apps = new LiveApps(options);
+    const { bus, logger, onFailure } = options;
+    apps.#watch = await watchApps(bus, (version) => apps.#adopt(version), { logger, onFailure });
+    return apps;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#watch?.[Symbol.asyncDispose]();
+    await Promise.all([...this.#apps.values()].map((live) => live[Symbol.asyncDispose]()));
+  }
+
+  async #adopt({ app, version }: AppVersion): Promise<void> {
+    if (app === undefined) return;
+    const { logger } = this.#options;
+    try {
+      if (await this.#replace(app)) logger.info({ app: app.app, version }, `adopted version ${version} of ${app.app}`);
+    } catch (error) {
+      const message = `version ${version} of ${app.app} has no live features: ${describeError(error)}`;
+      logger.error({ err: error, app: app.app, version }, message);
+    }
+  }
+
+  /** False when the tiles stay the same, so that there is nothing to change. */
+  async #replace(app: App): Promise<boolean> {
+    const set = compileFeatures(app);
+    const running = this.#apps.get(app.app);
+    if (running?.set.definitions === set.definitions) return false;
+    this.#apps.delete(app.app);
+    await running?.[Symbol.asyncDispose]();
+    this.#apps.set(app.app, await LiveApp.start({ ...this.#options, app: app.app, set }));
+    return true;
+  }
+}
