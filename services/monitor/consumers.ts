@@ -1,0 +1,87 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { decode, done, type JsMsg, linksTo, type Outcome, reject, retry } from "@millrace/bus";
+import { OutcomesSchema } from "@millrace/proto/millrace/feedback/v1/outcome_pb.ts";
+import { MadeBy, type Prediction, PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import { describeError } from "@millrace/runtime";
+import type { Models } from "./models.ts";
+import { inSpan } from "./span.ts";
+import type { OutcomeBatch, PredictionMessage, Watcher } from "./watcher.ts";
+
+/** An app that is just being applied is known within moments. */
+const TRIES_FOR_APP = 10;
+
+/** Handles messages of PREDICTIONS, of all apps. */
+export function handlePredictions(
+  watcher: Watcher,
+  models: Models,
+): (messages: readonly JsMsg[]) => Promise<Outcome[]> {
+  return async (messages) => {
+    const seen: PredictionMessage[] = [];
+    const outcomes = messages.map((message): Outcome => {
+      let prediction: Prediction;
+      try {
+        prediction = decode(PredictionSchema, message.data);
+      } catch (error) {
+        return reject(describeError(error));
+      }
+      if (!watcher.knows(prediction.app)) return unknownApp(message, prediction.app);
+      seen.push(messageOf(prediction, message.seq, models.champion(prediction.app)));
+      return done();
+    });
+    const links = linksTo(messages.map((message) => message.headers?.get("traceparent")));
+    await inSpan("watch predictions", links, messages.length, () => watcher.countPredictions(seen));
+    return outcomes;
+  };
+}
+
+/** Handles messages of OUTCOMES, of all apps. */
+export function handleOutcomes(watcher: Watcher): (messages: readonly JsMsg[]) => Promise<Outcome[]> {
+  return async (messages) => {
+    const batches: OutcomeBatch[] = [];
+    const traceparents: string[] = [];
+    const outcomes = messages.map((message): Outcome => {
+      const { batchId: id, outcomes: all } = decode(OutcomesSchema, message.data);
+      const app = all[0]?.app;
+      if (app === undefined) return done();
+      if (!watcher.knows(app)) return unknownApp(message, app);
+      let watermarkMs = 0;
+      for (const { knownAt, predictionTraceparent } of all) {
+        if (knownAt !== undefined) watermarkMs = Math.max(watermarkMs, timestampMs(knownAt));
+        if (predictionTraceparent !== "") traceparents.push(predictionTraceparent);
+      }
+      const seen = all.map((outcome) => ({
+        version: outcome.modelVersion,
+        predictedAtMs: outcome.predictedAt === undefined ? 0 : timestampMs(outcome.predictedAt),
+        probability: outcome.probability,
+        label: outcome.label,
+        previousLabel: outcome.previousLabel,
+      }));
+      batches.push({ app, id, outcomes: seen, watermarkMs });
+      return done();
+    });
+    await inSpan("watch outcomes", linksTo(traceparents), messages.length, () => watcher.countOutcomes(batches));
+    return outcomes;
+  };
+}
+
+function unknownApp(message: JsMsg, app: string): Outcome {
+  const reason = `there is no app ${JSON.stringify(app)}`;
+  return message.info.deliveryCount < TRIES_FOR_APP ? retry(500, reason) : reject(reason);
+}
+
+function messageOf(prediction: Prediction, sequence: number, champion: string): PredictionMessage {
+  const { app, occurredAt, featuresAsOf, madeBy, features, probability, modelVersion } = prediction;
+  return {
+    app,
+    sequence,
+    // A fallback that no model made stands beside the champion that should have.
+    version: modelVersion || champion,
+    atMs: occurredAt === undefined ? 0 : timestampMs(occurredAt),
+    // Not the request's own time: a caller may date it as it likes, and a clock must not jump for that.
+    watermarkMs: featuresAsOf === undefined ? 0 : timestampMs(featuresAsOf),
+    features,
+    probability,
+    byModel: madeBy === MadeBy.CHAMPION || madeBy === MadeBy.PREVIOUS,
+    fallback: madeBy !== MadeBy.CHAMPION,
+  };
+}

@@ -1,0 +1,27 @@
+import { type Kysely, sql } from "kysely";
+import type { Migration } from "kysely/migration";
+
+/** Every migration of the schema `monitor`, by name, in order. */
+export const migrations: Record<string, Migration> = {
+  "0001_monitor": { up: createTables },
+};
+
+/** Times are event time in milliseconds since the epoch. */
+async function createTables(database: Kysely<never>): Promise<void> {
+  // The sums of a window, as float64, little endian: window.ts says which.
+  await sql`CREATE TABLE window_sums (
+    app text NOT NULL, version text NOT NULL, from_ms bigint NOT NULL, to_ms bigint NOT NULL, sums bytea NOT NULL,
+    PRIMARY KEY (app, from_ms, to_ms, version))`.execute(database);
+  await sql`CREATE TABLE app_memory (app text PRIMARY KEY, memory jsonb NOT NULL)`.execute(database);
+  // Every version that ever served, so that outcomes of an old one still find its reference. A millrace.training.v1.ModelVersion.
+  await sql`CREATE TABLE model (version text PRIMARY KEY, body bytea NOT NULL)`.execute(database);
+  // Which messages of a stream have been counted: ranges of sequence numbers.
+  await sql`CREATE TABLE counted (stream text PRIMARY KEY, ranges jsonb NOT NULL)`.execute(database);
+  await sql`CREATE TABLE counted_batch (id text PRIMARY KEY, number bigserial NOT NULL)`.execute(database);
+  // The newest state of each alert: a millrace.monitor.v1.Alert.
+  await sql`CREATE TABLE alert (id text PRIMARY KEY, app text NOT NULL, changed_at bigint NOT NULL, body bytea NOT NULL)`.execute(
+    database,
+  );
+  await sql`CREATE TABLE outbox (
+    id text PRIMARY KEY, subject text NOT NULL, body bytea NOT NULL, position bigserial NOT NULL)`.execute(database);
+}

@@ -1,0 +1,274 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { after, before, beforeEach, test } from "node:test";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { applyApp } from "@millrace/app";
+import { type Bus, outcomeSubject, predictionSubject } from "@millrace/bus";
+import { OutcomesSchema } from "@millrace/proto/millrace/feedback/v1/outcome_pb.ts";
+import { type Alert, AlertSchema, AlertState } from "@millrace/proto/millrace/monitor/v1/alert_pb.ts";
+import { MonitorService } from "@millrace/proto/millrace/monitor/v1/monitor_service_pb.ts";
+import { MadeBy, PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import { DeploymentSchema } from "@millrace/proto/millrace/training/v1/model_pb.ts";
+import { connectRpc } from "@millrace/rpc";
+import { silentLogger } from "@millrace/runtime";
+import { startNats, startPostgres, type TestNats, type TestPostgres, waitFor } from "@millrace/test-harness";
+import { startMonitor } from "./monitor.ts";
+
+const HOUR_MS = 3_600_000;
+const START_MS = Date.UTC(2001, 0, 1);
+const APP = "flight-delays";
+const VERSION = `${APP}/1`;
+const FEATURES = ["distance", "hour"];
+const APP_FILE = readFileSync(new URL("../../deploy/apps/flight-delays/app.yaml", import.meta.url), "utf8").replace(
+  /monitoring:\n(?: {2}.*\n)+/,
+  "monitoring: {window: 6h, min_rows: 50, max_psi: 0.25, hold: 2, max_fallback_share: 20%}\n",
+);
+
+let nats: TestNats;
+let postgres: TestPostgres;
+let bus: Bus;
+before(async () => {
+  nats = await startNats();
+  bus = await nats.connect();
+  await applyApp(bus, APP_FILE);
+  const deployment = create(DeploymentSchema, { app: APP, champion: championModel() });
+  await (await bus.keyValue("deployments")).put(APP, toBinary(DeploymentSchema, deployment));
+});
+beforeEach(async () => {
+  await postgres?.[Symbol.asyncDispose]();
+  postgres = await startPostgres();
+  for (const stream of ["PREDICTIONS", "OUTCOMES", "ALERTS"]) {
+    for await (const { name } of bus.manager.consumers.list(stream)) await bus.manager.consumers.delete(stream, name);
+    await bus.manager.streams.purge(stream);
+  }
+});
+after(async () => {
+  await bus[Symbol.asyncDispose]();
+  await nats[Symbol.asyncDispose]();
+  await postgres[Symbol.asyncDispose]();
+});
+
+/** Distances in training lay evenly between 0 and 1000, hours between 0 and 24; answers between 0.2 and 0.6. */
+function championModel() {
+  const evenly = (name: string, from: number, to: number) => ({
+    name,
+    edges: [0.25, 0.5, 0.75].map((share) => from + share * (to - from)),
+    shares: [0.25, 0.25, 0.25, 0.25],
+  });
+  const prediction = evenly("prediction", 0.2, 0.6);
+  const features = [evenly("distance", 0, 1_000), evenly("hour", 0, 24)];
+  return {
+    app: APP,
+    number: 1,
+    featureNames: FEATURES,
+    metrics: { log_loss: 0.5 },
+    reference: { features, prediction, rows: 10_000n },
+  };
+}
+
+async function start(stack: AsyncDisposableStack) {
+  const config = {
+    bus: nats.as("monitor"),
+    database: { url: postgres.url("monitor"), schema: "monitor" },
+    grpcAddress: "127.0.0.1:0",
+  };
+  const context = {
+    logger: silentLogger,
+    signal: new AbortController().signal,
+    fail: (error: unknown) => assert.fail(error as Error),
+  };
+  const { rpc } = await startMonitor(stack, config, context);
+  return stack.use(connectRpc(MonitorService, rpc.address));
+}
+
+let unique = 0;
+
+interface Traffic {
+  /** Which window of six hours. */
+  readonly window: number;
+  readonly rows?: number;
+  /** Of the i-th of n rows. */
+  readonly distance?: (share: number) => number;
+  /** One of so many rows was not answered by the champion. */
+  readonly fallbackEvery?: number;
+}
+
+/** A window's predictions, spread over it. */
+async function predict({ window, rows = 200, distance = (share) => share * 1_000, fallbackEvery = 0 }: Traffic) {
+  const publications = Array.from({ length: rows }, (_, index) => {
+    unique += 1;
+    const share = (index + 0.5) / rows;
+    const at = timestampFromMs(START_MS + Math.floor((window + share) * 6 * HOUR_MS));
+    const fallback = fallbackEvery > 0 && index % fallbackEvery === 0;
+    const prediction = create(PredictionSchema, {
+      id: `p${unique}`,
+      app: APP,
+      occurredAt: at,
+      featuresAsOf: at,
+      probability: 0.2 + 0.4 * share,
+      modelVersion: fallback ? "" : VERSION,
+      madeBy: fallback ? MadeBy.BASELINE : MadeBy.CHAMPION,
+      features: [distance(share), (window * 6) % 24],
+    });
+    return bus.publish(predictionSubject(APP), PredictionSchema, prediction, { id: prediction.id });
+  });
+  await Promise.all(publications);
+  await settled();
+}
+
+async function outcomes(id: string, window: number, known: number, rows: readonly Partial<Row>[]): Promise<void> {
+  const batch = create(OutcomesSchema, {
+    batchId: id,
+    outcomes: rows.map(({ probability = 0.4, label = 0, previousLabel }) => ({
+      app: APP,
+      modelVersion: VERSION,
+      probability,
+      label,
+      ...(previousLabel === undefined ? {} : { previousLabel }),
+      predictedAt: timestampFromMs(START_MS + window * 6 * HOUR_MS),
+      knownAt: timestampFromMs(START_MS + known * HOUR_MS),
+      madeBy: MadeBy.CHAMPION,
+    })),
+  });
+  unique += 1;
+  await bus.publish(outcomeSubject(APP), OutcomesSchema, batch, { id: `${id}-${unique}` });
+  await settled();
+}
+
+interface Row {
+  readonly probability: number;
+  readonly label: number;
+  readonly previousLabel: number;
+}
+
+async function settled(): Promise<void> {
+  await waitFor(
+    async () => {
+      for (const stream of ["PREDICTIONS", "OUTCOMES"]) {
+        const { num_pending, num_ack_pending } = await bus.manager.consumers.info(
+          stream,
+          `monitor-${stream.toLowerCase()}`,
+        );
+        if (num_pending + num_ack_pending > 0) return false;
+      }
+      return true;
+    },
+    { deadlineMs: 20_000 },
+  );
+}
+
+async function alerts(): Promise<Alert[]> {
+  const { state } = await bus.manager.streams.info("ALERTS");
+  const all: Alert[] = [];
+  for (let seq = state.first_seq; seq <= state.last_seq; seq += 1) {
+    const stored = await bus.manager.streams.getMessage("ALERTS", { seq });
+    if (stored !== null) all.push(fromBinary(AlertSchema, stored.data));
+  }
+  return all;
+}
+
+const short = (distance: number) => (share: number) => share * distance;
+
+test("a shifted input opens one alert when it has held, and resolves when it is over", async () => {
+  await using stack = new AsyncDisposableStack();
+  const client = await start(stack);
+  for (let window = 0; window < 2; window += 1) await predict({ window });
+  for (let window = 2; window < 5; window += 1) await predict({ window, distance: short(100) });
+  for (let window = 5; window < 9; window += 1) await predict({ window });
+  const [opened, resolved, ...others] = await alerts();
+  assert.deepEqual(others, []);
+  assert.equal(opened?.state, AlertState.OPEN);
+  assert.equal(opened?.monitor, "drift");
+  assert.deepEqual(
+    opened?.evidence.map(({ subject }) => subject),
+    ["distance"],
+  );
+  assert.match(
+    opened?.title ?? "",
+    /^distance \(PSI \d.*limit 0.250\) of flight-delays\/1 .* since 2001-01-01 12:00 UTC/,
+  );
+  assert.equal(resolved?.state, AlertState.RESOLVED);
+  assert.equal(resolved?.id, opened?.id);
+  const status = await client.getStatus({ app: APP });
+  assert.equal(status.predictionsSeen, 1_800n);
+  assert.equal(status.windows.length, 8);
+  assert.equal(status.alerts[0]?.state, AlertState.RESOLVED);
+  assert.ok((status.windows.at(-1)?.psi["distance"] ?? 1) < 0.01);
+});
+
+test("a spike of one window raises no alert, nor does the hour, which is what it is", async () => {
+  await using stack = new AsyncDisposableStack();
+  await start(stack);
+  await predict({ window: 0 });
+  await predict({ window: 1, distance: short(100) });
+  for (let window = 2; window < 5; window += 1) await predict({ window });
+  assert.deepEqual(await alerts(), []);
+});
+
+test("an input that goes missing is an alert about data quality, not about drift", async () => {
+  await using stack = new AsyncDisposableStack();
+  await start(stack);
+  for (let window = 0; window < 3; window += 1) await predict({ window, distance: () => Number.NaN });
+  assert.deepEqual(
+    (await alerts()).map(({ monitor }) => monitor),
+    ["data_quality"],
+  );
+});
+
+test("too many fallbacks are an alert", async () => {
+  await using stack = new AsyncDisposableStack();
+  const client = await start(stack);
+  for (let window = 0; window < 3; window += 1) await predict({ window, fallbackEvery: 4 });
+  assert.deepEqual(
+    (await alerts()).map(({ monitor }) => monitor),
+    ["fallback"],
+  );
+  const { windows } = await client.getStatus({ app: APP });
+  assert.equal(windows[0]?.fallbackShare, 0.25);
+});
+
+test("what was counted before a restart still counts after it, and nothing counts twice", async () => {
+  for (let window = 0; window < 4; window += 1) {
+    await using stack = new AsyncDisposableStack();
+    const client = await start(stack);
+    await predict({ window, distance: short(100) });
+    const { predictionsSeen } = await client.getStatus({ app: APP });
+    assert.equal(predictionsSeen, BigInt(200 * (window + 1)));
+    // As after a crash before the acknowledgement: everything comes again.
+    if (window === 1) await bus.manager.consumers.delete("PREDICTIONS", "monitor-predictions").catch(() => undefined);
+  }
+  assert.deepEqual(
+    (await alerts()).map(({ monitor, state }) => [monitor, state]),
+    [["drift", AlertState.OPEN]],
+  );
+});
+
+test("a wrong model is an alert about performance once its truth is complete", async () => {
+  await using stack = new AsyncDisposableStack();
+  await start(stack);
+  const wrong = Array.from({ length: 100 }, (_, index) => ({ probability: 0.1, label: index % 2 }));
+  for (let window = 0; window < 12; window += 1) await outcomes(`b${window}`, window, window * 6 + 3, wrong);
+  const [opened, ...others] = (await alerts()).filter(({ monitor }) => monitor === "performance");
+  assert.deepEqual(others, []);
+  assert.match(opened?.title ?? "", /log loss of flight-delays\/1 is 0\.\d+ above/);
+});
+
+test("the same batch of outcomes counts once, and a correction replaces what it corrects", async () => {
+  await using stack = new AsyncDisposableStack();
+  const client = await start(stack);
+  await outcomes("b1", 0, 1, [{ probability: 0.8, label: 0 }]);
+  await outcomes("b1", 0, 1, [{ probability: 0.8, label: 0 }]);
+  await outcomes("b2", 0, 2, [{ probability: 0.8, label: 1, previousLabel: 0 }]);
+  await predict({ window: 2, rows: 1 });
+  const { windows, outcomesSeen } = await client.getStatus({ app: APP });
+  assert.equal(outcomesSeen, 1n);
+  assert.equal(windows[0]?.outcomes, 1n);
+  assert.ok(Math.abs((windows[0]?.logLoss ?? 0) + Math.log(0.8)) < 1e-12);
+});
+
+test("an app that was never applied is not found", async () => {
+  await using stack = new AsyncDisposableStack();
+  const client = await start(stack);
+  await assert.rejects(client.getStatus({ app: "nothing" }), { code: "not_found" });
+});

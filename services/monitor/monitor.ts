@@ -1,0 +1,52 @@
+import { watchApps } from "@millrace/app";
+import { connectBus } from "@millrace/bus";
+import { connectDatabase, migrate } from "@millrace/db";
+import { type RpcServer, startRpcServer } from "@millrace/rpc";
+import type { ServiceContext } from "@millrace/runtime";
+import type { Config } from "./config.ts";
+import { handleOutcomes, handlePredictions } from "./consumers.ts";
+import { monitorService } from "./grpc.ts";
+import { migrations } from "./migrations/migrations.ts";
+import { Models } from "./models.ts";
+import { monitoringRules } from "./monitoringRules.ts";
+import { Outbox } from "./outbox.ts";
+import { MonitorStore } from "./store.ts";
+import { Watcher } from "./watcher.ts";
+
+/** Starts the service's parts in order, and gives each to the stack. */
+export async function startMonitor(
+  stack: AsyncDisposableStack,
+  config: Config,
+  context: ServiceContext,
+): Promise<{ rpc: RpcServer }> {
+  const { logger } = context;
+  const onFailure = (error: unknown): void => context.fail(error);
+  const database = stack.use(await connectDatabase(config.database, logger));
+  await migrate(database, migrations);
+  const bus = stack.use(await connectBus(config.bus, "monitor", logger));
+
+  const outbox = new Outbox(bus, database);
+  await outbox.recover();
+  const store = new MonitorStore(database);
+  const models = stack.use(new Models(store));
+  await models.follow(bus, { logger, onFailure });
+  const watcher = new Watcher({ store, models, outbox });
+  stack.use(
+    await watchApps(bus, async ({ app }) => app && (await watcher.adopt(monitoringRules(app))), { logger, onFailure }),
+  );
+
+  const predictions = {
+    stream: "PREDICTIONS",
+    durable: "monitor-predictions",
+    filter: "predictions.>",
+    maxBatch: 1_000,
+  };
+  stack.use(await bus.consume({ ...predictions, onFailure, handle: handlePredictions(watcher, models) }));
+  const outcomes = { stream: "OUTCOMES", durable: "monitor-outcomes", filter: "outcomes.>", maxBatch: 32 };
+  stack.use(await bus.consume({ ...outcomes, onFailure, handle: handleOutcomes(watcher) }));
+
+  const services = [monitorService(watcher, store, models)];
+  const rpc = stack.use(await startRpcServer({ address: config.grpcAddress, services, logger }));
+  logger.info({ grpc: rpc.address }, `gRPC on ${rpc.address}`);
+  return { rpc };
+}

@@ -1,0 +1,44 @@
+import { compileRequestExpression, durationToMs } from "@millrace/app";
+import type { App } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+
+/** What an app wants watched; from `monitoring` in its file, with defaults. Durations in milliseconds of event time. */
+export interface MonitoringRules {
+  readonly app: string;
+  readonly windowMs: number;
+  /** A window is judged once the event time has passed its end by this. */
+  readonly latenessMs: number;
+  /** How long its truth is waited for. */
+  readonly labelWaitMs: number;
+  readonly minRows: number;
+  readonly maxPsi: number;
+  readonly maxLogLossIncrease: number;
+  readonly maxFallbackShare: number;
+  readonly hold: number;
+  /**
+   * Inputs that are functions of the request's time alone. They say what time it is, not how the world is: over a window shorter
+   * than their cycle they always differ from the training set, by design. They are shown, and raise no alert.
+   */
+  readonly timeOnly: ReadonlySet<string>;
+}
+
+const DAY_MS = 86_400_000;
+
+export function monitoringRules(app: App): MonitoringRules {
+  const { monitoring } = app;
+  const windowMs = durationToMs(monitoring?.window) || DAY_MS;
+  const timeOnly = Object.entries(app.features)
+    .filter(([, { atRequest }]) => atRequest !== "" && compileRequestExpression(app, atRequest).reads.length === 0)
+    .map(([name]) => name);
+  return {
+    app: app.app,
+    windowMs,
+    latenessMs: Math.ceil(windowMs / 24),
+    labelWaitMs: durationToMs(app.label?.wait) ?? 0,
+    minRows: monitoring?.minRows || 500,
+    maxPsi: monitoring?.maxPsi ?? 0.25,
+    maxLogLossIncrease: monitoring?.maxLogLossIncrease ?? 0.05,
+    maxFallbackShare: monitoring?.maxFallbackShare ?? 0.05,
+    hold: monitoring?.hold || 2,
+    timeOnly: new Set(timeOnly),
+  };
+}
