@@ -1,0 +1,98 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { decideRetraining, type RetrainingRules, type RetrainingState } from "./retrainingPolicy.ts";
+
+const DAY_MS = 86_400_000;
+const RULES: RetrainingRules = {
+  everyMs: 7 * DAY_MS,
+  onSchedule: true,
+  onDrift: true,
+  onPerformance: true,
+  minNewLabels: 100,
+  cooldownMs: 2 * DAY_MS,
+};
+
+/** An app on day 30 whose model was trained on day 27 with 1,000 labels, and that has seen 500 since. */
+const state = (changes: Partial<RetrainingState> = {}): RetrainingState => ({
+  app: "app",
+  eventTimeMs: 30 * DAY_MS,
+  champion: { version: "app/1", asOfMs: 27 * DAY_MS },
+  labels: 1_500,
+  firstLabelAtMs: 0,
+  asked: true,
+  lastJob: { id: "job-27", asOfMs: 27 * DAY_MS, running: false, labelsThen: 1_000 },
+  alerts: [],
+  ...changes,
+});
+
+const job = (day: number, running = false, labelsThen = 1_000) => ({
+  id: `job-${day}`,
+  asOfMs: day * DAY_MS,
+  running,
+  labelsThen,
+});
+const alert = (monitor: string, modelVersion = "app/1") => ({ monitor, modelVersion, title: `${monitor} moved` });
+const decide = (changes: Partial<RetrainingState>, rules: Partial<RetrainingRules> = {}) =>
+  decideRetraining({ ...RULES, ...rules }, state(changes));
+
+test("nothing asks: no alert is open, and the schedule is not due", () => {
+  const decision = decide({});
+  assert.deepEqual([decision.retrain, decision.trigger, decision.code], [false, "", "nothing_asks"]);
+  assert.match(decision.reason, /app\/1 .*every 7 days/);
+});
+
+test("the schedule counts event time since the last training, promoted or rejected", () => {
+  assert.equal(decide({ eventTimeMs: 34 * DAY_MS }).trigger, "schedule");
+  assert.equal(decide({ eventTimeMs: 34 * DAY_MS }).retrain, true);
+  assert.equal(decide({ eventTimeMs: 34 * DAY_MS - 1 }).retrain, false);
+  assert.equal(decide({ eventTimeMs: 36 * DAY_MS, lastJob: job(33) }).code, "nothing_asks");
+  assert.equal(decide({ eventTimeMs: 40 * DAY_MS }, { onSchedule: false }).code, "nothing_asks");
+});
+
+test("an open alert about the champion asks, performance before drift; about an older model it does not", () => {
+  assert.equal(decide({ alerts: [alert("drift")] }).trigger, "drift");
+  assert.equal(decide({ alerts: [alert("drift"), alert("performance")] }).trigger, "performance");
+  assert.match(decide({ alerts: [alert("drift")] }).reason, /drift moved/);
+  assert.equal(decide({ alerts: [alert("drift", "app/0")] }).retrain, false);
+  assert.equal(decide({ alerts: [alert("drift")] }, { onDrift: false }).retrain, false);
+  assert.equal(decide({ alerts: [alert("fallback")] }).retrain, false);
+});
+
+test("a training that runs, the cool-down and too few labels stand against it, each with its reason", () => {
+  const asking = { alerts: [alert("drift")] };
+  const hindrances = [
+    decide({ ...asking, lastJob: job(20, true) }),
+    decide({ ...asking, lastJob: job(29) }),
+    decide({ ...asking, labels: 1_099 }),
+  ];
+  assert.deepEqual(
+    hindrances.map(({ retrain, code }) => [retrain, code]),
+    [
+      [false, "drift:running"],
+      [false, "drift:cooldown"],
+      [false, "drift:few_labels"],
+    ],
+  );
+  assert.match(hindrances[1]?.reason ?? "", /1 days ago; the cool-down is 2 days/);
+  assert.match(hindrances[2]?.reason ?? "", /99 new labels; at least 100/);
+});
+
+test("the first model waits for somebody to ask, a schedule's worth of history, and enough labels", () => {
+  const fresh = { champion: undefined, lastJob: undefined };
+  assert.equal(decide(fresh).trigger, "first_model");
+  assert.equal(decide(fresh).retrain, true);
+  assert.equal(decide({ ...fresh, asked: false }).retrain, false);
+  assert.equal(decide({ ...fresh, firstLabelAtMs: 24 * DAY_MS }).retrain, false);
+  assert.equal(decide({ ...fresh, firstLabelAtMs: undefined }).retrain, false);
+  assert.equal(decide({ ...fresh, labels: 99 }).code, "first_model:few_labels");
+});
+
+test("a first training that failed or was rejected is tried again after another period only", () => {
+  const tried = { champion: undefined, lastJob: job(25, false, 0) };
+  assert.equal(decide(tried).retrain, false);
+  assert.equal(decide({ ...tried, eventTimeMs: 32 * DAY_MS }).retrain, true);
+});
+
+test("an app without rules is retrained by hand", () => {
+  assert.equal(decideRetraining(undefined, state({ alerts: [alert("drift")] })).code, "by_hand");
+});
