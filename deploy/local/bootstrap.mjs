@@ -169,12 +169,23 @@ function run(program, programArguments, folder, environment) {
       stdio: ["inherit", "inherit", "inherit", ...(isNode ? ["ipc"] : [])],
     });
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+    if (process.env.npm_lifecycle_event !== undefined) whenOrphaned(() => child.kill("SIGTERM"));
     child.on("error", (error) => {
       console.error(`millrace: ${program} could not be run: ${error.message}`);
       resolve(1);
     });
     child.on("exit", (status, signal) => resolve(status ?? 128 + (constants.signals[signal] ?? 0)));
   });
+}
+
+/** npm hands a SIGTERM on to the shell between us and it, and that one dies without a word: so look whether it is there. */
+function whenOrphaned(stop) {
+  const parent = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(timer);
+    stop();
+  }, 250);
 }
 
 const existing = (file) => (existsSync(file) ? file : undefined);
