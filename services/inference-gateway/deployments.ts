@@ -15,6 +15,8 @@ export interface DeploymentsOptions {
   /** Why the app cannot use the model, or undefined when it can. */
   readonly misfit: (app: string, model: ModelVersion) => string | undefined;
   readonly onFailure: (error: unknown) => void;
+  /** A version has begun to answer, or has been unloaded. */
+  readonly onServing: (version: string, serving: boolean) => void;
 }
 
 const RETRY_MS = 200;
@@ -117,6 +119,7 @@ export class Deployments implements AsyncDisposable {
       const champion = await this.#load(app, deployment.champion);
       const previous = deployment.previous && (await this.#loadPrevious(app, deployment.previous));
       this.#serving.set(app, { champion, problem: "", previous, baseRate: deployment.champion.baseRate });
+      this.#options.onServing(champion.version, true);
       this.#options.logger.info(
         { app, champion: champion.version, previous: previous?.version, reason: deployment.reason },
         `${champion.version} serves ${app}`,
@@ -165,6 +168,7 @@ export class Deployments implements AsyncDisposable {
     for (const [key, served] of this.#loaded) {
       if (served.model.app !== app || served === serving?.champion || served === serving?.previous) continue;
       this.#loaded.delete(key);
+      this.#options.onServing(served.version, false);
       this.#options.loader.unload(served).catch((error: unknown) => {
         this.#options.logger.warn({ err: error }, `${served.version} could not be unloaded: ${describeError(error)}`);
       });

@@ -71,11 +71,18 @@ export async function startGateway(
       onFailure: fail,
     }),
   );
+  // A health check for `<app>/<number>` tells whether that version answers.
+  const health = new Map<string, boolean>();
+  let server: RpcServer | undefined;
   deployments = stack.use(
     await Deployments.start({
       bus,
       loader,
       logger,
+      onServing: (version, serving) => {
+        health.set(version, serving);
+        server?.setServing(version, serving);
+      },
       batching: (app) => apps.get(app)?.app.batch ?? DEFAULT_BATCH,
       misfit: (app, model) => misfit(apps, app, model),
       onFailure: fail,
@@ -86,7 +93,8 @@ export async function startGateway(
   const predictor = new Predictor({ apps, deployments, recorder, counts, clock, maxCalls: config.maxCalls });
   const { grpcAddress: address, maxMessageBytes } = config;
   const services = [predictionService(predictor)];
-  const server = stack.use(await startRpcServer({ address, services, logger, maxMessageBytes }));
+  server = stack.use(await startRpcServer({ address, services, logger, maxMessageBytes }));
+  for (const [version, serving] of health) server.setServing(version, serving);
   logger.info({ address: server.address }, `PredictionService listens on ${server.address}`);
   return server;
 }

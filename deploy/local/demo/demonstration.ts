@@ -4,6 +4,7 @@ import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { applyApp } from "@millrace/app";
 import { type Bus, connectBus, decode } from "@millrace/bus";
 import { APP, type Flights, readFlights, Timeline } from "@millrace/flight-delays";
+import { Health, HealthCheckResponse_ServingStatus } from "@millrace/proto/grpc/health/v1/health_pb.ts";
 import { OutcomesSchema } from "@millrace/proto/millrace/feedback/v1/outcome_pb.ts";
 import { AlertSchema, AlertState } from "@millrace/proto/millrace/monitor/v1/alert_pb.ts";
 import type { ModelEvent } from "@millrace/proto/millrace/training/v1/model_pb.ts";
@@ -135,7 +136,9 @@ async function trainFirstModel(
     throw new MillraceError("failed_precondition", `The first model was ${event.what}: ${event.reason}`);
   }
   progress.stage = "the gateway warms the first model up";
-  await waitFor(() => platform.serves(APP, event.model?.number ?? 0), {
+  using health = connectRpc(Health, platform.grpc("inference-gateway"));
+  const service = `${APP}/${event.model?.number}`;
+  await waitFor(async () => (await health.check({ service })).status === HealthCheckResponse_ServingStatus.SERVING, {
     deadlineMs: ADOPTION_LIMIT_MS,
     what: "the gateway to serve the first model",
   });

@@ -66,6 +66,11 @@ export class RpcServer implements AsyncDisposable {
     return new RpcServer(server, health, address.replace(/:\d+$/, `:${port}`));
   }
 
+  /** What health checks that ask for this name are answered. */
+  setServing(name: string, serving: boolean): void {
+    this.#health.setStatus(name, serving ? "SERVING" : "NOT_SERVING");
+  }
+
   /** Answers health checks with NOT_SERVING, so that balancers look elsewhere. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#health.setStatus("", "NOT_SERVING");
