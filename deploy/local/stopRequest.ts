@@ -1,3 +1,5 @@
+import { guardian } from "./guardian.ts";
+
 /**
  * Turns Ctrl-C, SIGTERM, SIGHUP and the end of the parent process into one abort signal. A second request ends the process at
  * once; the guardian then ends what it had started.
@@ -10,6 +12,7 @@ export function stopRequest(): AbortSignal {
       firstMs = Date.now();
       stopping.abort(new Stopped());
     } else if (Date.now() - firstMs > ONE_PRESS_MS) {
+      guardian.hurry();
       process.exit(130);
     }
   };
