@@ -7,14 +7,17 @@ export interface DatasetRow {
   readonly features: Float64Array;
   /** NaN while it is not known. */
   label: number;
-  /** An earlier row with the same key. */
-  readonly earlier: DatasetRow | undefined;
+  /** An earlier row with the same key that waits, too. */
+  earlier: DatasetRow | undefined;
 }
 
 interface KnownLabel {
+  readonly key: string;
   readonly label: number;
   readonly knownAtMs: number;
 }
+
+const COMPACT_AT = 10_000;
 
 /**
  * Joins rows with the truth that later events tell. A row waits `waitMs` of event time, then leaves in the order in which it came: so
@@ -26,8 +29,11 @@ export class LabelJoin {
   #rows: DatasetRow[] = [];
   #head = 0;
   readonly #byKey = new Map<string, DatasetRow>();
-  /** Labels by key in the order in which they were known: for rows whose own event came after its label's. */
+  /** For rows whose own event came after its label's. */
   readonly #labels = new Map<string, KnownLabel>();
+  /** The same in the order in which they were known. A queue of its own: a Map's front gets slower with every deletion there. */
+  #labelQueue: KnownLabel[] = [];
+  #labelHead = 0;
 
   constructor(waitMs: number, emit: (row: DatasetRow) => void) {
     this.#waitMs = waitMs;
@@ -43,8 +49,9 @@ export class LabelJoin {
   }
 
   addLabel(key: string, label: number, knownAtMs: number): void {
-    this.#labels.delete(key);
-    this.#labels.set(key, { label, knownAtMs });
+    const known: KnownLabel = { key, label, knownAtMs };
+    this.#labels.set(key, known);
+    this.#labelQueue.push(known);
     for (let row = this.#byKey.get(key); row !== undefined; row = row.earlier) {
       if (knownAtMs <= row.occurredAtMs + this.#waitMs) row.label = label;
     }
@@ -57,14 +64,13 @@ export class LabelJoin {
       if (row.occurredAtMs + this.#waitMs >= knownAtMs) break;
       this.#release(row);
     }
-    if (this.#head > 10_000 && this.#head * 2 > this.#rows.length) {
-      this.#rows = this.#rows.slice(this.#head);
-      this.#head = 0;
-    }
-    for (const [key, known] of this.#labels) {
+    while (this.#labelHead < this.#labelQueue.length) {
+      const known = this.#labelQueue[this.#labelHead] as KnownLabel;
       if (known.knownAtMs + this.#waitMs >= knownAtMs) break;
-      this.#labels.delete(key);
+      if (this.#labels.get(known.key) === known) this.#labels.delete(known.key);
+      this.#labelHead += 1;
     }
+    this.#compact();
   }
 
   /** Lets go of everything. */
@@ -72,9 +78,23 @@ export class LabelJoin {
     while (this.#head < this.#rows.length) this.#release(this.#rows[this.#head] as DatasetRow);
   }
 
+  /** Cuts off what has been taken from the queues' fronts, when it is most of them. */
+  #compact(): void {
+    if (this.#head > COMPACT_AT && this.#head * 2 > this.#rows.length) {
+      this.#rows = this.#rows.slice(this.#head);
+      this.#head = 0;
+    }
+    if (this.#labelHead > COMPACT_AT && this.#labelHead * 2 > this.#labelQueue.length) {
+      this.#labelQueue = this.#labelQueue.slice(this.#labelHead);
+      this.#labelHead = 0;
+    }
+  }
+
   #release(row: DatasetRow): void {
     this.#head += 1;
     if (this.#byKey.get(row.key) === row) this.#byKey.delete(row.key);
+    // What was before it has left already, and must not be kept by it.
+    row.earlier = undefined;
     this.#emit(row);
   }
 }
