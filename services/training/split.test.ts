@@ -20,16 +20,30 @@ function history(days: number): { occurredAtMs: Float64Array; labels: Float64Arr
 
 const options = { asOfMs: AS_OF_MS, waitMs: WAIT_MS, holdout: 0.2, maxRows: 1_000_000 };
 
-test("the parts follow each other in time, and the holdout is the newest share", () => {
+test("the holdout is the newest share, newer than every other row", () => {
   const { occurredAtMs, labels } = history(10);
-  const split = splitByTime(occurredAtMs, labels, options);
-  const parts = [split.train, split.validation, split.calibration, split.holdout];
-  for (let index = 1; index < parts.length; index += 1) {
-    const before = occurredAtMs[parts[index - 1]?.at(-1) as number] as number;
-    assert.ok(before < (occurredAtMs[parts[index]?.[0] as number] as number));
+  const { train, validation, calibration, holdout } = splitByTime(occurredAtMs, labels, options);
+  const firstMs = occurredAtMs[holdout[0] as number] as number;
+  for (const row of [...train, ...validation, ...calibration]) assert.ok((occurredAtMs[row] as number) < firstMs);
+  const used = train.length + validation.length + calibration.length + holdout.length;
+  assert.equal(new Set([...train, ...validation, ...calibration, ...holdout]).size, used, "no row is in two parts");
+  assert.ok(Math.abs(holdout.length / used - 0.2) < 0.02);
+});
+
+test("validation and calibration are whole stretches of time, a tenth each, spread over all of it", () => {
+  const { occurredAtMs, labels } = history(10);
+  const { train, validation, calibration } = splitByTime(occurredAtMs, labels, options);
+  const older = train.length + validation.length + calibration.length;
+  for (const part of [validation, calibration]) {
+    assert.ok(Math.abs(part.length / older - 0.1) < 0.02, `${part.length} of ${older}`);
+    let stretches = 1;
+    for (let index = 1; index < part.length; index += 1) {
+      if ((part[index] as number) - (part[index - 1] as number) > 1) stretches += 1;
+    }
+    assert.equal(stretches, 10);
+    const middle = part.filter((row) => row < (train[train.length >> 1] as number)).length;
+    assert.ok(Math.abs(middle / part.length - 0.5) < 0.1, "as much of the older half as of the newer");
   }
-  const used = parts.reduce((sum, part) => sum + part.length, 0);
-  assert.ok(Math.abs(split.holdout.length / used - 0.2) < 0.02);
 });
 
 test("no row without a label takes part, and none from the time in which only early labels are known", () => {
@@ -41,8 +55,8 @@ test("no row without a label takes part, and none from the time in which only ea
 
 test("rows whose labels came after the holdout began are left out before it", () => {
   const { occurredAtMs, labels } = history(10);
-  const { calibration, holdout, notes } = splitByTime(occurredAtMs, labels, options);
-  const gapMs = (occurredAtMs[holdout[0] as number] as number) - (occurredAtMs[calibration.at(-1) as number] as number);
+  const { train, holdout, notes } = splitByTime(occurredAtMs, labels, options);
+  const gapMs = (occurredAtMs[holdout[0] as number] as number) - (occurredAtMs[train.at(-1) as number] as number);
   assert.ok(gapMs >= 5 * HOUR_MS, `${gapMs / HOUR_MS} h`);
   assert.ok(notes.some((note) => note.includes("just before the holdout")));
 });
