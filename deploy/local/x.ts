@@ -7,7 +7,6 @@ import { readFlights, Timeline, scheduledEvent, landedEvent } from "@millrace/fl
 import { EventSchema, AcceptedEventSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import { EventLogService } from "@millrace/proto/millrace/ingestion/v1/event_log_pb.ts";
 import { connectRpc } from "@millrace/rpc";
-import { sizeDelimitedDecode } from "@bufbuild/protobuf/wire";
 import { fromBinary } from "@bufbuild/protobuf";
 import { Pool } from "pg";
 await using p = await startPlatform({ home: "/tmp/x-home", fresh: true, services: ["ingestion"], fast: true });
