@@ -326,17 +326,37 @@ test("an open drift alert about the champion asks for one training, whose end le
   assert.match(decisions[0]?.reason ?? "", /has not ended/);
 });
 
-async function promote(number: number, hour: number): Promise<void> {
+test("after a roll-back alerts about the version before count again, although event time stands still", async () => {
+  await using stack = new AsyncDisposableStack();
+  await start(stack);
+  await land({ flight: "f1", hour: 0, delay: 0 });
+  await settled();
+  await promote(1, 0);
+  await promote(2, 0);
+  await land({ flight: "f2", hour: 80, delay: 0 });
+  await settled();
+  await alert(AlertState.OPEN, 80);
+  await settled();
+  const jobs = () => published("TRAINING", (data) => fromBinary(TrainingJobSchema, data));
+  assert.deepEqual(await jobs(), []);
+  await promote(1, 0, "rolled_back");
+  assert.deepEqual(
+    (await jobs()).map(({ trigger }) => trigger),
+    ["drift"],
+  );
+});
+
+async function promote(number: number, hour: number, what = "promoted"): Promise<void> {
   const event = create(ModelEventSchema, {
     id: `promoted-${number}-${hour}`,
     app: APP,
-    what: "promoted",
+    what,
     model: { app: APP, number, asOf: timestampFromMs(START_MS + hour * HOUR_MS) },
     jobId: `job-${number}`,
     occurredAt: timestampFromMs(START_MS + hour * HOUR_MS),
   });
   unique += 1;
-  await bus.publish(modelSubject(APP, "promoted"), ModelEventSchema, event, { id: `${event.id}-${unique}` });
+  await bus.publish(modelSubject(APP, what), ModelEventSchema, event, { id: `${event.id}-${unique}` });
   await settled();
 }
 

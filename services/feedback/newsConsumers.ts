@@ -28,7 +28,7 @@ export function handleModelEvents({
         version: model === undefined ? "" : `${model.app}/${model.number}`,
         asOfMs: model?.asOf === undefined ? undefined : timestampMs(model.asOf),
         jobId: event.jobId,
-        occurredAtMs: event.occurredAt === undefined ? 0 : timestampMs(event.occurredAt),
+        sequence: message.seq,
       });
       const followed = app(event.app);
       if (followed !== undefined) await retraining.ask(followed);

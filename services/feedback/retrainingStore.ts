@@ -14,7 +14,8 @@ export interface ModelNews {
   readonly version: string;
   readonly asOfMs: number | undefined;
   readonly jobId: string;
-  readonly occurredAtMs: number;
+  /** Its place in MODELS: event time may stand still between a promotion and a roll-back. */
+  readonly sequence: number;
 }
 
 export interface AlertNews extends OpenAlert {
@@ -64,10 +65,10 @@ export class RetrainingStore {
   applyModelNews(news: ModelNews): Promise<void> {
     return this.#database.transaction(async (client) => {
       const row = await lockRow(client, news.app);
-      if ((news.what === "promoted" || news.what === "rolled_back") && news.occurredAtMs > row.champion_since) {
+      if ((news.what === "promoted" || news.what === "rolled_back") && news.sequence > row.champion_sequence) {
         await client.query(
-          "UPDATE retraining SET champion = $2, champion_as_of = $3, champion_since = $4 WHERE app = $1",
-          [news.app, news.version, news.asOfMs ?? null, news.occurredAtMs],
+          "UPDATE retraining SET champion = $2, champion_as_of = $3, champion_sequence = $4 WHERE app = $1",
+          [news.app, news.version, news.asOfMs ?? null, news.sequence],
         );
       }
       if (!["promoted", "rejected", "failed"].includes(news.what) || news.jobId === "") return;
@@ -110,7 +111,7 @@ export class RetrainingStore {
 interface StateRow {
   champion: string;
   champion_as_of: number | null;
-  champion_since: number;
+  champion_sequence: number;
   job_id: string | null;
   job_as_of: number | null;
   job_requested_at: number | null;
@@ -127,7 +128,7 @@ async function lockRow(client: PoolClient, app: string): Promise<StateRow> {
   await client.query("INSERT INTO retraining (app) VALUES ($1) ON CONFLICT DO NOTHING", [app]);
   const { rows } = await client.query<StateRow>({
     name: "lock_retraining",
-    text: `SELECT r.champion, r.champion_as_of::float8 AS champion_as_of, r.champion_since::float8 AS champion_since, r.job_id,
+    text: `SELECT r.champion, r.champion_as_of::float8 AS champion_as_of, r.champion_sequence::float8 AS champion_sequence, r.job_id,
         r.job_as_of::float8 AS job_as_of, r.job_requested_at::float8 AS job_requested_at, r.job_ended,
         r.labels_at_job::float8 AS labels_at_job, r.last_decision, coalesce(p.watermark, 0)::float8 AS watermark,
         coalesce(p.labels, 0)::float8 AS labels, p.first_label_at::float8 AS first_label_at, coalesce(p.asked, false) AS asked

@@ -29,7 +29,7 @@ async function createTables(database: Kysely<never>): Promise<void> {
     first_label_at bigint, asked boolean NOT NULL)`.execute(database);
   await sql`CREATE TABLE retraining (
     app text PRIMARY KEY, champion text NOT NULL DEFAULT '', champion_as_of bigint,
-    champion_since bigint NOT NULL DEFAULT 0,
+    champion_sequence bigint NOT NULL DEFAULT 0,
     job_id text, job_as_of bigint, job_requested_at bigint, job_ended boolean NOT NULL DEFAULT true,
     labels_at_job bigint NOT NULL DEFAULT 0, last_decision text NOT NULL DEFAULT '')`.execute(database);
   await sql`CREATE TABLE open_alert (
