@@ -115,7 +115,7 @@ export async function demonstrate(
   });
   progress.stage = "judging what was served";
   const period = { from: day(options.fromMs), liveFrom: day(options.liveFromMs), to: day(options.toMs) };
-  return makeReport({ app: APP, platform, bus, progress, period, phases, invariants });
+  return await makeReport({ app: APP, platform, bus, progress, period, phases, invariants });
 }
 
 async function trainFirstModel(
