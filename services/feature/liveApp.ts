@@ -73,9 +73,17 @@ export class LiveApp implements AsyncDisposable {
     await bus.createKeyValue(featureBucket(app), { history: 1, replicas: config.replicas });
     const writer = new BucketWriter(bus, app, PARTITION);
     const checkpoints = await CheckpointStore.open(bus, app, PARTITION, logger);
+    const lastSequence = (await bus.manager.streams.info("ACCEPTED")).state.last_seq;
+    const watermark = Number((await writer.readWatermark())?.streamSequence ?? 0n);
     const stored = await checkpoints.load();
-    const state = (stored && LiveState.restore(set, stored)) ?? LiveState.empty(set);
-    const writtenBefore = Number((await writer.readWatermark())?.streamSequence ?? 0n);
+    let state = (stored && LiveState.restore(set, stored)) ?? LiveState.empty(set);
+    let writtenBefore = watermark;
+    if (Math.max(state.position.streamSequence, watermark) > lastSequence) {
+      // Somebody made the stream anew; what was kept belongs to another one.
+      logger.warn({ app, watermark, lastSequence }, `ACCEPTED ends before what ${app} has seen of it; beginning again`);
+      state = LiveState.empty(set);
+      writtenBefore = 0;
+    }
     const live = new LiveApp(options, state, { writer, checkpoints, writtenBefore });
     const fromSequence = state.position.streamSequence + 1;
     live.#consumer = await consumeAccepted(bus, {

@@ -2,7 +2,7 @@ import { watchApps } from "@millrace/app";
 import type { Bus } from "@millrace/bus";
 import { compileFeatures } from "@millrace/features";
 import type { App, AppVersion } from "@millrace/proto/millrace/app/v1/app_pb.ts";
-import { type Clock, describeError, type Logger } from "@millrace/runtime";
+import { type Clock, describeError, type ErrorCode, type Logger, MillraceError } from "@millrace/runtime";
 import type { Config } from "./config.ts";
 import { LiveApp } from "./liveApp.ts";
 
@@ -13,6 +13,8 @@ export interface LiveAppsOptions {
   readonly logger: Logger;
   readonly onFailure: (error: unknown) => void;
 }
+
+const UNUSABLE: ReadonlySet<ErrorCode> = new Set(["invalid_argument", "failed_precondition", "unimplemented"]);
 
 /** The live features of every app that was applied; a new version is adopted without a restart. */
 export class LiveApps implements AsyncDisposable {
@@ -39,10 +41,15 @@ export class LiveApps implements AsyncDisposable {
 
   async #adopt({ app, version }: AppVersion): Promise<void> {
     if (app === undefined) return;
-    const { logger } = this.#options;
+    const { logger, onFailure } = this.#options;
     try {
       if (await this.#replace(app)) logger.info({ app: app.app, version }, `adopted version ${version} of ${app.app}`);
     } catch (error) {
+      // A definition that cannot be used is the app's fault; anything else ends the service, and its next start tries again.
+      if (!(error instanceof MillraceError) || !UNUSABLE.has(error.code)) {
+        onFailure(error);
+        return;
+      }
       const message = `version ${version} of ${app.app} has no live features: ${describeError(error)}`;
       logger.error({ err: error, app: app.app, version }, message);
     }
