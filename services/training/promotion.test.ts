@@ -11,7 +11,7 @@ import {
 import { promote, rollBack } from "./promotion.ts";
 
 const WHY = { sinceMs: 1_000, reason: "a test" };
-const version = (number: number, state = ModelState.CANDIDATE): ModelVersion =>
+const version = (number: number, state: ModelState = ModelState.CANDIDATE): ModelVersion =>
   create(ModelVersionSchema, { app: "app", number, state, verdict: ["AUC is low."] });
 const serving = (champion: number, previous?: number): Deployment =>
   create(DeploymentSchema, {
