@@ -84,7 +84,8 @@ async function askModel(
   try {
     const features = inModelOrder(appFeatures, app.columns(model));
     const row = lane.submit({ features, traceparent }, by);
-    signal.addEventListener("abort", row.cancel, { once: true });
+    if (signal.aborted) row.cancel();
+    else signal.addEventListener("abort", row.cancel, { once: true });
     const probability = await row.probability;
     breaker.success(clock.now());
     return { probability, madeBy, modelVersion: version, reason: reasons.join("; "), features };

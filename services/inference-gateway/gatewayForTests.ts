@@ -144,7 +144,11 @@ export class TestGateway implements AsyncDisposable {
   }
 
   /** Asks with good fields, unless told otherwise. */
-  predict(fields: { flightId?: string; origin?: string; distance?: number; turns?: number } = {}, timeoutMs = 10_000) {
+  predict(
+    fields: { flightId?: string; origin?: string; distance?: number; turns?: number } = {},
+    timeoutMs = 10_000,
+    signal?: AbortSignal,
+  ) {
     const { flightId = "f1", origin = "SFO", distance = 0, turns } = fields;
     return this.client.predict(
       {
@@ -158,7 +162,7 @@ export class TestGateway implements AsyncDisposable {
           ...(turns === undefined ? {} : { turns: { kind: { case: "doubleValue" as const, value: turns } } }),
         },
       },
-      timeoutMs === 0 ? {} : { timeoutMs },
+      { ...(timeoutMs === 0 ? {} : { timeoutMs }), ...(signal === undefined ? {} : { signal }) },
     );
   }
 
