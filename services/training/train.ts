@@ -20,14 +20,14 @@ export interface TrainRequest {
   readonly threads?: number;
   readonly signal?: AbortSignal;
   /** Share done, 0 to 1, and what is being done. */
-  onProgress?(share: number, what: string): void;
+  readonly onProgress?: (share: number, what: string) => void;
 }
 
 export interface TrainedCandidate {
   /** Preprocessing, model and calibration in one file: `features` float32 [rows, features] to `probability` float32 [rows, 1]. */
   readonly onnx: Uint8Array;
   /** The trainer's own answers, which the artefact's must equal within 1e-5. */
-  predict(columns: readonly Float64Array[]): Float64Array;
+  readonly predict: (columns: readonly Float64Array[]) => Float64Array;
   readonly parameters: Readonly<Record<string, unknown>>;
   /** Share of the split gain per feature; empty where it is not defined. */
   readonly importance: Float64Array;

@@ -54,7 +54,7 @@ export async function readFlights(fromMs: number, toMs: number): Promise<Flights
     return column;
   };
   const texts = async (name: string): Promise<string[]> => {
-    const column = new Array<string>(count);
+    const column: string[] = Array.from({ length: count });
     await readColumn(range, name, (row, value) => {
       if (row >= begin && row < end) column[row - begin] = value as string;
     });
