@@ -251,6 +251,23 @@ test("calls without a deadline get the app's", async () => {
   assert.ok(performance.now() - startedAt < 500);
 });
 
+test("nothing is stored for a caller who has gone before the answer", async () => {
+  await using gateway = await TestGateway.start({ INFERENCE_MODE: "worker" });
+  await gateway.serve(await gateway.model(1, countingModel([1, 0, 0])));
+  const impatient = new AbortController();
+  const gone = gateway.predict({ flightId: "gone", turns: 2 * LONG }, 10_000, impatient.signal);
+  const rejected = assert.rejects(gone, (error: MillraceError) => error.code === "cancelled");
+  // It has arrived when this one, sent after it, is answered.
+  const late = await gateway.predict({ flightId: "late" }, 50);
+  assert.equal(late.prediction?.madeBy, MadeBy.BASELINE);
+  impatient.abort();
+  await rejected;
+  // The worker has finished with both when it answers again.
+  await waitFor(async () => (await gateway.predict()).prediction?.madeBy === MadeBy.CHAMPION);
+  const requests = (await gateway.stored()).map(({ requestId }) => requestId);
+  assert.ok(requests.includes("late") && !requests.includes("gone"), requests.join(" "));
+});
+
 test("when the bus does not confirm, the answer comes in time and says so, and is stored once the bus is back", async () => {
   await using gateway = await TestGateway.start({ FEATURE_CACHE_GRACE_MS: "60000" });
   await gateway.serve(await gateway.model(1, logisticModel([1, 0, 0])));
