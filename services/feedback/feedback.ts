@@ -16,6 +16,9 @@ import { Retraining } from "./retraining.ts";
 import { RetrainingStore } from "./retrainingStore.ts";
 import { OutcomeStore } from "./store.ts";
 
+/** A prediction's truth is minutes away at the soonest; a transaction is worth waiting a moment for company. */
+const PREDICTION_LINGER_MS = 25;
+
 /** Starts the service's parts in order, and gives each to the stack. */
 export async function startFeedback(
   stack: AsyncDisposableStack,
@@ -51,9 +54,8 @@ export async function startFeedback(
   });
   stack.use(await bus.consume({ ...durable("MODELS", "models.>", 16), handle: handleModelEvents(news) }));
   stack.use(await bus.consume({ ...durable("ALERTS", "alerts.>", 16), handle: handleAlerts(news) }));
-  stack.use(
-    await bus.consume({ ...durable("PREDICTIONS", "predictions.>", 1_000), handle: handlePredictions(joiner) }),
-  );
+  const predictions = { ...durable("PREDICTIONS", "predictions.>", 1_000), lingerMs: PREDICTION_LINGER_MS };
+  stack.use(await bus.consume({ ...predictions, handle: handlePredictions(joiner) }));
 
   const services = [feedbackService(new Reports(database), find)];
   const rpc = stack.use(await startRpcServer({ address: config.grpcAddress, services, logger }));

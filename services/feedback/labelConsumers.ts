@@ -11,6 +11,8 @@ export interface LabelConsumersOptions {
 
 /** One message of ACCEPTED holds a batch of events, so a few make a good transaction. */
 const MESSAGES_PER_BATCH = 8;
+/** Truth is late anyway; a transaction is worth waiting a moment for company. */
+const LINGER_MS = 25;
 
 /** One consumer for each app's label events; an app whose label comes with another event type gets another consumer. */
 export class LabelConsumers implements AsyncDisposable {
@@ -36,6 +38,7 @@ export class LabelConsumers implements AsyncDisposable {
       durable: `feedback-${app.name}`,
       filter: `accepted.${app.name}.${app.label.on}.*`,
       maxBatch: MESSAGES_PER_BATCH,
+      lingerMs: LINGER_MS,
       onFailure,
       handle: handleLabels(joiner, () => entry.app.label),
     });

@@ -13,6 +13,9 @@ import { Outbox } from "./outbox.ts";
 import { MonitorStore } from "./store.ts";
 import { Watcher } from "./watcher.ts";
 
+/** Windows are hours long; a transaction is worth waiting a moment for company. */
+const LINGER_MS = 50;
+
 /** Starts the service's parts in order, and gives each to the stack. */
 export async function startMonitor(
   stack: AsyncDisposableStack,
@@ -40,9 +43,16 @@ export async function startMonitor(
     durable: "monitor-predictions",
     filter: "predictions.>",
     maxBatch: 1_000,
+    lingerMs: LINGER_MS,
   };
   stack.use(await bus.consume({ ...predictions, onFailure, handle: handlePredictions(watcher, models) }));
-  const outcomes = { stream: "OUTCOMES", durable: "monitor-outcomes", filter: "outcomes.>", maxBatch: 32 };
+  const outcomes = {
+    stream: "OUTCOMES",
+    durable: "monitor-outcomes",
+    filter: "outcomes.>",
+    maxBatch: 32,
+    lingerMs: LINGER_MS,
+  };
   stack.use(await bus.consume({ ...outcomes, onFailure, handle: handleOutcomes(watcher) }));
 
   const services = [monitorService(watcher, store, models)];

@@ -22,6 +22,11 @@ export interface ConsumerOptions {
   handle(messages: readonly JsMsg[]): Promise<Outcome | readonly Outcome[]>;
   /** Called once when the consumer cannot go on, for example because it was deleted. */
   onFailure(error: unknown): void;
+  /**
+   * How long a batch that is not full waits for more messages. What a batch costs whatever its size, such as a commit, is then paid less
+   * often when messages come one by one. Default 0: a free handler never waits.
+   */
+  readonly lingerMs?: number;
   /** A message not settled by then is delivered again. Long handlers are fine: they are kept alive. */
   readonly ackWaitMs?: number;
   /** Where a consumer that is created now begins; default: at the stream's beginning. */
@@ -105,6 +110,7 @@ export class RunningConsumer implements AsyncDisposable {
         this.#wake = undefined;
         continue;
       }
+      await this.#linger();
       const batch = this.#waiting.splice(0, maxBatch);
       try {
         await this.#handle(batch);
@@ -113,6 +119,12 @@ export class RunningConsumer implements AsyncDisposable {
         return;
       }
     }
+  }
+
+  async #linger(): Promise<void> {
+    const { lingerMs = 0, maxBatch } = this.#options;
+    if (lingerMs === 0 || this.#waiting.length >= maxBatch) return;
+    await delay(lingerMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
   }
 
   async #handle(batch: readonly JsMsg[]): Promise<void> {
