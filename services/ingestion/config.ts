@@ -1,0 +1,23 @@
+import { type BusConfig, readBusConfig } from "@millrace/bus";
+import { type DatabaseConfig, readDatabaseConfig } from "@millrace/db";
+import { readRpcAddress } from "@millrace/rpc";
+import type { ConfigReader } from "@millrace/runtime";
+
+export interface IngestionConfig {
+  readonly bus: BusConfig;
+  readonly database: DatabaseConfig;
+  /** Where EventLogService listens. */
+  readonly grpcAddress: string;
+  /** Most messages that are stored in one transaction. */
+  readonly maxBatch: number;
+}
+
+/** Reads the service's settings: the bus's, the database's, `MILLRACE_GRPC_ADDRESS` and `INGESTION_MAX_BATCH` (2,000). */
+export function readIngestionConfig(reader: ConfigReader): IngestionConfig {
+  return {
+    bus: readBusConfig(reader),
+    database: readDatabaseConfig(reader, "ingestion"),
+    grpcAddress: readRpcAddress(reader, "127.0.0.1:50051"),
+    maxBatch: reader.integer("INGESTION_MAX_BATCH", 2_000, { min: 1, max: 20_000 }),
+  };
+}

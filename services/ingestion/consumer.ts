@@ -1,0 +1,40 @@
+import type { Bus, JsMsg, RunningConsumer } from "@millrace/bus";
+import type { RawEvent } from "./checkedEvent.ts";
+import { type IngestParts, ingest } from "./ingest.ts";
+
+export interface EventConsumerOptions {
+  readonly maxBatch: number;
+  readonly onFailure: (error: unknown) => void;
+}
+
+/** A batch costs a transaction with its commit, some 2 ms, whatever is in it. */
+const LINGER_MS = 5;
+
+/** Reads every app's raw events. Replicas share the durable consumer; the log's head puts their batches in order. */
+export function consumeEvents(
+  bus: Bus,
+  parts: IngestParts,
+  { maxBatch, onFailure }: EventConsumerOptions,
+): Promise<RunningConsumer> {
+  return bus.consume({
+    stream: "EVENTS",
+    durable: "ingestion-all",
+    filter: "events.>",
+    maxBatch,
+    ackWaitMs: 10_000,
+    lingerMs: LINGER_MS,
+    onFailure,
+    handle: (messages) => ingest(messages.map(rawEventOf), parts),
+  });
+}
+
+function rawEventOf(message: JsMsg): RawEvent {
+  const { headers } = message;
+  return {
+    subject: message.subject,
+    data: message.data,
+    contentType: headers?.get("Content-Type") ?? "",
+    traceparent: headers?.get("traceparent") ?? "",
+    streamSequence: message.seq,
+  };
+}

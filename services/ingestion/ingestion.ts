@@ -1,0 +1,57 @@
+import { getApp, watchApps } from "@millrace/app";
+import { type Bus, connectBus } from "@millrace/bus";
+import { connectDatabase, migrate } from "@millrace/db";
+import type { AppVersion } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { startRpcServer } from "@millrace/rpc";
+import { type Clock, type Logger, MillraceError, systemClock } from "@millrace/runtime";
+import { AppDirectory } from "./appDirectory.ts";
+import { BatchWriter } from "./batchWriter.ts";
+import type { IngestionConfig } from "./config.ts";
+import { consumeEvents } from "./consumer.ts";
+import { eventLogService } from "./grpc.ts";
+import { MIGRATIONS } from "./migrations/all.ts";
+import { Outbox } from "./outbox.ts";
+import { Partitions } from "./partitions.ts";
+
+export interface IngestionSurroundings {
+  readonly logger: Logger;
+  readonly fail: (error: unknown) => void;
+  readonly clock?: Clock;
+}
+
+/** Builds the parts in order and starts them; the stack stops them in reverse. Answers where EventLogService listens. */
+export async function startIngestion(
+  stack: AsyncDisposableStack,
+  config: IngestionConfig,
+  { logger, fail, clock = systemClock }: IngestionSurroundings,
+): Promise<string> {
+  const bus = stack.use(await connectBus(config.bus, "ingestion", logger));
+  const database = stack.use(await connectDatabase(config.database, logger));
+  await migrate(database, MIGRATIONS);
+
+  const apps = new AppDirectory((name) => fetchApp(bus, name));
+  stack.use(await watchApps(bus, (version) => apps.adopt(version), { logger, onFailure: fail }));
+
+  const outbox = stack.use(new Outbox(bus, database, logger));
+  const recovered = await outbox.recover();
+  if (recovered > 0) logger.info({ batches: recovered }, "published what an earlier process had stored");
+
+  const services = [eventLogService(database, apps)];
+  const server = stack.use(await startRpcServer({ address: config.grpcAddress, services, logger }));
+
+  const writer = new BatchWriter(database, new Partitions(database));
+  const parts = { apps, writer, outbox, clock };
+  stack.use(await consumeEvents(bus, parts, { maxBatch: config.maxBatch, onFailure: fail }));
+  return server.address;
+}
+
+/** Names with characters that a KV key cannot have belong to no app. */
+async function fetchApp(bus: Bus, name: string): Promise<AppVersion | undefined> {
+  if (!/^[a-z][a-z0-9-]*$/.test(name)) return undefined;
+  try {
+    return await getApp(bus, name);
+  } catch (error) {
+    if (error instanceof MillraceError && error.code === "not_found") return undefined;
+    throw error;
+  }
+}

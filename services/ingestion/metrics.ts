@@ -1,0 +1,36 @@
+import { metrics } from "@opentelemetry/api";
+
+const meter = metrics.getMeter("@millrace/ingestion");
+
+const accepted = meter.createCounter("millrace.ingestion.events.accepted", { description: "Events stored in the log" });
+const rejected = meter.createCounter("millrace.ingestion.events.rejected", {
+  description: "Events on REJECTED, by reason",
+});
+const duplicates = meter.createCounter("millrace.ingestion.events.duplicates", {
+  description: "Events whose id the log had already",
+});
+const dropped = meter.createCounter("millrace.ingestion.events.dropped", {
+  description: "Events that the app calls noise",
+});
+const batchSize = meter.createHistogram("millrace.ingestion.batch.size", { description: "Messages per transaction" });
+const batchDuration = meter.createHistogram("millrace.ingestion.batch.duration", {
+  description: "From a batch's first look to its publication",
+  unit: "ms",
+});
+
+/** Counts what became of a batch. */
+export function countBatch(figures: {
+  readonly messages: number;
+  readonly accepted: number;
+  readonly duplicates: number;
+  readonly dropped: number;
+  readonly rejectedReasons: readonly string[];
+  readonly durationMs: number;
+}): void {
+  accepted.add(figures.accepted);
+  duplicates.add(figures.duplicates);
+  dropped.add(figures.dropped);
+  for (const reason of figures.rejectedReasons) rejected.add(1, { reason });
+  batchSize.record(figures.messages);
+  batchDuration.record(figures.durationMs);
+}
