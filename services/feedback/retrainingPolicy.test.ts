@@ -31,7 +31,12 @@ const job = (day: number, running = false, labelsThen = 1_000) => ({
   running,
   labelsThen,
 });
-const alert = (monitor: string, modelVersion = "app/1") => ({ monitor, modelVersion, title: `${monitor} moved` });
+const alert = (monitor: string, modelVersion = "app/1", openedOnDay = 29) => ({
+  monitor,
+  modelVersion,
+  title: `${monitor} moved`,
+  openedAtMs: openedOnDay * DAY_MS,
+});
 const decide = (changes: Partial<RetrainingState>, rules: Partial<RetrainingRules> = {}) =>
   decideRetraining({ ...RULES, ...rules }, state(changes));
 
@@ -58,8 +63,15 @@ test("an open alert about the champion asks, performance before drift; about an 
   assert.equal(decide({ alerts: [alert("fallback")] }).retrain, false);
 });
 
+test("a drift alert has one training; a measured loss asks again until it is gone", () => {
+  const openedBefore = (monitor: string) => decide({ alerts: [alert(monitor, "app/1", 26)] });
+  assert.equal(openedBefore("drift").code, "nothing_asks");
+  assert.equal(openedBefore("performance").trigger, "performance");
+  assert.equal(decide({ alerts: [alert("drift", "app/1", 26)], eventTimeMs: 34 * DAY_MS }).trigger, "schedule");
+});
+
 test("a training that runs, the cool-down and too few labels stand against it, each with its reason", () => {
-  const asking = { alerts: [alert("drift")] };
+  const asking = { alerts: [alert("drift", "app/1", 30)] };
   const hindrances = [
     decide({ ...asking, lastJob: job(20, true) }),
     decide({ ...asking, lastJob: job(29) }),

@@ -46,6 +46,8 @@ export interface OpenAlert {
   readonly monitor: string;
   readonly modelVersion: string;
   readonly title: string;
+  /** End of the window that opened it, event time, ms. */
+  readonly openedAtMs: number;
 }
 
 export type TriggerName = "schedule" | "drift" | "performance" | "first_model" | "manual";
@@ -95,6 +97,9 @@ function whatAsks(rules: RetrainingRules, state: RetrainingState): Ask | undefin
     ["drift", rules.onDrift],
   ] as const) {
     const alert = wanted ? current.find(({ monitor }) => monitor === trigger) : undefined;
+    // A candidate that knew the drift and was rejected shows that the champion copes with it; another would be no better.
+    if (trigger === "drift" && alert !== undefined && alert.openedAtMs <= (state.lastJob?.asOfMs ?? -Infinity))
+      continue;
     if (alert !== undefined) return { trigger, why: `The ${trigger} alert is open: ${alert.title}` };
   }
   // A candidate that was rejected has had its turn: the schedule goes on from the last training, promoted or not.
@@ -146,7 +151,7 @@ function nothingAsks(rules: RetrainingRules, { champion }: RetrainingState): str
     rules.onSchedule && rules.everyMs !== undefined
       ? `, and the schedule (every ${days(rules.everyMs)}) is not due`
       : "";
-  return `No alert about ${champion.version} is open${schedule}.`;
+  return `No alert about ${champion.version} is open that no training has answered${schedule}.`;
 }
 
 /** `7 days`, `1.5 days`, `3 hours`. */

@@ -21,7 +21,6 @@ export interface ModelNews {
 export interface AlertNews extends OpenAlert {
   readonly app: string;
   readonly id: string;
-  readonly openedAtMs: number;
   readonly changedAtMs: number;
   readonly resolved: boolean;
 }
@@ -139,12 +138,17 @@ async function lockRow(client: PoolClient, app: string): Promise<StateRow> {
 }
 
 async function openAlerts(client: PoolClient, app: string): Promise<OpenAlert[]> {
-  const { rows } = await client.query<{ monitor: string; model_version: string; title: string }>({
+  const { rows } = await client.query<{ monitor: string; model_version: string; title: string; opened_at: number }>({
     name: "open_alerts",
-    text: "SELECT monitor, model_version, title FROM open_alert WHERE app = $1 AND NOT resolved ORDER BY monitor",
+    text: "SELECT monitor, model_version, title, opened_at::float8 AS opened_at FROM open_alert WHERE app = $1 AND NOT resolved ORDER BY monitor",
     values: [app],
   });
-  return rows.map(({ monitor, model_version: modelVersion, title }) => ({ monitor, modelVersion, title }));
+  return rows.map((row) => ({
+    monitor: row.monitor,
+    modelVersion: row.model_version,
+    title: row.title,
+    openedAtMs: row.opened_at,
+  }));
 }
 
 function stateOf(app: string, row: StateRow, alerts: readonly OpenAlert[], expiredBeforeMs: number): RetrainingState {
