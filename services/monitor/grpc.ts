@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { populationStability } from "@millrace/metrics";
 import {
   GetStatusResponseSchema,
   MonitorService,
@@ -10,7 +11,6 @@ import { type ImplementedService, implement } from "@millrace/rpc";
 import { MillraceError } from "@millrace/runtime";
 import { expectedLogLoss } from "./judgement.ts";
 import type { Models } from "./models.ts";
-import { populationStability } from "./statistics/distributions.ts";
 import type { MonitorStore, StoredWindow } from "./store.ts";
 import { NO_MODEL } from "./watchedModel.ts";
 import type { Watcher } from "./watcher.ts";

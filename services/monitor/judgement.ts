@@ -1,5 +1,6 @@
+import { populationStability } from "@millrace/metrics";
 import type { MonitoringRules } from "./monitoringRules.ts";
-import { benjaminiHochberg, largerShare, populationStability, twoSampleChiSquare } from "./statistics/distributions.ts";
+import { benjaminiHochberg, largerShare, twoSampleChiSquare } from "./statistics/distributions.ts";
 import { normalTail } from "./statistics/specialFunctions.ts";
 import type { Window } from "./window.ts";
 

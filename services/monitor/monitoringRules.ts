@@ -1,4 +1,4 @@
-import { compileRequestExpression, durationToMs } from "@millrace/app";
+import { compileRequestExpression, durationToMs, monitoredWindowMs } from "@millrace/app";
 import type { App } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 
 /** What an app wants watched; from `monitoring` in its file, with defaults. Durations in milliseconds of event time. */
@@ -21,11 +21,9 @@ export interface MonitoringRules {
   readonly timeOnly: ReadonlySet<string>;
 }
 
-const DAY_MS = 86_400_000;
-
 export function monitoringRules(app: App): MonitoringRules {
   const { monitoring } = app;
-  const windowMs = durationToMs(monitoring?.window) || DAY_MS;
+  const windowMs = monitoredWindowMs(app);
   const timeOnly = Object.entries(app.features)
     .filter(([, { atRequest }]) => atRequest !== "" && compileRequestExpression(app, atRequest).reads.length === 0)
     .map(([name]) => name);

@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
-import { durationToMs, getApp } from "@millrace/app";
+import { durationToMs, getApp, monitoredWindowMs } from "@millrace/app";
 import type { Bus } from "@millrace/bus";
 import { mean } from "@millrace/metrics";
 import { Algorithm, type App, type Model } from "@millrace/proto/millrace/app/v1/app_pb.ts";
@@ -56,7 +56,8 @@ export function runJob(parts: JobParts, job: TrainingJob, signal: AbortSignal): 
       const gate = passGates(model.gates, model.metric, best.metrics, against);
       const verdict = [...split.notes, compareSentence(candidates, best, model.metric), ...gate.verdict];
       const artefact = await parts.artefacts.put(best.onnx);
-      const version = describeVersion({ job, appVersion, dataset, split, best, against, verdict, artefact });
+      const windowMs = monitoredWindowMs(app as App);
+      const version = describeVersion({ job, appVersion, windowMs, dataset, split, best, against, verdict, artefact });
       signal.throwIfAborted();
       const comparedWith = champion?.number;
       await parts.registry.register({ job, version, accepted: gate.accepted, comparedWith, asOfMs: dataset.asOfMs });
@@ -114,6 +115,8 @@ async function trainAndJudge(rows: Matrix, split: Split, model: Model, signal: A
 interface VersionParts {
   readonly job: TrainingJob;
   readonly appVersion: number;
+  /** Length of the app's monitored windows. */
+  readonly windowMs: number;
   readonly dataset: BuiltDataset;
   readonly split: Split;
   readonly best: Judged;
@@ -138,7 +141,13 @@ function describeVersion({ job, dataset, split, best, against, ...rest }: Versio
     championMetrics: against.kind === "measured" ? against.metrics : {},
     verdict: [...rest.verdict],
     baseRate: mean(selectRows(rows, split.train).labels),
-    reference: describeTraining(rows.featureNames, rows.columns, split.train, best.probabilities),
+    reference: describeTraining({
+      ...rows,
+      train: split.train,
+      holdout: split.holdout,
+      predictions: best.probabilities,
+      windowMs: rest.windowMs,
+    }),
     parameters: best.parameters,
     importance: [...best.importance],
   });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { binOf, describeColumn, describeTraining } from "./reference.ts";
+import { binOf, describeColumn, describeTraining, windowStability } from "./reference.ts";
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
@@ -74,7 +74,15 @@ test("many rows: bins from a sample, shares from all rows", () => {
 
 test("the reference covers the training rows' features and the predictions", () => {
   const columns = [Float64Array.of(1, 2, 100), Float64Array.of(5, Number.NaN, 5)];
-  const reference = describeTraining(["a", "b"], columns, Uint32Array.of(0, 1), Float64Array.of(0.2, 0.4));
+  const reference = describeTraining({
+    featureNames: ["a", "b"],
+    columns,
+    occurredAtMs: Float64Array.of(0, 1, 2),
+    train: Uint32Array.of(0, 1),
+    holdout: Uint32Array.of(1, 2),
+    predictions: Float64Array.of(0.2, 0.4),
+    windowMs: 1_000,
+  });
   assert.equal(reference.rows, 2n);
   assert.deepEqual(
     reference.features.map(({ name, mean }) => [name, mean]),
@@ -84,4 +92,15 @@ test("the reference covers the training rows' features and the predictions", () 
     ],
   );
   assert.ok(Math.abs((reference.prediction?.mean ?? 0) - 0.3) < 1e-12);
+});
+
+test("each window of the training set is compared with all of it; small ones tell nothing", () => {
+  const rows = 3_000;
+  // Three windows of 1,000 rows: two like the whole, one shifted; and one row of a fourth.
+  const values = Float64Array.from({ length: rows + 1 }, (_, row) => (row % 100) + (row >= 2_000 ? 50 : 0));
+  const timesMs = Float64Array.from({ length: rows + 1 }, (_, row) => row);
+  const psi = windowStability(describeColumn("x", values), values, timesMs, 1_000);
+  assert.equal(psi.length, 3);
+  assert.ok(Math.abs((psi[0] as number) - (psi[1] as number)) < 1e-9);
+  assert.ok((psi[2] as number) > 2 * (psi[0] as number), `${psi}`);
 });

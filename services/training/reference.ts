@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import { populationStability } from "@millrace/metrics";
 import {
   type FeatureReference,
   FeatureReferenceSchema,
@@ -57,18 +58,74 @@ export function binOf(edges: readonly number[], value: number): number {
   return low;
 }
 
-/** What the monitor compares with: the training rows' features, and the model's answers on the holdout. */
-export function describeTraining(
-  featureNames: readonly string[],
-  columns: readonly Float64Array[],
-  rows: Uint32Array,
-  predictions: Float64Array,
-): ReferenceDistribution {
+export interface TrainingRows {
+  readonly featureNames: readonly string[];
+  /** One per feature, all rows of the dataset. */
+  readonly columns: readonly Float64Array[];
+  readonly occurredAtMs: Float64Array;
+  /** The rows that were trained on. */
+  readonly train: Uint32Array;
+  readonly holdout: Uint32Array;
+  /** The model's answers for the rows of the holdout. */
+  readonly predictions: Float64Array;
+  /** Length of a monitored window, ms. */
+  readonly windowMs: number;
+}
+
+/**
+ * What the monitor compares with: the training rows' features, and the model's answers on the holdout; and how much windows of
+ * them differ from the whole when nothing is wrong, since the rows of one day move together.
+ */
+export function describeTraining(rows: TrainingRows): ReferenceDistribution {
+  const trainTimes = pick(rows.occurredAtMs, rows.train);
+  const holdoutTimes = pick(rows.occurredAtMs, rows.holdout);
   return create(ReferenceDistributionSchema, {
-    features: featureNames.map((name, index) => describeColumn(name, pick(columns[index] as Float64Array, rows))),
-    prediction: describeColumn("prediction", predictions),
-    rows: BigInt(rows.length),
+    features: rows.featureNames.map((name, index) =>
+      describeWithWindows(name, pick(rows.columns[index] as Float64Array, rows.train), trainTimes, rows.windowMs),
+    ),
+    prediction: describeWithWindows("prediction", rows.predictions, holdoutTimes, rows.windowMs),
+    rows: BigInt(rows.train.length),
   });
+}
+
+function describeWithWindows(
+  name: string,
+  values: Float64Array,
+  timesMs: Float64Array,
+  windowMs: number,
+): FeatureReference {
+  const reference = describeColumn(name, values);
+  reference.windowPsi = windowStability(reference, values, timesMs, windowMs);
+  return reference;
+}
+
+/** A window of fewer rows tells more of chance than of the window. */
+const MIN_WINDOW_ROWS = 500;
+
+/** The population stability index of each window of the rows against all of them, windows in order of time. */
+export function windowStability(
+  { edges, shares }: Pick<FeatureReference, "edges" | "shares">,
+  values: Float64Array,
+  timesMs: Float64Array,
+  windowMs: number,
+): number[] {
+  const windows = new Map<number, Float64Array>();
+  for (const [row, value] of values.entries()) {
+    if (Number.isNaN(value)) continue;
+    const window = Math.floor((timesMs[row] as number) / windowMs);
+    let counts = windows.get(window);
+    if (counts === undefined) {
+      counts = new Float64Array(edges.length + 1);
+      windows.set(window, counts);
+    }
+    const bin = binOf(edges, value);
+    counts[bin] = (counts[bin] as number) + 1;
+  }
+  return [...windows.entries()]
+    .toSorted(([left], [right]) => left - right)
+    .map(([, counts]) => counts)
+    .filter((counts) => counts.reduce((sum, count) => sum + count, 0) >= MIN_WINDOW_ROWS)
+    .map((counts) => populationStability(counts, shares));
 }
 
 /** The values of some rows of a column. */

@@ -9,6 +9,7 @@ export {
   compileRequestExpression,
   eventTypeOf,
 } from "./expressionsOfApp.ts";
+export { monitoredWindowMs } from "./monitoredWindow.ts";
 export { parseApp } from "./parseApp.ts";
 export { compilePattern, type PatternMatcher } from "./pattern.ts";
 export { type AppliedApp, applyApp, getApp, type WatchAppsOptions, watchApps } from "./store.ts";

@@ -7,3 +7,4 @@ export {
   logLoss,
   mean,
 } from "./binaryMetrics.ts";
+export { populationStability } from "./populationStability.ts";

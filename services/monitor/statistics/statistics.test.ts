@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { benjaminiHochberg, largerShare, populationStability, twoSampleChiSquare } from "./distributions.ts";
+import { populationStability } from "@millrace/metrics";
+import { benjaminiHochberg, largerShare, twoSampleChiSquare } from "./distributions.ts";
 import { chiSquareTail, normalTail } from "./specialFunctions.ts";
 import { TruthSketch } from "./truthSketch.ts";
 
