@@ -1,13 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { applyApp } from "@millrace/app";
-import { type Bus, connectBus, decode } from "@millrace/bus";
+import { connectBus } from "@millrace/bus";
 import { APP, type Flights, readFlights, Timeline } from "@millrace/flight-delays";
 import { Health, HealthCheckResponse_ServingStatus } from "@millrace/proto/grpc/health/v1/health_pb.ts";
-import { OutcomesSchema } from "@millrace/proto/millrace/feedback/v1/outcome_pb.ts";
-import { AlertSchema, AlertState } from "@millrace/proto/millrace/monitor/v1/alert_pb.ts";
-import type { ModelEvent } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import { RegistryService } from "@millrace/proto/millrace/training/v1/registry_service_pb.ts";
 import { connectRpc } from "@millrace/rpc";
 import { MillraceError, silentLogger } from "@millrace/runtime";
@@ -17,6 +14,7 @@ import type { Platform } from "../platform.ts";
 import { waitFor } from "../waitFor.ts";
 import { backlog } from "./backlog.ts";
 import { checkInvariants } from "./invariants.ts";
+import { News } from "./news.ts";
 import { type DemoOptions, day } from "./options.ts";
 import { Predictor } from "./predictor.ts";
 import type { Progress } from "./progress.ts";
@@ -51,9 +49,9 @@ export async function demonstrate(
   progress.notes.push(
     `applied ${APP} as version ${version.version}; ${flights.count.toLocaleString("en-US")} flights from ${day(options.fromMs)} to ${day(options.toMs)}`,
   );
-  const trainings = stack.use(new Trainings(bus, APP, (event) => noteModel(progress, event)));
-  const watermark = stack.use(await FeatureWatermark.follow(bus, APP, silentLogger));
-  followNews(bus, progress);
+  const trainings = stack.use(new Trainings(bus, APP, progress));
+  const watermark = stack.use(await FeatureWatermark.follow(bus, APP, silentLogger, progress));
+  stack.use(new News(bus, platform.grpc("ingestion"), APP, progress));
   const parts = {
     flights,
     timeline: new Timeline(flights),
@@ -141,31 +139,5 @@ async function trainFirstModel(
   await waitFor(async () => (await health.check({ service })).status === HealthCheckResponse_ServingStatus.SERVING, {
     deadlineMs: ADOPTION_LIMIT_MS,
     what: "the gateway to serve the first model",
-  });
-}
-
-function noteModel(progress: Progress, { what, model, reason }: ModelEvent): void {
-  const name = model === undefined ? "" : ` ${model.app}/${model.number} (${model.algorithm})`;
-  const at = model?.asOf === undefined ? "" : ` as of ${day(timestampMs(model.asOf))}`;
-  progress.notes.push(`model${name}${at} ${what}${reason === "" ? "" : `: ${reason}`}`);
-}
-
-function followNews(bus: Bus, progress: Progress): void {
-  const open = new Set<string>();
-  bus.connection.subscribe(`outcomes.${APP}`, {
-    callback: (_, { data }) => {
-      progress.outcomes += decode(OutcomesSchema, data).outcomes.length;
-    },
-  });
-  bus.connection.subscribe(`alerts.${APP}.>`, {
-    callback: (_, { data }) => {
-      const { id, state, title, monitor } = decode(AlertSchema, data);
-      if (state === AlertState.RESOLVED) open.delete(id);
-      else if (!open.has(id)) {
-        open.add(id);
-        progress.notes.push(`alert (${monitor}): ${title}`);
-      }
-      progress.openAlerts = open.size;
-    },
   });
 }

@@ -53,25 +53,25 @@ export class Display implements Disposable {
   }
 
   #lines(): string[] {
-    const { stage, share, eventTimeMs, published, predicted, madeBy, modelVersion, training, outcomes, openAlerts } =
-      this.#progress;
-    const rates = this.#rates.measure({ published, predicted, outcomes });
-    const clock = Number.isNaN(eventTimeMs)
-      ? ""
-      : `  ${new Date(eventTimeMs).toISOString().slice(0, 16).replace("T", " ")}`;
+    const { stage, share, eventTimeMs, published, accepted, rejected, predicted, madeBy, outcomes } = this.#progress;
+    const { featuresMs, modelVersion, training, openAlerts } = this.#progress;
+    const rates = this.#rates.measure({ published, accepted, predicted, outcomes });
     const bar = share === undefined ? "" : ` ${progressBar(share)} ${(100 * share).toFixed(0)} %`;
-    const fallbacks = Object.entries(madeBy)
-      .filter(([name]) => name !== "CHAMPION")
-      .reduce((sum, [, count]) => sum + count, 0);
+    const fallbacks = predicted - (madeBy["CHAMPION"] ?? 0);
+    const job = training === "" ? "" : `; in training, asked for by ${training}`;
     return [
-      `${stage}${bar}${clock}`,
-      `  events       ${whole(published)} published, ${whole(rates.published)}/s`,
+      `${stage}${bar}${clock(eventTimeMs)}`,
+      `  events       ${whole(published)} published, ${whole(rates.published)}/s; ${whole(accepted)} accepted, ${whole(rates.accepted)}/s; ${whole(rejected)} rejected`,
+      `  features     up to${clock(featuresMs) || " nothing yet"}`,
       `  predictions  ${whole(predicted)}, ${whole(rates.predicted)}/s, ${whole(fallbacks)} by a fallback`,
-      `  truth        ${whole(outcomes)} joined`,
-      `  model        ${modelVersion || "none yet"}${training === "" ? "" : `; training (${training})`}; ${openAlerts} alert(s) open`,
+      `  truth        ${whole(outcomes)} joined, ${whole(rates.outcomes)}/s`,
+      `  model        ${modelVersion || "none yet"}${job}; ${openAlerts} alert(s) open`,
     ];
   }
 }
+
+const clock = (timeMs: number): string =>
+  Number.isFinite(timeMs) ? `  ${new Date(timeMs).toISOString().slice(0, 16).replace("T", " ")}` : "";
 
 function progressBar(share: number): string {
   const filled = Math.round(Math.min(Math.max(share, 0), 1) * BAR_WIDTH);
@@ -80,7 +80,7 @@ function progressBar(share: number): string {
 
 const whole = (value: number): string => Math.round(value).toLocaleString("en-US");
 
-type Counts = { published: number; predicted: number; outcomes: number };
+type Counts = { published: number; accepted: number; predicted: number; outcomes: number };
 
 /** Rates per second over the last few seconds. */
 class Rates {
@@ -94,6 +94,11 @@ class Rates {
     const oldest = this.#samples[0] as { atMs: number; counts: Counts };
     const seconds = (atMs - oldest.atMs) / 1_000;
     const rate = (name: keyof Counts): number => (seconds === 0 ? 0 : (counts[name] - oldest.counts[name]) / seconds);
-    return { published: rate("published"), predicted: rate("predicted"), outcomes: rate("outcomes") };
+    return {
+      published: rate("published"),
+      accepted: rate("accepted"),
+      predicted: rate("predicted"),
+      outcomes: rate("outcomes"),
+    };
   }
 }

@@ -8,6 +8,11 @@ export class Progress {
   /** Share of the stage that is done, 0 to 1; undefined where nobody knows. */
   share: number | undefined;
   published = 0;
+  /** By ingestion, as it last said. */
+  accepted = 0;
+  rejected = 0;
+  /** Every event known before this time is readable as features, ms. */
+  featuresMs = Number.NaN;
   duplicates = 0;
   predicted = 0;
   /** By how they were made: `CHAMPION`, `PREVIOUS`, `BASELINE`, `CONSTANT`. */

@@ -3,6 +3,7 @@ import { type Bus, decode, featureBucket, KeyValueWatch } from "@millrace/bus";
 import { WatermarkSchema } from "@millrace/proto/millrace/feature/v1/watermark_pb.ts";
 import { type Logger, MillraceError } from "@millrace/runtime";
 import { waitFor } from "../waitFor.ts";
+import type { Progress } from "./progress.ts";
 
 /** How far an app's online features follow, as the feature service says after each write. */
 export class FeatureWatermark implements AsyncDisposable {
@@ -13,7 +14,7 @@ export class FeatureWatermark implements AsyncDisposable {
   #waiting: { untilMs: number; resolve: () => void }[] = [];
 
   /** Begins to follow, once the feature service has made the app's bucket. */
-  static async follow(bus: Bus, app: string, logger: Logger): Promise<FeatureWatermark> {
+  static async follow(bus: Bus, app: string, logger: Logger, progress: Progress): Promise<FeatureWatermark> {
     const watermark = new FeatureWatermark();
     const bucket = featureBucket(app);
     const exists = async (): Promise<boolean> =>
@@ -26,7 +27,10 @@ export class FeatureWatermark implements AsyncDisposable {
       key: "watermark.>",
       logger,
       onFailure: (error) => logger.error({ err: error }, "the watermark is not followed any more"),
-      onEntry: ({ value }) => watermark.#advance(value),
+      onEntry: ({ value }) => {
+        watermark.#advance(value);
+        progress.featuresMs = watermark.eventTimeMs;
+      },
     });
     return watermark;
   }
