@@ -7,6 +7,7 @@ import { HELP, readDemoOptions } from "./demo/options.ts";
 import { Progress } from "./demo/progress.ts";
 import type { Report } from "./demo/report.ts";
 import { reportText } from "./demo/reportText.ts";
+import { startTracing } from "./demo/tracing.ts";
 import { defaultHome } from "./home.ts";
 import { type Platform, startPlatform } from "./platform.ts";
 import { requested, stopRequest } from "./stopRequest.ts";
@@ -18,6 +19,7 @@ await runCommand(async () => {
     return 0;
   }
   const stopping = stopRequest();
+  await using _ = await startTracing();
   const home = join(defaultHome(), "demo");
   say(`the demonstration begins with empty stores in ${home}`);
   await using platform = await startPlatform({ home, fresh: true, say, signal: stopping });

@@ -9,6 +9,7 @@ import {
 import { connectRpc, type RpcClient } from "@millrace/rpc";
 import { MillraceError } from "@millrace/runtime";
 import type { Progress } from "./progress.ts";
+import { Sending } from "./tracing.ts";
 
 /** A connection stays with one gateway process, and one connection's flow control is shared by all of its calls. */
 const CONNECTIONS = 2;
@@ -75,17 +76,21 @@ export class Predictor implements Disposable {
 
   async #untilAnswered(flight: number, featuresAtMs: number): Promise<void> {
     const begun = Date.now();
+    const sending = new Sending("predict", "call", flightId(this.#flights, flight));
+    const metadata: Record<string, string> = sending.traceparent === "" ? {} : { traceparent: sending.traceparent };
     for (;;) {
       const client = this.#clients[this.#next++ % CONNECTIONS] as RpcClient<typeof PredictionService>;
       try {
         const startMs = performance.now();
-        const response = await client.predict(this.#request(flight), { timeoutMs: CALL_TIMEOUT_MS });
+        const response = await client.predict(this.#request(flight), { timeoutMs: CALL_TIMEOUT_MS, metadata });
         this.#progress.latencies.add(performance.now() - startMs);
         this.#note(response, featuresAtMs);
+        sending.done();
         break;
       } catch (error) {
         if (!(error instanceof MillraceError && WORTH_A_RETRY.has(error.code)) || Date.now() - begun > GIVE_UP_MS) {
           this.#failure = error;
+          sending.failed(error);
           break;
         }
         this.#progress.retries += 1;

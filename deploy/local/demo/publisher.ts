@@ -3,6 +3,7 @@ import { type Bus, eventSubject } from "@millrace/bus";
 import { type Event, EventSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import { MillraceError } from "@millrace/runtime";
 import type { Progress } from "./progress.ts";
+import { Sending } from "./tracing.ts";
 
 /** Publications that may wait for their acknowledgement at the same time. */
 const MAX_IN_FLIGHT = 1_000;
@@ -45,18 +46,22 @@ export class Publisher {
 
   async #untilAcknowledged(event: Event): Promise<void> {
     const begun = Date.now();
+    const sending = new Sending(`publish ${event.type}`, "event", event.id);
+    const options = { id: event.id, traceparent: sending.traceparent };
     for (;;) {
       try {
         const subject = eventSubject(event.app, event.type);
-        const { duplicate } = await this.#bus.publish(subject, EventSchema, event, { id: event.id, traceparent: "" });
+        const { duplicate } = await this.#bus.publish(subject, EventSchema, event, options);
         this.#progress.published += 1;
         // Only after a retry: the first try had arrived, its acknowledgement had not.
         if (duplicate) this.#progress.duplicates += 1;
+        sending.done();
         break;
       } catch (error) {
         const lasting = !(error instanceof MillraceError && error.code === "unavailable");
         if (lasting || Date.now() - begun > GIVE_UP_MS) {
           this.#failure = error;
+          sending.failed(error);
           break;
         }
         await delay(RETRY_MS);

@@ -3,4 +3,4 @@ export { ConfigReader, type Environment, readConfig } from "./config.ts";
 export { describeError, type ErrorCode, MillraceError, type MillraceErrorOptions, type Violation } from "./error.ts";
 export { HealthServer } from "./health.ts";
 export { createLogger, type Logger, silentLogger } from "./logger.ts";
-export { runService, type Service, type ServiceContext } from "./service.ts";
+export { flushTelemetry, runService, type Service, type ServiceContext } from "./service.ts";

@@ -74,8 +74,8 @@ function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
 
-/** The preload `telemetry.ts` leaves its shutdown here; without it there is nothing to flush. */
-async function flushTelemetry(): Promise<void> {
+/** Sends what was measured and traced so far; for a process that ends. The preload `telemetry.ts` leaves its shutdown here. */
+export async function flushTelemetry(): Promise<void> {
   const shutdown = (globalThis as { millraceTelemetryShutdown?: () => Promise<void> }).millraceTelemetryShutdown;
   if (shutdown === undefined) return;
   const limit = new Promise<void>((resolve) => setTimeout(resolve, 2_000).unref());
