@@ -1,5 +1,6 @@
 import type { FollowedApp } from "./apps.ts";
 import { type Label, newestPerKey } from "./labelRule.ts";
+import { countOutcomes } from "./metrics.ts";
 import type { Outbox } from "./outbox.ts";
 import type { PredictionRow } from "./predictionRow.ts";
 import type { Retraining } from "./retraining.ts";
@@ -45,9 +46,10 @@ export class Joiner {
     await this.#afterwards(app, await this.#options.store.storeLabels(scope, newestPerKey(labels), watermarkMs));
   }
 
-  async #afterwards(app: FollowedApp, { entries, watermarkMs }: Stored): Promise<void> {
+  async #afterwards(app: FollowedApp, { outcomes, entries, watermarkMs }: Stored): Promise<void> {
     const { outbox, retraining, store } = this.#options;
     await outbox.publish(entries);
+    countOutcomes(app.name, outcomes.length);
     const { waitMs } = app.label;
     if (watermarkMs - (this.#prunedAtMs.get(app.name) ?? 0) > waitMs * PRUNE_SHARE) {
       await store.pruneLabels(app.name, watermarkMs - waitMs);

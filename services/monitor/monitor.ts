@@ -6,6 +6,7 @@ import type { ServiceContext } from "@millrace/runtime";
 import type { Config } from "./config.ts";
 import { handleOutcomes, handlePredictions } from "./consumers.ts";
 import { monitorService } from "./grpc.ts";
+import { observeWatcher } from "./metrics.ts";
 import { migrations } from "./migrations/migrations.ts";
 import { Models } from "./models.ts";
 import { monitoringRules } from "./monitoringRules.ts";
@@ -34,6 +35,7 @@ export async function startMonitor(
   const models = stack.use(new Models(store));
   await models.follow(bus, { logger, onFailure });
   const watcher = new Watcher({ store, models, outbox });
+  observeWatcher(watcher);
   stack.use(
     await watchApps(bus, async ({ app }) => app && (await watcher.adopt(monitoringRules(app))), { logger, onFailure }),
   );

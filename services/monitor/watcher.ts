@@ -47,6 +47,11 @@ export class Watcher {
     return this.#rules.has(app);
   }
 
+  /** Names of the apps that are watched. */
+  get apps(): Iterable<string> {
+    return this.#rules.keys();
+  }
+
   rules(app: string): MonitoringRules | undefined {
     return this.#rules.get(app);
   }

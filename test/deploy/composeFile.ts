@@ -39,7 +39,7 @@ export function environmentOf(name: string): Record<string, string> {
   const environment = compose.services[name]?.environment ?? {};
   const filled = (text: string): string =>
     text.replaceAll(/\$\{([A-Z0-9_]+):\?[^}]+\}/g, (_, variable: string) => passwordFor(variable));
-  return Object.fromEntries(Object.entries(environment).map(([key, value]) => [key, filled(String(value))]));
+  return Object.fromEntries(Object.entries(environment).map(([key, value]) => [key, filled(value)]));
 }
 
 /** Different for each variable, and needing no escape in a URL. */
