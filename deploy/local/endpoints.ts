@@ -1,7 +1,17 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, relative } from "node:path";
 import type { BusConfig } from "@millrace/bus";
 import { MillraceError } from "@millrace/runtime";
-import type { Home } from "./home.ts";
+import { Home } from "./home.ts";
 import { instanceOwner } from "./instanceLock.ts";
 import type { ServiceName } from "./services.ts";
 
@@ -32,9 +42,26 @@ export function writeEndpoints(home: Home, endpoints: Endpoints): void {
 
 export const removeEndpoints = (home: Home): void => rmSync(home.endpointsFile, { force: true });
 
+/**
+ * Lets another folder's `endpoints.json` lead to this system, as long as it runs: the demonstration has a folder of its own, and people
+ * look in `.millrace`. A system that runs in the other folder keeps its own.
+ */
+export function linkEndpoints(from: Home, to: Home): Disposable {
+  const target = relative(dirname(from.endpointsFile), to.endpointsFile);
+  if (instanceOwner(from.lockFile) !== undefined) return { [Symbol.dispose]: () => undefined };
+  rmSync(from.endpointsFile, { force: true });
+  symlinkSync(target, from.endpointsFile);
+  return {
+    [Symbol.dispose]: () => {
+      const link = lstatSync(from.endpointsFile, { throwIfNoEntry: false });
+      if (link?.isSymbolicLink() && readlinkSync(from.endpointsFile) === target) rmSync(from.endpointsFile);
+    },
+  };
+}
+
 /** @throws `failed_precondition` when no system runs on that folder. */
 export function readEndpoints(home: Home): Endpoints {
-  if (!existsSync(home.endpointsFile) || instanceOwner(home.lockFile) === undefined) {
+  if (!existsSync(home.endpointsFile) || instanceOwner(lockBeside(home.endpointsFile)) === undefined) {
     throw new MillraceError(
       "failed_precondition",
       `Millrace is not running on ${home.path}; start it with: npm run up`,
@@ -42,3 +69,6 @@ export function readEndpoints(home: Home): Endpoints {
   }
   return JSON.parse(readFileSync(home.endpointsFile, "utf8")) as Endpoints;
 }
+
+/** The lock of the system that wrote the file, wherever a link leads. */
+const lockBeside = (endpointsFile: string): string => new Home(dirname(realpathSync(endpointsFile))).lockFile;

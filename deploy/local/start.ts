@@ -8,7 +8,8 @@ import { Progress } from "./demo/progress.ts";
 import type { Report } from "./demo/report.ts";
 import { reportText } from "./demo/reportText.ts";
 import { startTracing } from "./demo/tracing.ts";
-import { defaultHome } from "./home.ts";
+import { linkEndpoints } from "./endpoints.ts";
+import { defaultHome, Home } from "./home.ts";
 import { type Platform, startPlatform } from "./platform.ts";
 import { requested, stopRequest } from "./stopRequest.ts";
 
@@ -23,6 +24,7 @@ await runCommand(async () => {
   const home = join(defaultHome(), "demo");
   say(`the demonstration begins with empty stores in ${home}`);
   await using platform = await startPlatform({ home, fresh: true, say, signal: stopping });
+  using _link = linkEndpoints(new Home(defaultHome()), platform.home);
   const report = await Promise.race([
     runDemonstration(platform, options, stopping),
     platform.failed.then((how) => Promise.reject(new Error(how))),
@@ -33,7 +35,7 @@ await runCommand(async () => {
   say(`the report is in ${file}`);
   const holds = report.invariants.every((invariant) => invariant.holds);
   if (!options.exit) {
-    say(`the system stays up, addresses in ${platform.home.endpointsFile}; Ctrl-C stops it`);
+    say(`the system stays up, addresses in ${new Home(defaultHome()).endpointsFile}; Ctrl-C stops it`);
     await Promise.race([platform.failed, requested(stopping)]);
   }
   return holds ? 0 : 1;
