@@ -14,6 +14,7 @@ import { Sending } from "./tracing.ts";
 /** A connection stays with one gateway process, and one connection's flow control is shared by all of its calls. */
 const CONNECTIONS = 2;
 const MAX_IN_FLIGHT = 96;
+const RESUME_IN_FLIGHT = 64;
 const CALL_TIMEOUT_MS = 2_000;
 const GIVE_UP_MS = 60_000;
 const RETRY_MS = 100;
@@ -53,7 +54,7 @@ export class Predictor implements Disposable {
   predict(flight: number, featuresAtMs: number): Promise<void> | undefined {
     this.#inFlight += 1;
     void this.#untilAnswered(flight, featuresAtMs);
-    return this.#inFlight >= MAX_IN_FLIGHT ? this.#below(MAX_IN_FLIGHT) : undefined;
+    return this.#inFlight >= MAX_IN_FLIGHT ? this.#below(RESUME_IN_FLIGHT) : undefined;
   }
 
   /** Resolves when every call has been answered. */

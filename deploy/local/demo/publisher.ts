@@ -7,6 +7,8 @@ import { Sending } from "./tracing.ts";
 
 /** Publications that may wait for their acknowledgement at the same time. */
 const MAX_IN_FLIGHT = 1_000;
+/** After that many there is a pause down to here, so that messages leave in bursts: the client makes one write of what comes in one go. */
+const RESUME_IN_FLIGHT = 500;
 const GIVE_UP_MS = 60_000;
 const RETRY_MS = 250;
 
@@ -27,7 +29,7 @@ export class Publisher {
   publish(event: Event): Promise<void> | undefined {
     this.#inFlight += 1;
     void this.#untilAcknowledged(event);
-    return this.#inFlight >= MAX_IN_FLIGHT ? this.#below(MAX_IN_FLIGHT) : undefined;
+    return this.#inFlight >= MAX_IN_FLIGHT ? this.#below(RESUME_IN_FLIGHT) : undefined;
   }
 
   /** Resolves when everything sent so far is acknowledged. */

@@ -9,9 +9,9 @@ import { type FeatureWatermark, within } from "./watermark.ts";
 const TILE_MS = 5 * 60_000;
 /**
  * Events may run so far ahead of the predictions, in event time. Features do not see what is ahead (a read as of T covers the tiles before
- * T); it only keeps the pipeline busy. Less than the shortest flight, or truth would come before its question.
+ * T); it only keeps the pipeline busy. Less than a flight takes, or truth would come before its question.
  */
-const AHEAD_MS = 25 * 60_000;
+const AHEAD_MS = 29 * 60_000;
 /** No stage may stand still for longer. */
 const STALL_LIMIT_MS = 120_000;
 /** Events between two looks at the clock. */
@@ -36,7 +36,8 @@ export async function loadHistory(
   const fromMs = timeline.nextMs;
   for (let count = 1; timeline.nextMs < untilMs; count += 1) {
     const happening = timeline.next() as Happening;
-    await publisher.publish(eventOf(flights, happening));
+    const room = publisher.publish(eventOf(flights, happening));
+    if (room !== undefined) await room;
     progress.eventTimeMs = happening.atMs;
     progress.share = (happening.atMs - fromMs) / (untilMs - fromMs);
     if (count % YIELD_EVERY === 0) signal.throwIfAborted();
@@ -68,14 +69,19 @@ class ReplayClock {
   }
 
   predicted(atMs: number): void {
+    const limitMs = this.#limitMs;
     this.#nowMs = atMs;
     this.#outstanding -= 1;
-    this.#wakePublisher?.();
+    if (this.#limitMs > limitMs || this.#outstanding === 0) this.#wakePublisher?.();
   }
 
-  /** Whether an event at `timeMs` may be published now; with no prediction waiting, nothing holds it back. */
+  /** Whether an event at `timeMs` may be published now: a whole tile at a time. With no prediction waiting, nothing holds it back. */
   mayPublish(timeMs: number): boolean {
-    return timeMs <= this.#nowMs + AHEAD_MS || this.#outstanding === 0;
+    return timeMs < this.#limitMs || this.#outstanding === 0;
+  }
+
+  get #limitMs(): number {
+    return tileOf(this.#nowMs + AHEAD_MS);
   }
 
   published({ kind, flight, atMs }: Happening): void {
@@ -90,7 +96,7 @@ class ReplayClock {
     this.#wakePredictor?.();
   }
 
-  /** Resolves when predictions have moved on. */
+  /** Resolves when predictions have moved on so far that more may be published. */
   async moved(): Promise<void> {
     await new Promise<void>((resolve) => {
       this.#wakePublisher = resolve;
@@ -118,8 +124,9 @@ async function publishAhead({ flights, timeline, publisher, signal }: ReplayPart
         await within(clock.moved(), STALL_LIMIT_MS, "predictions to follow the events");
       }
       signal.throwIfAborted();
-      await publisher.publish(eventOf(flights, happening));
+      const room = publisher.publish(eventOf(flights, happening));
       clock.published(happening);
+      if (room !== undefined) await room;
     }
     await publisher.flushed();
   } finally {
@@ -133,14 +140,15 @@ async function predictDepartures(
 ): Promise<void> {
   for (let departures = await clock.departures(); departures !== undefined; departures = await clock.departures()) {
     for (const { flight, atMs } of departures) {
-      const tileMs = Math.floor(atMs / TILE_MS) * TILE_MS;
+      const tileMs = tileOf(atMs);
       const training = trainings.idle();
       if (training !== undefined) await within(training, STALL_LIMIT_MS, "the training to end");
       const followed = watermark.reached(tileMs);
       if (followed !== undefined) {
         await within(followed, STALL_LIMIT_MS, `the features to reach ${new Date(tileMs).toISOString()}`);
       }
-      await predictor.predict(flight, tileMs);
+      const room = predictor.predict(flight, tileMs);
+      if (room !== undefined) await room;
       clock.predicted(atMs);
       progress.eventTimeMs = atMs;
     }
@@ -148,6 +156,8 @@ async function predictDepartures(
   }
   await predictor.answered();
 }
+
+const tileOf = (timeMs: number): number => Math.floor(timeMs / TILE_MS) * TILE_MS;
 
 const eventOf = (flights: Flights, { kind, flight }: Happening) =>
   kind === "landed" ? landedEvent(flights, flight) : scheduledEvent(flights, flight);
