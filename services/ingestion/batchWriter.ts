@@ -64,24 +64,21 @@ async function findDuplicates(
   rows: AppRows,
   isNew: (logSequence: number) => boolean,
 ): Promise<NotAccepted[]> {
-  const known = rows.ids
-    .map((id, index) => ({ id, index }))
-    .filter(({ index }) => !isNew(rows.logSequences[index] as number));
-  const events = known.map(({ id, index }) => ({ id, occurredAtSeconds: rows.occurredAtSeconds[index] as number }));
+  const known = [...rows.ids.keys()].filter((index) => !isNew(rows.logSequences[index] as number));
+  const events = known.map((index) => ({
+    id: rows.ids[index] as string,
+    occurredAtSeconds: rows.occurredAtSeconds[index] as number,
+  }));
   const stored = await findStored(client, rows.app, events);
-  const duplicates: NotAccepted[] = [];
-  for (const { id, index } of known) {
-    const streamSequence = rows.streamSequences[index] as number;
-    if (stored.get(id) === streamSequence) continue;
-    duplicates.push({
-      streamSequence,
+  return known
+    .filter((index, position) => stored[position] !== rows.streamSequences[index])
+    .map((index) => ({
+      streamSequence: rows.streamSequences[index] as number,
       app: rows.app,
       type: rows.types[index] as string,
       kind: "duplicate",
       reason: "same id",
-    });
-  }
-  return duplicates;
+    }));
 }
 
 function notAcceptedOf(event: CheckedEvent): NotAccepted {

@@ -4,6 +4,7 @@ import { type IngestParts, ingest } from "./ingest.ts";
 
 export interface EventConsumerOptions {
   readonly maxBatch: number;
+  readonly ackWaitMs: number;
   readonly onFailure: (error: unknown) => void;
 }
 
@@ -14,14 +15,14 @@ const LINGER_MS = 5;
 export function consumeEvents(
   bus: Bus,
   parts: IngestParts,
-  { maxBatch, onFailure }: EventConsumerOptions,
+  { maxBatch, ackWaitMs, onFailure }: EventConsumerOptions,
 ): Promise<RunningConsumer> {
   return bus.consume({
     stream: "EVENTS",
     durable: "ingestion-all",
     filter: "events.>",
     maxBatch,
-    ackWaitMs: 10_000,
+    ackWaitMs,
     lingerMs: LINGER_MS,
     onFailure,
     handle: (messages) => ingest(messages.map(rawEventOf), parts),

@@ -41,7 +41,9 @@ export async function startIngestion(
 
   const writer = new BatchWriter(database, new Partitions(database));
   const parts = { apps, writer, outbox, clock };
-  stack.use(await consumeEvents(bus, parts, { maxBatch: config.maxBatch, onFailure: fail }));
+  stack.use(
+    await consumeEvents(bus, parts, { maxBatch: config.maxBatch, ackWaitMs: config.ackWaitMs, onFailure: fail }),
+  );
   return server.address;
 }
 

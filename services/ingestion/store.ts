@@ -69,21 +69,22 @@ export async function insertEvents(client: PoolClient, rows: AppRows): Promise<S
   return row?.stored === rows.ids.length ? undefined : new Set((row?.sequences ?? []).map(Number));
 }
 
-/** The stream sequences under which events are stored: of the message that was first with the event. */
+/** The stream sequence under which each event is stored: of the message that was first with it. */
 export async function findStored(
   client: PoolClient,
   app: string,
   events: readonly { id: string; occurredAtSeconds: number }[],
-): Promise<Map<string, number>> {
-  const { rows } = await client.query<{ id: string; stream_sequence: string }>({
+): Promise<(number | undefined)[]> {
+  const { rows } = await client.query<{ place: string; stream_sequence: string }>({
     name: "find_stored",
     text: `
-      SELECT log.id, log.stream_sequence
-      FROM unnest($2::text[], $3::float8[]) AS e (id, occurred_at)
+      SELECT e.place, log.stream_sequence
+      FROM unnest($2::text[], $3::float8[]) WITH ORDINALITY AS e (id, occurred_at, place)
       JOIN event_log AS log ON log.app = $1 AND log.id = e.id AND log.occurred_at = to_timestamp(e.occurred_at)`,
     values: [app, textArray(events.map(({ id }) => id)), numberArray(events.map((event) => event.occurredAtSeconds))],
   });
-  return new Map(rows.map(({ id, stream_sequence }) => [id, Number(stream_sequence)]));
+  const found = new Map(rows.map(({ place, stream_sequence }) => [Number(place), Number(stream_sequence)]));
+  return events.map((_, index) => found.get(index + 1));
 }
 
 /** What a batch changes besides the log itself. */
