@@ -1,74 +1,82 @@
-import { logLoss } from "@millrace/metrics";
+import { fitIsotonic, type IsotonicCalibration, isotonicProbability } from "./isotonic.ts";
+import { sigmoid } from "./logOdds.ts";
+import { fitPlatt, type PlattCalibration } from "./platt.ts";
 
-/** probability = sigmoid(slope * score + intercept); a score is in log odds. */
-export interface Calibration {
-  readonly slope: number;
-  readonly intercept: number;
-}
+/** How a score in log odds becomes a probability; `none` is the plain sigmoid. */
+export type Calibration = { readonly method: "none" } | PlattCalibration | IsotonicCalibration;
 
 /** Leaves scores as they are. */
-export const UNCALIBRATED: Calibration = { slope: 1, intercept: 0 };
+export const UNCALIBRATED: Calibration = { method: "none" };
 
-export const sigmoid = (score: number): number => 1 / (1 + Math.exp(-score));
-
-export const logit = (probability: number): number => Math.log(probability / (1 - probability));
-
-export function calibrated(scores: Float64Array, { slope, intercept }: Calibration): Float64Array {
-  return scores.map((score) => sigmoid(slope * score + intercept));
+/** Scores of the rows that only the calibration sees, with what happened. All of the same length. */
+export interface CalibrationRows {
+  /** In log odds. */
+  readonly scores: Float64Array;
+  /** 0 or 1. */
+  readonly labels: Float64Array;
+  /** Absent means 1. */
+  readonly weights?: Float64Array | undefined;
 }
 
-const MAX_ITERATIONS = 50;
+/** A slice shorter than this says too little. */
+const MIN_ROWS = 100;
+/** Below this, isotonic regression does worse than Platt scaling (Niculescu-Mizil and Caruana, 2005, section 4). */
+const MIN_ISOTONIC_ROWS = 2_000;
 
 /**
- * Platt scaling: a logistic regression of the label on the score, fitted by Newton's method (Platt, 1999; smoothed
- * targets as in Lin, Lin and Weng, 2007). Used only where it helps: it is fitted on the first half of the slice and judged on
- * the second, and only when that is better than leaving scores alone fitted again on all of it.
+ * Chooses among leaving scores alone, Platt scaling and isotonic regression: each is fitted on the first half of the slice
+ * and judged by log loss on the second; the best is fitted again on all of it. Ties go to the simpler one.
  *
- * @param scores in log odds, rows in order of time
- * @param labels 0 or 1, of the same length
+ * @param rows in order of time
  */
-export function fitCalibration(scores: Float64Array, labels: Float64Array): Calibration {
-  const half = Math.floor(scores.length / 2);
-  if (half < 50) return UNCALIBRATED;
-  const trial = fitPlatt(scores.subarray(0, half), labels.subarray(0, half));
-  const judge = (calibration: Calibration): number =>
-    logLoss(labels.subarray(half), calibrated(scores.subarray(half), calibration));
-  return judge(trial) < judge(UNCALIBRATED) ? fitPlatt(scores, labels) : UNCALIBRATED;
+export function fitCalibration(rows: CalibrationRows): Calibration {
+  const count = rows.scores.length;
+  if (count < MIN_ROWS) return UNCALIBRATED;
+  const half = Math.floor(count / 2);
+  const fitting = part(rows, 0, half);
+  const judging = part(rows, half, count);
+  const methods = [fitPlatt, ...(count < MIN_ISOTONIC_ROWS ? [] : [fitIsotonic])];
+  let best: (rows: CalibrationRows) => Calibration | undefined = () => UNCALIBRATED;
+  let bestLoss = lossOf(UNCALIBRATED, judging);
+  for (const fit of methods) {
+    const trial = fit(fitting);
+    const loss = trial === undefined ? Infinity : lossOf(trial, judging);
+    if (loss < bestLoss) [best, bestLoss] = [fit, loss];
+  }
+  return best(rows) ?? UNCALIBRATED;
 }
 
-export function fitPlatt(scores: Float64Array, labels: Float64Array): Calibration {
-  let positives = 0;
-  for (const label of labels) positives += label;
-  const negatives = labels.length - positives;
-  const positiveTarget = (positives + 1) / (positives + 2);
-  const negativeTarget = 1 / (negatives + 2);
-  let slope = 1;
-  let intercept = 0;
-  for (let iteration = 0; iteration < MAX_ITERATIONS; iteration += 1) {
-    let g1 = 0;
-    let g2 = 0;
-    let h11 = 1e-9;
-    let h12 = 0;
-    let h22 = 1e-9;
-    for (let row = 0; row < scores.length; row += 1) {
-      const score = scores[row] as number;
-      const probability = sigmoid(slope * score + intercept);
-      const residual = probability - (labels[row] === 1 ? positiveTarget : negativeTarget);
-      const weight = probability * (1 - probability);
-      g1 += residual * score;
-      g2 += residual;
-      h11 += weight * score * score;
-      h12 += weight * score;
-      h22 += weight;
+/** The probability of every score. */
+export function calibrated(scores: Float64Array, calibration: Calibration): Float64Array {
+  switch (calibration.method) {
+    case "none":
+      return scores.map(sigmoid);
+    case "platt": {
+      const { slope, intercept } = calibration;
+      return scores.map((score) => sigmoid(slope * score + intercept));
     }
-    const determinant = h11 * h22 - h12 * h12;
-    if (!(determinant > 0)) break;
-    const slopeStep = (h22 * g1 - h12 * g2) / determinant;
-    const interceptStep = (h11 * g2 - h12 * g1) / determinant;
-    slope -= slopeStep;
-    intercept -= interceptStep;
-    if (Math.abs(slopeStep) + Math.abs(interceptStep) < 1e-10) break;
+    case "isotonic":
+      return scores.map((score) => isotonicProbability(calibration, score));
   }
-  // A slope that is not positive would turn the order of the scores around: the scores say nothing here.
-  return Number.isFinite(slope + intercept) && slope > 0 ? { slope, intercept } : UNCALIBRATED;
+}
+
+function part({ scores, labels, weights }: CalibrationRows, begin: number, end: number): CalibrationRows {
+  return {
+    scores: scores.subarray(begin, end),
+    labels: labels.subarray(begin, end),
+    weights: weights?.subarray(begin, end),
+  };
+}
+
+function lossOf(calibration: Calibration, { scores, labels, weights }: CalibrationRows): number {
+  const probabilities = calibrated(scores, calibration);
+  let sum = 0;
+  let total = 0;
+  for (let row = 0; row < labels.length; row += 1) {
+    const probability = probabilities[row] as number;
+    const weight = weights?.[row] ?? 1;
+    sum -= weight * Math.log(Math.max(labels[row] === 1 ? probability : 1 - probability, Number.MIN_VALUE));
+    total += weight;
+  }
+  return sum / total;
 }

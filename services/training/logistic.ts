@@ -1,8 +1,8 @@
-import { mean } from "@millrace/metrics";
-import { logit, sigmoid } from "./calibration.ts";
-import { type Matrix } from "./matrix.ts";
+import { MillraceError } from "@millrace/runtime";
+import { logit, lossOfLogOdds, sigmoid } from "./logOdds.ts";
+import { baseRate, type Matrix } from "./matrix.ts";
 
-/** score = intercept + sum over features of weight * ((value or, where missing, mean) - mean) / deviation. */
+/** score = intercept + sum over features of weight * ((value or, where missing, mean) - mean) / deviation; values are float32. */
 export interface LogisticModel {
   readonly means: Float64Array;
   /** Standard deviations; 1 for a constant column. */
@@ -12,37 +12,52 @@ export interface LogisticModel {
 }
 
 export interface LogisticParameters {
-  /** L2 penalty on the weights of standardised features, per row. */
+  /** L2 penalty on the weights of standardised features, per unit of row weight. */
   readonly l2: number;
   readonly maxIterations: number;
 }
 
 export const LOGISTIC_DEFAULTS: LogisticParameters = { l2: 1e-4, maxIterations: 25 };
 
-/** L2-regularised logistic regression by iteratively reweighted least squares (McCullagh and Nelder, 1989, ch. 4). */
+/**
+ * L2-regularised logistic regression by iteratively reweighted least squares (McCullagh and Nelder, 1989, ch. 4); a step that would
+ * make the loss worse is halved until it does not.
+ *
+ * @param matrix checked by `checkTrainable`
+ * @throws `invalid_argument` for a parameter out of its range; the signal's reason when cancelled
+ */
 export function trainLogistic(matrix: Matrix, parameters: LogisticParameters, signal?: AbortSignal): LogisticModel {
-  const { labels, weights } = matrix;
+  checkLogisticParameters(parameters);
   const { columns, means, deviations } = standardise(matrix);
-  const width = columns.length + 1;
-  const beta = new Float64Array(width);
-  beta[0] = logit(Math.min(Math.max(mean(labels), 1e-6), 1 - 1e-6));
+  const problem: Problem = { ...matrix, columns, penalty: parameters.l2 * totalWeight(matrix) };
+  let beta = new Float64Array(columns.length + 1);
+  beta[0] = logit(baseRate(matrix));
+  let loss = penalisedLoss(problem, beta);
   for (let iteration = 0; iteration < parameters.maxIterations; iteration += 1) {
     signal?.throwIfAborted();
-    const { gradient, hessian } = derivatives(columns, labels, weights, beta);
-    for (let index = 1; index < width; index += 1) {
-      gradient[index] = (gradient[index] as number) + parameters.l2 * labels.length * (beta[index] as number);
-      const diagonal = index * width + index;
-      hessian[diagonal] = (hessian[diagonal] as number) + parameters.l2 * labels.length;
+    const step = newtonStep(problem, beta);
+    let share = 1;
+    let next = beta.map((value, index) => value - (step[index] as number));
+    let nextLoss = penalisedLoss(problem, next);
+    while (!(nextLoss <= loss) && share > SMALLEST_SHARE) {
+      share /= 2;
+      next = beta.map((value, index) => value - share * (step[index] as number));
+      nextLoss = penalisedLoss(problem, next);
     }
-    const step = solvePositiveDefinite(hessian, gradient, width);
-    let change = 0;
-    for (let index = 0; index < width; index += 1) {
-      beta[index] = (beta[index] as number) - (step[index] as number);
-      change = Math.max(change, Math.abs(step[index] as number));
-    }
+    if (!(nextLoss <= loss)) break;
+    const change = Math.max(...step.map(Math.abs)) * share;
+    [beta, loss] = [next, nextLoss];
     if (change < 1e-8) break;
   }
-  return { means, deviations, weights: beta.slice(1), intercept: beta[0] };
+  return { means, deviations, weights: beta.slice(1), intercept: beta[0] as number };
+}
+
+/** Of a Newton step: less than this changes nothing any more. */
+const SMALLEST_SHARE = 1 / 1_024;
+
+/** Standardised rows and the penalty on the weights. */
+interface Problem extends Matrix {
+  readonly penalty: number;
 }
 
 /** Log odds per row. */
@@ -53,25 +68,81 @@ export function scoreLogistic(model: LogisticModel, columns: readonly Float64Arr
     const factor = (model.weights[feature] as number) / (model.deviations[feature] as number);
     for (let row = 0; row < scores.length; row += 1) {
       const value = column[row] as number;
-      if (!Number.isNaN(value)) scores[row] = (scores[row] as number) + factor * (value - center);
+      if (!Number.isNaN(value)) scores[row] = (scores[row] as number) + factor * (Math.fround(value) - center);
     }
   }
   return scores;
 }
 
-function standardise({ columns }: Matrix) {
+function checkLogisticParameters({ l2, maxIterations }: LogisticParameters): void {
+  if (!(l2 >= 0 && Number.isFinite(l2))) {
+    throw new MillraceError("invalid_argument", `logistic: l2 is ${l2}; it must be a number, 0 or more`);
+  }
+  if (!(Number.isInteger(maxIterations) && maxIterations >= 1)) {
+    const rule = "it must be a whole number, 1 or more";
+    throw new MillraceError("invalid_argument", `logistic: maxIterations is ${maxIterations}; ${rule}`);
+  }
+}
+
+const totalWeight = ({ labels, weights }: Matrix): number =>
+  weights?.reduce((sum, weight) => sum + weight, 0) ?? labels.length;
+
+function standardise({ columns, weights }: Matrix) {
   const means = new Float64Array(columns.length);
   const deviations = new Float64Array(columns.length);
-  const standardised = columns.map((column, feature) => {
-    const known = column.filter((value) => !Number.isNaN(value));
-    const center = known.length === 0 ? 0 : Math.fround(mean(known));
-    const variance = known.length === 0 ? 0 : mean(known.map((value) => (value - center) ** 2));
-    const deviation = variance > 0 ? Math.fround(Math.sqrt(variance)) : 1;
+  const standardised = columns.map((values, feature) => {
+    const column = Float64Array.from(values, Math.fround);
+    const center = Math.fround(knownMean(column, weights, (value) => value));
+    const variance = knownMean(column, weights, (value) => (value - center) ** 2);
+    const deviation = Math.fround(Math.sqrt(variance)) || 1;
     means[feature] = center;
     deviations[feature] = deviation;
     return column.map((value) => (Number.isNaN(value) ? 0 : (value - center) / deviation));
   });
   return { columns: standardised, means, deviations };
+}
+
+/** Mean of a function of the values that are not missing; 0 when all are. */
+function knownMean(column: Float64Array, weights: Float64Array | undefined, of: (value: number) => number): number {
+  let sum = 0;
+  let total = 0;
+  for (let row = 0; row < column.length; row += 1) {
+    const value = column[row] as number;
+    if (Number.isNaN(value)) continue;
+    const weight = weights?.[row] ?? 1;
+    sum += weight * of(value);
+    total += weight;
+  }
+  return total === 0 ? 0 : sum / total;
+}
+
+/** Weighted log loss, and the penalty. */
+function penalisedLoss({ columns, labels, weights, penalty }: Problem, beta: Float64Array): number {
+  const scores = new Float64Array(labels.length).fill(beta[0] as number);
+  let loss = 0;
+  for (const [feature, column] of columns.entries()) {
+    const factor = beta[feature + 1] as number;
+    for (let row = 0; row < scores.length; row += 1) {
+      scores[row] = (scores[row] as number) + factor * (column[row] as number);
+    }
+    loss += (penalty / 2) * factor * factor;
+  }
+  for (let row = 0; row < scores.length; row += 1) {
+    loss += (weights?.[row] ?? 1) * lossOfLogOdds(labels[row] as number, scores[row] as number);
+  }
+  return loss;
+}
+
+function newtonStep(problem: Problem, beta: Float64Array): Float64Array {
+  const { columns, labels, weights, penalty } = problem;
+  const { gradient, hessian } = derivatives(columns, labels, weights, beta);
+  const width = beta.length;
+  for (let index = 1; index < width; index += 1) {
+    gradient[index] = (gradient[index] as number) + penalty * (beta[index] as number);
+    const diagonal = index * width + index;
+    hessian[diagonal] = (hessian[diagonal] as number) + penalty;
+  }
+  return solvePositiveDefinite(hessian, gradient, width);
 }
 
 function derivatives(

@@ -39,12 +39,29 @@ export function baseRate({ labels, weights }: Matrix): number {
  *
  * @throws `failed_precondition` naming the column, the rule and the row.
  */
-export function checkTrainable({ featureNames, columns, labels, weights }: Matrix): void {
-  const refuse = (text: string): never => {
-    throw new MillraceError("failed_precondition", text);
-  };
+export function checkTrainable(matrix: Matrix): void {
+  const { featureNames, columns, labels } = matrix;
   if (labels.length === 0) refuse("there are no rows to train on; load history first");
   if (columns.length === 0 || columns.length !== featureNames.length) refuse("there are no feature columns");
+  const twice = featureNames.find((name, index) => featureNames.indexOf(name) !== index);
+  if (twice !== undefined) refuse(`there are two features named ${twice}; leave one out`);
+  checkLabels(labels);
+  for (const [index, column] of columns.entries()) checkColumn(featureNames[index] as string, column, labels.length);
+  checkWeights(matrix);
+}
+
+/** Features that no model can learn from: constant where known, or never known. Harmless, but somebody should know. */
+export function columnsWithoutInformation({ featureNames, columns }: Matrix): string[] {
+  return columns.flatMap((column, index) => {
+    const name = featureNames[index] as string;
+    const first = column.find((value) => !Number.isNaN(value));
+    if (first === undefined) return [`${name} is missing in every row`];
+    if (column.every((value) => value === first)) return [`${name} is ${first} in every row`];
+    return [];
+  });
+}
+
+function checkLabels(labels: Float64Array): void {
   let positives = 0;
   for (let row = 0; row < labels.length; row += 1) {
     const label = labels[row];
@@ -56,14 +73,40 @@ export function checkTrainable({ featureNames, columns, labels, weights }: Matri
       `all ${labels.length} rows have the label ${labels[0]}; a model needs both classes: take a longer time range`,
     );
   }
-  for (const [index, column] of columns.entries()) {
-    if (column.length !== labels.length) {
-      refuse(`feature ${featureNames[index]} has ${column.length} rows, the labels have ${labels.length}`);
+}
+
+function checkColumn(name: string, column: Float64Array, rows: number): void {
+  if (column.length !== rows) refuse(`feature ${name} has ${column.length} rows, the labels have ${rows}`);
+  for (let row = 0; row < rows; row += 1) {
+    const value = column[row] as number;
+    if (value === Infinity || value === -Infinity) {
+      refuse(`feature ${name} is infinite in row ${row}; finite or missing is allowed`);
     }
-    const infinite = column.findIndex((value) => value === Infinity || value === -Infinity);
-    if (infinite !== -1)
-      refuse(`feature ${featureNames[index]} is infinite in row ${infinite}; finite or missing is allowed`);
+    // A model file takes float32.
+    if (!Number.isNaN(value) && !Number.isFinite(Math.fround(value))) {
+      refuse(`feature ${name} is ${value} in row ${row}, more than float32 holds (3.4e38); scale it down`);
+    }
   }
-  const bad = weights?.findIndex((weight) => !(weight >= 0 && Number.isFinite(weight))) ?? -1;
-  if (bad !== -1) refuse(`row ${bad} has the weight ${weights?.[bad]}; a weight is finite and not negative`);
+}
+
+function checkWeights({ weights, labels }: Matrix): void {
+  if (weights === undefined) return;
+  if (weights.length !== labels.length) {
+    refuse(`there are ${weights.length} weights for ${labels.length} rows; give each row one`);
+  }
+  const weightOf = [0, 0];
+  for (let row = 0; row < weights.length; row += 1) {
+    const weight = weights[row] as number;
+    if (!(weight >= 0 && Number.isFinite(weight))) {
+      refuse(`row ${row} has the weight ${weight}; a weight is finite and not negative`);
+    }
+    weightOf[labels[row] as number] = (weightOf[labels[row] as number] as number) + weight;
+  }
+  for (const [label, weight] of weightOf.entries()) {
+    if (weight === 0) refuse(`all rows with the label ${label} have the weight 0; a model needs both classes`);
+  }
+}
+
+function refuse(text: string): never {
+  throw new MillraceError("failed_precondition", text);
 }

@@ -4,7 +4,8 @@ import { areaUnderRoc, logLoss } from "@millrace/metrics";
 import { readSignature } from "@millrace/onnx";
 import { predictWithArtefact } from "./evaluate.ts";
 import { checkTrainable, type Matrix, selectRows } from "./matrix.ts";
-import { type TrainerAlgorithm, trainCandidate } from "./train.ts";
+import { type TrainerAlgorithm, type TrainRequest, trainCandidate } from "./train.ts";
+import { verifyArtefact } from "./verify.ts";
 
 const ROWS = 10_000;
 
@@ -26,13 +27,14 @@ function rows(): Matrix {
 const range = (begin: number, end: number): number[] =>
   Array.from({ length: end - begin }, (_, index) => begin + index);
 
-function train(algorithm: TrainerAlgorithm, all: Matrix) {
+function train(algorithm: TrainerAlgorithm, all: Matrix, others: Partial<TrainRequest> = {}) {
   return trainCandidate({
     algorithm,
     train: selectRows(all, range(0, 7_000)),
     validation: selectRows(all, range(7_000, 8_000)),
     calibration: selectRows(all, range(8_000, 9_000)),
     threads: 1,
+    ...others,
   });
 }
 
@@ -74,12 +76,16 @@ test("the same rows give the same file", async () => {
   assert.deepEqual(first.onnx, second.onnx);
 });
 
-test("a column that is constant or all missing does no harm", async () => {
+test("a column that is constant or all missing does no harm, and is named", async () => {
   const all = rows();
   const odd = [new Float64Array(ROWS).fill(3), new Float64Array(ROWS).fill(Number.NaN)];
   const matrix: Matrix = { ...all, featureNames: ["a", "b", "c", "d"], columns: [...all.columns, ...odd] };
   for (const algorithm of ["gbdt", "logistic"] as const) {
-    const { onnx, predict } = await train(algorithm, matrix);
+    const { onnx, predict, warnings } = await train(algorithm, matrix);
+    assert.deepEqual(warnings, [
+      "The feature c is 3 in every row to train on: the model learns nothing from it.",
+      "The feature d is missing in every row to train on: the model learns nothing from it.",
+    ]);
     const [own, artefact] = [predict(matrix.columns), await predictWithArtefact(onnx, matrix.columns)];
     assert.ok(
       own.every((value, row) => Math.abs(value - (artefact[row] as number)) <= 1e-5),
@@ -97,7 +103,40 @@ test("what cannot be trained on is refused by name, before any training", () => 
     [{ labels: Float64Array.of(0, Number.NaN) }, /row 1 has the label NaN/],
     [{ columns: [Float64Array.of(1, Infinity)] }, /feature a is infinite in row 1/],
     [{ columns: [Float64Array.of(1)] }, /feature a has 1 rows, the labels have 2/],
+    [{ columns: [Float64Array.of(1, 1e39)] }, /feature a is 1e\+39 in row 1/],
+    [{ featureNames: ["a", "a"], columns: [Float64Array.of(1, 2), Float64Array.of(1, 2)] }, /two features named a/],
     [{ weights: Float64Array.of(1, -1) }, /row 1 has the weight -1/],
+    [{ weights: Float64Array.of(1) }, /1 weights for 2 rows/],
+    [{ weights: Float64Array.of(1, 0) }, /label 1 have the weight 0/],
   ];
   for (const [change, message] of cases) assert.throws(() => checkTrainable({ ...good, ...change }), { message });
+});
+
+test("rows and parameters that make no sense are refused before any tree is grown", async () => {
+  const all = rows();
+  const constant = { ...all, columns: all.columns.map((column) => column.map(() => 7)) };
+  const never = (): void => assert.fail("training began");
+  const refused = (matrix: Matrix, others: Partial<TrainRequest>, message: RegExp): Promise<void> =>
+    assert.rejects(train("gbdt", matrix, { ...others, onProgress: never }), { message });
+  await refused(constant, {}, /no feature varies: a is 7 in every row; b is 7/);
+  await refused(all, { parameters: { trees: 0 } }, /trees is 0; it must be a whole number from 1/);
+  await refused(all, { parameters: { maxDepth: 40 } }, /maxDepth is 40/);
+  await refused(all, { parameters: { learningRate: Number.NaN } }, /learningRate is NaN/);
+  await refused(all, { validation: { ...all, featureNames: ["b", "a"] } }, /validation rows have the features b, a/);
+  await refused(
+    all,
+    { calibration: { ...all, labels: all.labels.map(() => Number.NaN) } },
+    /calibration row 0 has the label NaN/,
+  );
+});
+
+test("a model file that does not answer as its trainer did is refused", async () => {
+  const all = rows();
+  const { onnx, predict } = await train("gbdt", all);
+  await verifyArtefact(onnx, predict, all);
+  const wrong: typeof predict = (columns) => predict(columns).map((value, row) => (row === 41 ? value + 1e-4 : value));
+  await assert.rejects(verifyArtefact(onnx, wrong, all), {
+    code: "internal",
+    message: /^row 41: the model file answers/,
+  });
 });

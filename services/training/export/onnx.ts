@@ -1,7 +1,8 @@
 import { GraphBuilder, ML_DOMAIN } from "@millrace/onnx";
-import { type Calibration } from "../calibration.ts";
+import { type Calibration, UNCALIBRATED } from "../calibration.ts";
 import type { BoostedTrees } from "../gbdt/boost.ts";
 import type { LogisticModel } from "../logistic.ts";
+import { addCalibration } from "./calibration.ts";
 
 /** Names of every artefact's input, float32 [rows, features], and output, float32 [rows, 1]. */
 export const INPUT = "features";
@@ -43,13 +44,11 @@ export function constantToOnnx(score: number, featureNames: readonly string[]): 
   const width = featureNames.length;
   const means = new Float64Array(width);
   const model = { means, deviations: means.map(() => 1), weights: new Float64Array(width), intercept: score };
-  return logisticToOnnx(model, { slope: 1, intercept: 0 }, featureNames);
+  return logisticToOnnx(model, UNCALIBRATED, featureNames);
 }
 
-function finish(graph: GraphBuilder, score: string, { slope, intercept }: Calibration): void {
-  const scaled = graph.node("Mul", [score, graph.constant([slope], [1])]);
-  const shifted = graph.node("Add", [scaled, graph.constant([intercept], [1])]);
-  graph.node("Sigmoid", [shifted], {}, { output: OUTPUT });
+function finish(graph: GraphBuilder, score: string, calibration: Calibration): void {
+  addCalibration(graph, score, calibration, OUTPUT);
   graph.output(OUTPUT, ["rows", 1]);
 }
 

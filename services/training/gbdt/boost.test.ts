@@ -2,6 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Matrix } from "../matrix.ts";
 import { BOOST_DEFAULTS, type BoostParameters, scoreBoostedTrees, trainBoostedTrees } from "./boost.ts";
+import { FEATURE_WIDTH } from "./histogram.ts";
+import { LOG_LOSS } from "./objective.ts";
+import { bestSplit } from "./split.ts";
 
 const ONE_STUMP: BoostParameters = { ...BOOST_DEFAULTS, trees: 1, maxDepth: 1, learningRate: 1, minChildWeight: 0 };
 
@@ -83,6 +86,64 @@ test("a row of weight two counts as two rows", async () => {
   const weighted = await trainBoostedTrees(matrixOf([[1, 2, 3, 4]], [0, 1, 1, 0], [2, 1, 1, 2]), undefined, ONE_STUMP);
   const repeated = await trainBoostedTrees(matrixOf([[1, 1, 2, 3, 4, 4]], [0, 0, 1, 1, 0, 0]), undefined, ONE_STUMP);
   assert.deepEqual(weighted, repeated);
+});
+
+test("the gain of a split is the one worked out by hand", () => {
+  // Gradients -+1/2, hessians 1/4: left G = 1, H = 1/2; right G = -1, H = 1/2; lambda 1. (1/1.5 + 1/1.5 - 0) / 2.
+  const histogram = new Float64Array(FEATURE_WIDTH);
+  histogram.set([1, 0.5, -1, 0.5]);
+  const rules = { lambda: 1, minChildWeight: 0, minGain: 0 };
+  const node = { gradient: 0, hessian: 1 };
+  const split = bestSplit(histogram, [{ edges: 1, hasMissing: false }], node, rules);
+  assert.equal(split?.gain, 2 / 1.5 / 2);
+  assert.equal(bestSplit(histogram, [{ edges: 1, hasMissing: false }], node, { ...rules, minGain: 0.7 }), undefined);
+});
+
+test("where nothing was missing in training, a missing value goes where most rows go", async () => {
+  const matrix = matrixOf([[1, 2, 3, 4, 5, 6]], [0, 0, 1, 1, 1, 1]);
+  const { trees } = await trainBoostedTrees(matrix, undefined, ONE_STUMP);
+  assert.equal(trees[0]?.missingLeft[0], false);
+});
+
+test("the scores that boosting goes on from are those that the finished trees give", async () => {
+  const matrix = randomMatrix(2_000, 6);
+  const loss = async (trees: number): Promise<number[]> => {
+    const losses: number[] = [];
+    const parameters = { ...BOOST_DEFAULTS, trees, maxDepth: 4, earlyStopping: 0 };
+    const onTree = (_: number, value: number | undefined): unknown => losses.push(value ?? Number.NaN);
+    const model = await trainBoostedTrees(matrix, matrix, parameters, { onTree });
+    const scores = scoreBoostedTrees(model, matrix.columns);
+    assert.ok(Math.abs((losses.at(-1) as number) - LOG_LOSS.loss(matrix, scores)) < 1e-12);
+    return losses;
+  };
+  // On the rows that it is trained on, every tree makes the loss smaller.
+  const losses = await loss(30);
+  for (const [index, value] of losses.slice(1).entries())
+    assert.ok(value < (losses[index] as number), `tree ${index + 2}`);
+});
+
+test("without rows to validate on, every tree is kept", async () => {
+  const empty = matrixOf([[], [], []], []);
+  const { trees } = await trainBoostedTrees(randomMatrix(300, 7), empty, { ...BOOST_DEFAULTS, trees: 40 });
+  assert.equal(trees.length, 40);
+});
+
+test("a thousand rows of weight zero change nothing", async () => {
+  const matrix = randomMatrix(500, 8);
+  const noise = randomMatrix(1_500, 8);
+  const weights = Float64Array.from({ length: 1_500 }, (_, row) => (row < 500 ? 1 : 0));
+  const columns = noise.columns.map((column, index) => {
+    const values = matrix.columns[index] as Float64Array;
+    return column.map((_, row) => values[row % 500] as number);
+  });
+  const labels = noise.labels.map((label, row) => (row < 500 ? (matrix.labels[row] as number) : label));
+  const parameters = { ...BOOST_DEFAULTS, trees: 5 };
+  const [plain, weighted] = [
+    await trainBoostedTrees(matrix, undefined, parameters),
+    await trainBoostedTrees({ ...noise, columns, labels, weights }, undefined, parameters),
+  ];
+  const [own, other] = [scoreBoostedTrees(plain, matrix.columns), scoreBoostedTrees(weighted, matrix.columns)];
+  for (let row = 0; row < 500; row += 1) assert.ok(Math.abs((own[row] as number) - (other[row] as number)) < 1e-6);
 });
 
 test("the same trees grow on any number of threads", async () => {

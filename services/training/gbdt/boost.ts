@@ -1,16 +1,16 @@
 import { setImmediate } from "node:timers/promises";
-import { logLoss } from "@millrace/metrics";
-import { logit, sigmoid } from "../calibration.ts";
-import { baseRate, type Matrix } from "../matrix.ts";
+import { MillraceError } from "@millrace/runtime";
+import type { Matrix } from "../matrix.ts";
 import { binColumn, chooseEdges, type Edges } from "./binning.ts";
 import { type GrowRules, slotsForDepth, TreeGrower } from "./grow.ts";
 import { FEATURE_WIDTH, type HistogramData } from "./histogram.ts";
 import { HistogramThreads } from "./histogramThreads.ts";
+import { LOG_LOSS, type Objective } from "./objective.ts";
 import { addBinnedTreeScores, addTreeScores, type Tree } from "./tree.ts";
 
 export interface BoostParameters extends GrowRules {
   readonly trees: number;
-  /** Stop when the validation's log loss has not fallen for this many trees, and keep those up to the best; 0: never. */
+  /** Stop when the validation's loss has not fallen for this many trees, and keep those up to the best; 0: never. */
   readonly earlyStopping: number;
 }
 
@@ -37,12 +37,17 @@ export interface BoostOptions {
   /** Threads for the histograms. The result does not depend on it. */
   readonly threads?: number;
   readonly signal?: AbortSignal | undefined;
-  readonly onTree?: (tree: number, validationLogLoss: number | undefined) => void;
+  /** After each tree; the loss is the validation's. */
+  readonly onTree?: (tree: number, loss: number | undefined) => void;
 }
 
 /**
  * Gradient-boosted trees for a binary label: second-order boosting of the log loss (Friedman, 2001; Chen and Guestrin, 2016) over
  * histograms of at most 255 bins and one for missing values.
+ *
+ * @param train checked by `checkTrainable`
+ * @param validation decides when to stop; without rows, every tree is kept
+ * @throws `invalid_argument` for a parameter out of its range; the signal's reason when cancelled
  */
 export async function trainBoostedTrees(
   train: Matrix,
@@ -50,20 +55,21 @@ export async function trainBoostedTrees(
   parameters: BoostParameters,
   { threads = 1, signal, onTree }: BoostOptions = {},
 ): Promise<BoostedTrees> {
+  checkBoostParameters(parameters);
+  const objective = LOG_LOSS;
   const edges = train.columns.map(chooseEdges);
   const data = shareData(train, edges, parameters.maxDepth);
   await using histogramThreads = new HistogramThreads(data, threads);
   const grower = new TreeGrower(data, edges, parameters, histogramThreads);
-  const baseScore = Math.fround(logit(baseRate(train)));
+  const baseScore = objective.baseScore(train);
   const scores = new Float64Array(data.rows).fill(baseScore);
-  const watch = validation === undefined ? undefined : new ValidationWatch(validation, edges, baseScore);
+  const watch = validation?.labels.length ? new ValidationWatch(objective, validation, edges, baseScore) : undefined;
   const trees: Tree[] = [];
   const gains: Float64Array[] = [];
   for (let index = 0; index < parameters.trees; index += 1) {
     signal?.throwIfAborted();
-    setGradients(data, scores, train);
-    const grown = await grower.grow();
-    addBinnedTreeScores(grown.tree, data.bins, scores);
+    objective.derive(train, scores, data.derivatives);
+    const grown = await grower.grow(scores);
     trees.push(grown.tree);
     gains.push(grown.gains);
     const loss = watch?.add(grown.tree);
@@ -74,6 +80,28 @@ export async function trainBoostedTrees(
   }
   const kept = watch === undefined || parameters.earlyStopping === 0 ? trees.length : watch.bestTrees;
   return { baseScore, trees: trees.slice(0, kept), importance: shares(gains.slice(0, kept), edges.length) };
+}
+
+/** Deeper trees need memory for 2 ** depth histograms, and learn single rows by heart. */
+const MAX_DEPTH = 14;
+
+/** @throws `invalid_argument` naming the parameter, its range and what it was. */
+export function checkBoostParameters(parameters: BoostParameters): void {
+  const check = (name: keyof BoostParameters, range: string, holds: (value: number) => boolean): void => {
+    const value = parameters[name];
+    if (!holds(value)) throw new MillraceError("invalid_argument", `gbdt: ${name} is ${value}; it must be ${range}`);
+  };
+  check("trees", "a whole number from 1 to 10000", (value) => Number.isInteger(value) && value >= 1 && value <= 10_000);
+  check(
+    "maxDepth",
+    `a whole number from 1 to ${MAX_DEPTH}`,
+    (value) => Number.isInteger(value) && value >= 1 && value <= MAX_DEPTH,
+  );
+  check("learningRate", "above 0 and at most 1", (value) => value > 0 && value <= 1);
+  check("earlyStopping", "a whole number, 0 or more", (value) => Number.isInteger(value) && value >= 0);
+  for (const name of ["lambda", "minChildWeight", "minGain"] as const) {
+    check(name, "a number, 0 or more", (value) => value >= 0 && Number.isFinite(value));
+  }
 }
 
 /** Log odds per row. */
@@ -94,27 +122,14 @@ function shareData(train: Matrix, edges: readonly Edges[], maxDepth: number): Hi
   return {
     bins,
     order: new Uint32Array(shared(rows * 4)),
-    gradients: new Float64Array(shared(rows * 8)),
-    hessians: new Float64Array(shared(rows * 8)),
+    derivatives: new Float64Array(shared(rows * 2 * 8)),
     histograms: new Float64Array(shared(slotsForDepth(maxDepth) * features * FEATURE_WIDTH * 8)),
     rows,
     features,
   };
 }
 
-/** First and second derivatives of the log loss at the current scores, rows in their own order again. */
-function setGradients({ order, gradients, hessians, rows }: HistogramData, scores: Float64Array, train: Matrix): void {
-  const { labels, weights } = train;
-  for (let row = 0; row < rows; row += 1) {
-    const probability = sigmoid(scores[row] as number);
-    const weight = weights === undefined ? 1 : (weights[row] as number);
-    order[row] = row;
-    gradients[row] = weight * (probability - (labels[row] as number));
-    hessians[row] = weight * Math.max(probability * (1 - probability), 1e-16);
-  }
-}
-
-/** Follows the log loss on rows that are not trained on. */
+/** Follows the loss on rows that are not trained on. */
 class ValidationWatch {
   bestTrees = 0;
   treesSinceBest = 0;
@@ -122,11 +137,13 @@ class ValidationWatch {
   #trees = 0;
   readonly #bins: Uint8Array;
   readonly #scores: Float64Array;
-  readonly #labels: Float64Array;
+  readonly #objective: Objective;
+  readonly #rows: Matrix;
 
-  constructor(validation: Matrix, edges: readonly Edges[], baseScore: number) {
+  constructor(objective: Objective, validation: Matrix, edges: readonly Edges[], baseScore: number) {
     const rows = validation.labels.length;
-    this.#labels = validation.labels;
+    this.#objective = objective;
+    this.#rows = validation;
     this.#scores = new Float64Array(rows).fill(baseScore);
     this.#bins = new Uint8Array(rows * edges.length);
     for (const [feature, column] of validation.columns.entries()) {
@@ -137,7 +154,7 @@ class ValidationWatch {
   add(tree: Tree): number {
     addBinnedTreeScores(tree, this.#bins, this.#scores);
     this.#trees += 1;
-    const loss = logLoss(this.#labels, this.#scores.map(sigmoid));
+    const loss = this.#objective.loss(this.#rows, this.#scores);
     if (loss < this.#bestLoss) {
       this.#bestLoss = loss;
       this.bestTrees = this.#trees;

@@ -1,7 +1,7 @@
 import { type Edges, MISSING_BIN } from "./binning.ts";
 import { FEATURE_WIDTH, type HistogramData, type HistogramTask, subtractHistogram } from "./histogram.ts";
 import type { HistogramThreads } from "./histogramThreads.ts";
-import { bestSplit, leafValue, type NodeSums, type Split, type SplitRules } from "./split.ts";
+import { bestSplit, type FeatureShape, leafValue, type NodeSums, type Split, type SplitRules } from "./split.ts";
 import { addLeaf, emptyTree, splitLeaf, type Tree } from "./tree.ts";
 
 export interface GrowRules extends SplitRules {
@@ -25,123 +25,150 @@ export interface GrownTree {
 }
 
 /** Slots that growing to a depth needs: both children of every node of the deepest level but one. */
-export const slotsForDepth = (maxDepth: number): number => 2 ** maxDepth;
+export const slotsForDepth = (maxDepth: number): number => Math.max(1, 2 ** (maxDepth - 1));
 
 /**
  * Grows one tree, level by level. Per level: histograms of the smaller child of each pair from its rows, of the larger by
  * subtraction, then the best split of each leaf.
  *
- * Expects gradients and hessians in the order of `data.order`; leaves `order` (and them) grouped by leaf.
+ * Expects derivatives in the order of the rows; leaves them, and `order`, grouped by node.
  */
 export class TreeGrower {
   readonly #data: HistogramData;
   readonly #edges: readonly Edges[];
-  readonly #edgeCounts: readonly number[];
+  readonly #shapes: readonly FeatureShape[];
   readonly #rules: GrowRules;
   readonly #threads: HistogramThreads;
+  /** Room for the rows that go right, while those that go left are moved together. */
   readonly #rightOrder: Uint32Array;
-  readonly #rightGradients: Float64Array;
-  readonly #rightHessians: Float64Array;
+  readonly #rightDerivatives: Float64Array;
 
   constructor(data: HistogramData, edges: readonly Edges[], rules: GrowRules, threads: HistogramThreads) {
+    const { bins, rows } = data;
     this.#data = data;
     this.#edges = edges;
-    this.#edgeCounts = edges.map((list) => list.length);
+    this.#shapes = edges.map((list, feature) => ({
+      edges: list.length,
+      hasMissing: bins.subarray(feature * rows, (feature + 1) * rows).includes(MISSING_BIN),
+    }));
     this.#rules = rules;
     this.#threads = threads;
-    this.#rightOrder = new Uint32Array(data.rows);
-    this.#rightGradients = new Float64Array(data.rows);
-    this.#rightHessians = new Float64Array(data.rows);
+    this.#rightOrder = new Uint32Array(rows);
+    this.#rightDerivatives = new Float64Array(2 * rows);
   }
 
-  async grow(): Promise<GrownTree> {
+  /** @param scores of the rows; the tree's values are added */
+  async grow(scores: Float64Array): Promise<GrownTree> {
     const tree = emptyTree();
     const gains = new Float64Array(this.#edges.length);
-    const sums = this.#sumsOf(0, this.#data.rows);
-    const root = { node: addLeaf(tree, this.#valueOf(sums)), slot: 0, begin: 0, end: this.#data.rows, sums };
-    await this.#threads.fill([root]);
-    let leaves: OpenLeaf[] = [root];
+    let leaves = [this.#root(tree)];
+    await this.#threads.fill(leaves);
     let freeSlot = 1;
-    for (let depth = 0; depth < this.#rules.maxDepth && leaves.length > 0; depth += 1) {
-      const last = depth + 1 === this.#rules.maxDepth;
-      const children: OpenLeaf[] = [];
-      const tasks: HistogramTask[] = [];
-      const subtractions: { parentSlot: number; siblingSlot: number }[] = [];
+    for (let depth = 1; leaves.length > 0; depth += 1) {
+      const pairs: { smaller: OpenLeaf; larger: OpenLeaf }[] = [];
       for (const leaf of leaves) {
-        const split = this.#bestSplitOf(leaf);
-        if (split === undefined) continue;
+        const split = depth > this.#rules.maxDepth ? undefined : this.#bestSplitOf(leaf);
+        if (split === undefined) {
+          this.#addScores(scores, leaf, tree.value[leaf.node] as number);
+          continue;
+        }
         gains[split.feature] = (gains[split.feature] as number) + split.gain;
-        const [left, right] = this.#split(tree, leaf, split);
-        if (last) continue;
-        const leftIsSmaller = left.end - left.begin <= right.end - right.begin;
-        const smaller = { ...(leftIsSmaller ? left : right), slot: freeSlot };
-        const larger = { ...(leftIsSmaller ? right : left), slot: leaf.slot };
+        const { left, right } = this.#splitNode(tree, leaf.node, split);
+        if (depth === this.#rules.maxDepth) {
+          this.#addScoresOfSplit(scores, leaf, split, tree.value[left] as number, tree.value[right] as number);
+          continue;
+        }
+        const middle = this.#partition(leaf, split);
+        const leftIsSmaller = middle - leaf.begin <= leaf.end - middle;
+        const leftLeaf = { node: left, begin: leaf.begin, end: middle, sums: split.left };
+        const rightLeaf = { node: right, begin: middle, end: leaf.end, sums: split.right };
+        pairs.push({
+          smaller: { ...(leftIsSmaller ? leftLeaf : rightLeaf), slot: freeSlot },
+          larger: { ...(leftIsSmaller ? rightLeaf : leftLeaf), slot: leaf.slot },
+        });
         freeSlot += 1;
-        tasks.push(smaller);
-        subtractions.push({ parentSlot: leaf.slot, siblingSlot: smaller.slot });
-        children.push(...(leftIsSmaller ? [smaller, larger] : [larger, smaller]));
       }
-      await this.#threads.fill(tasks.map(({ slot, begin, end }) => ({ slot, begin, end })));
-      for (const { parentSlot, siblingSlot } of subtractions) subtractHistogram(this.#data, parentSlot, siblingSlot);
-      leaves = children;
+      await this.#fillPairs(pairs);
+      leaves = pairs.flatMap(({ smaller, larger }) => [smaller, larger]);
     }
     return { tree, gains };
   }
 
-  #bestSplitOf({ slot, sums }: OpenLeaf): Split | undefined {
-    const size = this.#edges.length * FEATURE_WIDTH;
-    return bestSplit(
-      this.#data.histograms.subarray(slot * size, (slot + 1) * size),
-      this.#edgeCounts,
-      sums,
-      this.#rules,
-    );
+  #root(tree: Tree): OpenLeaf {
+    const { order, rows } = this.#data;
+    for (let row = 0; row < rows; row += 1) order[row] = row;
+    const sums = this.#sumsOfAll();
+    return { node: addLeaf(tree, this.#valueOf(sums)), slot: 0, begin: 0, end: rows, sums };
   }
 
-  #split(tree: Tree, leaf: OpenLeaf, split: Split): [OpenLeaf, OpenLeaf] {
-    const middle = this.#partition(leaf, split);
+  async #fillPairs(pairs: readonly { smaller: OpenLeaf; larger: OpenLeaf }[]): Promise<void> {
+    const tasks: HistogramTask[] = pairs.map(({ smaller: { slot, begin, end } }) => ({ slot, begin, end }));
+    await this.#threads.fill(tasks);
+    for (const { smaller, larger } of pairs) subtractHistogram(this.#data, larger.slot, smaller.slot);
+  }
+
+  #bestSplitOf({ slot, sums }: OpenLeaf): Split | undefined {
+    const size = this.#edges.length * FEATURE_WIDTH;
+    return bestSplit(this.#data.histograms.subarray(slot * size, (slot + 1) * size), this.#shapes, sums, this.#rules);
+  }
+
+  #splitNode(tree: Tree, node: number, split: Split): { left: number; right: number } {
     const edges = this.#edges[split.feature] as Edges;
     const values = { left: this.#valueOf(split.left), right: this.#valueOf(split.right) };
-    const nodes = splitLeaf(tree, leaf.node, split, edges, values);
-    return [
-      { node: nodes.left, slot: -1, begin: leaf.begin, end: middle, sums: split.left },
-      { node: nodes.right, slot: -1, begin: middle, end: leaf.end, sums: split.right },
-    ];
+    return splitLeaf(tree, node, split, edges, values);
+  }
+
+  #addScores(scores: Float64Array, { begin, end }: OpenLeaf, value: number): void {
+    const { order } = this.#data;
+    for (let index = begin; index < end; index += 1) {
+      const row = order[index] as number;
+      scores[row] = (scores[row] as number) + value;
+    }
+  }
+
+  /** The two new leaves are not split again: their rows need not be moved together. */
+  #addScoresOfSplit(scores: Float64Array, leaf: OpenLeaf, split: Split, left: number, right: number): void {
+    const { bins, order, rows } = this.#data;
+    const column = split.feature * rows;
+    for (let index = leaf.begin; index < leaf.end; index += 1) {
+      const row = order[index] as number;
+      scores[row] = (scores[row] as number) + (goesLeft(bins[column + row] as number, split) ? left : right);
+    }
   }
 
   /** Moves the rows that go right behind those that go left, keeping the order in both. Returns where the right ones begin. */
-  #partition({ begin, end }: OpenLeaf, { feature, bin, missingLeft }: Split): number {
-    const { order, gradients, hessians, rows } = this.#data;
-    const bins = this.#data.bins.subarray(feature * rows, (feature + 1) * rows);
+  #partition({ begin, end }: OpenLeaf, split: Split): number {
+    const { bins, order, derivatives, rows } = this.#data;
+    const [rightOrder, rightDerivatives] = [this.#rightOrder, this.#rightDerivatives];
+    const column = split.feature * rows;
     let left = begin;
     let right = 0;
     for (let index = begin; index < end; index += 1) {
       const row = order[index] as number;
-      const rowBin = bins[row] as number;
-      if (rowBin === MISSING_BIN ? missingLeft : rowBin <= bin) {
+      if (goesLeft(bins[column + row] as number, split)) {
         order[left] = row;
-        gradients[left] = gradients[index] as number;
-        hessians[left] = hessians[index] as number;
+        derivatives[2 * left] = derivatives[2 * index] as number;
+        derivatives[2 * left + 1] = derivatives[2 * index + 1] as number;
         left += 1;
       } else {
-        this.#rightOrder[right] = row;
-        this.#rightGradients[right] = gradients[index] as number;
-        this.#rightHessians[right] = hessians[index] as number;
+        rightOrder[right] = row;
+        rightDerivatives[2 * right] = derivatives[2 * index] as number;
+        rightDerivatives[2 * right + 1] = derivatives[2 * index + 1] as number;
         right += 1;
       }
     }
-    order.set(this.#rightOrder.subarray(0, right), left);
-    gradients.set(this.#rightGradients.subarray(0, right), left);
-    hessians.set(this.#rightHessians.subarray(0, right), left);
+    order.set(rightOrder.subarray(0, right), left);
+    derivatives.set(rightDerivatives.subarray(0, 2 * right), 2 * left);
     return left;
   }
 
-  #sumsOf(begin: number, end: number): NodeSums {
+  #sumsOfAll(): NodeSums {
+    const { derivatives, rows } = this.#data;
     let gradient = 0;
     let hessian = 0;
-    for (let index = begin; index < end; index += 1) {
-      gradient += this.#data.gradients[index] as number;
-      hessian += this.#data.hessians[index] as number;
+    for (let row = 0; row < rows; row += 1) {
+      gradient += derivatives[2 * row] as number;
+      hessian += derivatives[2 * row + 1] as number;
     }
     return { gradient, hessian };
   }
@@ -149,4 +176,8 @@ export class TreeGrower {
   #valueOf(sums: NodeSums): number {
     return leafValue(sums, this.#rules.lambda) * this.#rules.learningRate;
   }
+}
+
+function goesLeft(bin: number, split: Split): boolean {
+  return bin === MISSING_BIN ? split.missingLeft : bin <= split.bin;
 }

@@ -26,6 +26,14 @@ export interface Split {
   readonly right: NodeSums;
 }
 
+/** How a feature was binned. */
+export interface FeatureShape {
+  /** Number of edges between its bins. */
+  readonly edges: number;
+  /** Whether any row to train on lacks it. */
+  readonly hasMissing: boolean;
+}
+
 /** Score of a leaf: the loss that its best value takes away, times two (Chen and Guestrin, 2016, eq. 6). */
 export const leafScore = ({ gradient, hessian }: NodeSums, lambda: number): number =>
   (gradient * gradient) / (hessian + lambda);
@@ -35,57 +43,68 @@ export const leafValue = ({ gradient, hessian }: NodeSums, lambda: number): numb
 
 /**
  * The best split of a node: gain = (score(left) + score(right) - score(node)) / 2 (Chen and Guestrin, 2016, eq. 7). Rows with a missing
- * value are tried on both sides. Equal gains: the first feature, the lowest bin.
+ * value are tried on both sides. Equal gains: the first feature, the lowest bin, missing values to the left.
  *
  * @param histogram of the node, features * FEATURE_WIDTH numbers
- * @param edgeCounts number of edges per feature
  */
 export function bestSplit(
   histogram: Float64Array,
-  edgeCounts: readonly number[],
+  features: readonly FeatureShape[],
   node: NodeSums,
   rules: SplitRules,
 ): Split | undefined {
-  const parentScore = leafScore(node, rules.lambda);
   let best: Split | undefined;
-  for (const [feature, edges] of edgeCounts.entries()) {
-    const start = feature * FEATURE_WIDTH;
-    const missing = {
-      gradient: histogram[start + MISSING_BIN * BIN_WIDTH] as number,
-      hessian: histogram[start + MISSING_BIN * BIN_WIDTH + 1] as number,
-    };
-    let gradient = 0;
-    let hessian = 0;
-    for (let bin = 0; bin < edges; bin += 1) {
-      gradient += histogram[start + bin * BIN_WIDTH] as number;
-      hessian += histogram[start + bin * BIN_WIDTH + 1] as number;
-      for (const missingLeft of missing.hessian > 0 ? MISSING_BOTH : MISSING_NONE) {
-        const leftGradient = missingLeft ? gradient + missing.gradient : gradient;
-        const leftHessian = missingLeft ? hessian + missing.hessian : hessian;
-        const rightHessian = node.hessian - leftHessian;
-        if (leftHessian < rules.minChildWeight || rightHessian < rules.minChildWeight) continue;
-        const rightGradient = node.gradient - leftGradient;
-        const gain =
-          ((leftGradient * leftGradient) / (leftHessian + rules.lambda) +
-            (rightGradient * rightGradient) / (rightHessian + rules.lambda) -
-            parentScore) /
-          2;
-        if (gain > rules.minGain && gain > (best?.gain ?? 0)) {
-          best = {
-            feature,
-            bin,
-            // Where nothing was missing, a missing value goes where most rows go.
-            missingLeft: missing.hessian > 0 ? missingLeft : leftHessian >= rightHessian,
-            gain,
-            left: { gradient: leftGradient, hessian: leftHessian },
-            right: { gradient: rightGradient, hessian: rightHessian },
-          };
-        }
-      }
-    }
+  for (let feature = 0; feature < features.length; feature += 1) {
+    const found = bestSplitOf(histogram, feature, features[feature] as FeatureShape, node, rules, best?.gain ?? 0);
+    best = found ?? best;
   }
   return best;
 }
 
-const MISSING_BOTH = [true, false];
-const MISSING_NONE = [false];
+/** The feature's best split, if it gains more than `leastGain`. */
+function bestSplitOf(
+  histogram: Float64Array,
+  feature: number,
+  { edges, hasMissing }: FeatureShape,
+  node: NodeSums,
+  { lambda, minChildWeight, minGain }: SplitRules,
+  leastGain: number,
+): Split | undefined {
+  const start = feature * FEATURE_WIDTH;
+  const missingGradient = hasMissing ? (histogram[start + MISSING_BIN * BIN_WIDTH] as number) : 0;
+  const missingHessian = hasMissing ? (histogram[start + MISSING_BIN * BIN_WIDTH + 1] as number) : 0;
+  const parentScore = leafScore(node, lambda);
+  let bestGain = Math.max(leastGain, minGain);
+  let bestBin = -1;
+  let bestMissingLeft = false;
+  let best: Pick<Split, "left" | "right"> | undefined;
+  let gradient = 0;
+  let hessian = 0;
+  for (let bin = 0; bin < edges; bin += 1) {
+    gradient += histogram[start + bin * BIN_WIDTH] as number;
+    hessian += histogram[start + bin * BIN_WIDTH + 1] as number;
+    for (let side = hasMissing ? 0 : 1; side < 2; side += 1) {
+      const leftGradient = side === 0 ? gradient + missingGradient : gradient;
+      const leftHessian = side === 0 ? hessian + missingHessian : hessian;
+      const rightGradient = node.gradient - leftGradient;
+      const rightHessian = node.hessian - leftHessian;
+      if (leftHessian < minChildWeight || rightHessian < minChildWeight) continue;
+      const gain =
+        ((leftGradient * leftGradient) / (leftHessian + lambda) +
+          (rightGradient * rightGradient) / (rightHessian + lambda) -
+          parentScore) /
+        2;
+      if (gain > bestGain) {
+        bestGain = gain;
+        bestBin = bin;
+        // Where training saw nothing missing, a missing value goes where most rows go.
+        bestMissingLeft = hasMissing ? side === 0 : leftHessian >= rightHessian;
+        best = {
+          left: { gradient: leftGradient, hessian: leftHessian },
+          right: { gradient: rightGradient, hessian: rightHessian },
+        };
+      }
+    }
+  }
+  return best && { feature, bin: bestBin, missingLeft: bestMissingLeft, gain: bestGain, ...best };
+}
