@@ -31,7 +31,7 @@ with grpc.insecure_channel(gateway_address()) as channel:
                 "distance": Value(double_value=1745),
             },
         ),
-        timeout=0.25,
+        timeout=1,
     )
 
 answer = response.prediction

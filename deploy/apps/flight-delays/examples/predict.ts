@@ -20,7 +20,8 @@ const { prediction, recorded } = await gateway.predict(
       distance: { kind: { case: "doubleValue", value: 1745 } },
     },
   },
-  { timeoutMs: 250 },
+  // The first call of a process connects, too.
+  { timeoutMs: 2_000 },
 );
 if (prediction === undefined) throw new Error("an answer always has a prediction");
 const { id, probability, decision, madeBy, modelVersion, reason } = prediction;
