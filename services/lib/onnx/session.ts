@@ -1,6 +1,6 @@
 import { describeError, MillraceError } from "@millrace/runtime";
 import { InferenceSession } from "onnxruntime-node";
-import { readSignature } from "./signature.ts";
+import { readSignature, type TensorSignature } from "./signature.ts";
 
 export interface SessionOptions {
   /** Threads inside one run. Default 1: ONNX Runtime's own default is one per core of the host, whatever a container may use. */
@@ -13,7 +13,8 @@ export interface SessionOptions {
  * @throws `invalid_argument` for bytes that are not a model that can be served, saying why and what to do.
  */
 export async function openSession(bytes: Uint8Array, { threads = 1 }: SessionOptions = {}): Promise<InferenceSession> {
-  readSignature(bytes);
+  const { inputs, outputs } = readSignature(bytes);
+  for (const tensor of [...inputs, ...outputs]) checkDatatype(tensor);
   try {
     return await InferenceSession.create(bytes, {
       intraOpNumThreads: threads,
@@ -23,8 +24,24 @@ export async function openSession(bytes: Uint8Array, { threads = 1 }: SessionOpt
       logSeverityLevel: 3,
     });
   } catch (cause) {
-    throw new MillraceError("invalid_argument", `ONNX Runtime cannot load the model: ${describeError(cause)}`, {
-      cause,
-    });
+    const advice =
+      "check that the file arrived whole, and that its opset and operators are among those of this ONNX Runtime";
+    throw new MillraceError(
+      "invalid_argument",
+      `ONNX Runtime cannot load the model: ${describeError(cause)}; ${advice}`,
+      {
+        cause,
+      },
+    );
   }
+}
+
+/** Half-precision values do not get through onnxruntime-node: Node 23 and later give them an array type it does not know. */
+function checkDatatype({ name, datatype }: TensorSignature): void {
+  if (datatype !== "float16" && datatype !== "bfloat16") return;
+  const advice = "keep half precision inside the graph and cast inputs and outputs to float";
+  throw new MillraceError(
+    "invalid_argument",
+    `The model's value "${name}" is ${datatype}, which cannot be served; ${advice}`,
+  );
 }
