@@ -143,7 +143,7 @@ function whatHinders(rules: RetrainingRules, state: RetrainingState): { code: st
   return undefined;
 }
 
-function nothingAsks(rules: RetrainingRules, { champion }: RetrainingState): string {
+function nothingAsks(rules: RetrainingRules, { champion, lastJob }: RetrainingState): string {
   if (champion === undefined) {
     return "There is no model yet, and nobody has asked for predictions or there is too little history for a first one.";
   }
@@ -151,6 +151,7 @@ function nothingAsks(rules: RetrainingRules, { champion }: RetrainingState): str
     rules.onSchedule && rules.everyMs !== undefined
       ? `, and the schedule (every ${days(rules.everyMs)}) is not due`
       : "";
+  if (lastJob?.running) return `Training ${lastJob.id} has not ended, and nothing asks for another.`;
   return `No alert about ${champion.version} is open that no training has answered${schedule}.`;
 }
 
