@@ -1,5 +1,6 @@
 import { connectBus } from "@millrace/bus";
 import { connectDatabase, migrate } from "@millrace/db";
+import { Outbox } from "@millrace/outbox";
 import { type RpcServer, startRpcServer } from "@millrace/rpc";
 import { type Clock, type ServiceContext, systemClock } from "@millrace/runtime";
 import { Apps } from "./apps.ts";
@@ -9,7 +10,6 @@ import { Joiner } from "./joiner.ts";
 import { LabelConsumers } from "./labelConsumers.ts";
 import { migrations } from "./migrations/migrations.ts";
 import { handleAlerts, handleModelEvents } from "./newsConsumers.ts";
-import { Outbox } from "./outbox.ts";
 import { handlePredictions } from "./predictionConsumer.ts";
 import { Reports } from "./reports.ts";
 import { Retraining } from "./retraining.ts";

@@ -1,7 +1,7 @@
+import type { Outbox } from "@millrace/outbox";
 import type { FollowedApp } from "./apps.ts";
 import { type Label, newestPerKey } from "./labelRule.ts";
 import { countOutcomes } from "./metrics.ts";
-import type { Outbox } from "./outbox.ts";
 import type { PredictionRow } from "./predictionRow.ts";
 import type { Retraining } from "./retraining.ts";
 import type { OutcomeStore, Stored } from "./store.ts";

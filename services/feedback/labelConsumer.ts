@@ -1,9 +1,8 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { decode, done, type JsMsg, linksTo, type Outcome } from "@millrace/bus";
+import { decode, done, inBatchSpan, type JsMsg, linksTo, type Outcome } from "@millrace/bus";
 import { AcceptedEventsSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import type { Joiner } from "./joiner.ts";
 import type { Label, LabelRule } from "./labelRule.ts";
-import { inSpan } from "./span.ts";
 
 /** Handles an app's label events, which come in batches. `rule` answers the newest version's. */
 export function handleLabels(joiner: Joiner, rule: () => LabelRule): (messages: readonly JsMsg[]) => Promise<Outcome> {
@@ -18,7 +17,7 @@ export function handleLabels(joiner: Joiner, rule: () => LabelRule): (messages: 
         if (label !== undefined) labels.push(label);
       }
     }
-    await inSpan("join labels", linksTo(labels.map(({ traceparent }) => traceparent)), labels.length, () =>
+    await inBatchSpan("join labels", linksTo(labels.map(({ traceparent }) => traceparent)), labels.length, () =>
       joiner.addLabels(current.app, labels, watermarkMs),
     );
     return done();

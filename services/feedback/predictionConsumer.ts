@@ -1,10 +1,9 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { decode, done, type JsMsg, linksTo, type Outcome, reject, retry } from "@millrace/bus";
+import { decode, done, inBatchSpan, type JsMsg, linksTo, type Outcome, reject, retry } from "@millrace/bus";
 import { PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import { describeError } from "@millrace/runtime";
 import type { Joiner } from "./joiner.ts";
 import { type PredictionRow, predictionRow } from "./predictionRow.ts";
-import { inSpan } from "./span.ts";
 
 /** An app that is just being applied is known within moments; a prediction of one that is not by then has no home. */
 const TRIES_FOR_APP = 10;
@@ -20,9 +19,14 @@ export function handlePredictions(joiner: Joiner): (messages: readonly JsMsg[]) 
     const batches = new Map<string, AppBatch>();
     const outcomes = messages.map((message) => take(joiner, message, batches));
     const rows = [...batches.values()].flatMap((batch) => batch.rows);
-    await inSpan("store predictions", linksTo(rows.map(({ traceparent }) => traceparent)), rows.length, async () => {
-      for (const [app, batch] of batches) await joiner.addPredictions(app, batch.rows, batch.watermarkMs);
-    });
+    await inBatchSpan(
+      "store predictions",
+      linksTo(rows.map(({ traceparent }) => traceparent)),
+      rows.length,
+      async () => {
+        for (const [app, batch] of batches) await joiner.addPredictions(app, batch.rows, batch.watermarkMs);
+      },
+    );
     return outcomes;
   };
 }

@@ -1,6 +1,6 @@
+import type { Outbox } from "@millrace/outbox";
 import type { Clock, Logger } from "@millrace/runtime";
 import type { FollowedApp } from "./apps.ts";
-import type { Outbox } from "./outbox.ts";
 import { decideRetraining } from "./retrainingPolicy.ts";
 import type { RetrainingStore } from "./retrainingStore.ts";
 

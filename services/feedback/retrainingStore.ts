@@ -2,10 +2,10 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { trainingJobSubject } from "@millrace/bus";
 import type { Database } from "@millrace/db";
+import { addToOutbox, type OutboxEntry } from "@millrace/outbox";
 import { TrainingJobSchema } from "@millrace/proto/millrace/training/v1/job_pb.ts";
 import type { PoolClient } from "pg";
 import type { Decision, OpenAlert, RetrainingState } from "./retrainingPolicy.ts";
-import { addToOutbox, type OutboxEntry } from "./store.ts";
 
 /** What a model event says that matters here. */
 export interface ModelNews {

@@ -82,8 +82,3 @@ export const PRUNE_LABELS = {
   name: "prune_labels",
   text: "DELETE FROM label WHERE app = $1 AND known_at < $2",
 };
-
-export const ADD_TO_OUTBOX = {
-  name: "add_to_outbox",
-  text: "INSERT INTO outbox (id, subject, body) VALUES ($1, $2, $3)",
-};

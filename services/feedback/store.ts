@@ -3,21 +3,15 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { outcomeSubject } from "@millrace/bus";
 import type { Database } from "@millrace/db";
+import { addToOutbox, type OutboxEntry } from "@millrace/outbox";
 import { type Outcome, OutcomeSchema, OutcomesSchema } from "@millrace/proto/millrace/feedback/v1/outcome_pb.ts";
 import type { MadeBy } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import type { PoolClient } from "pg";
 import type { Label } from "./labelRule.ts";
 import type { PredictionRow } from "./predictionRow.ts";
-import { ADD_TO_OUTBOX, ADVANCE, PLAN_BY_INDEX, PRUNE_LABELS, STORE_LABELS, STORE_PREDICTIONS } from "./statements.ts";
+import { ADVANCE, PLAN_BY_INDEX, PRUNE_LABELS, STORE_LABELS, STORE_PREDICTIONS } from "./statements.ts";
 
-/** A message that is stored with what it tells of, and published afterwards. */
-export interface OutboxEntry {
-  /** Its Nats-Msg-Id. */
-  readonly id: string;
-  readonly subject: string;
-  readonly body: Uint8Array;
-}
-
+/** What a batch came to, once it is committed. */
 export interface Stored {
   readonly outcomes: readonly Outcome[];
   /** What is to be published now. */
@@ -139,10 +133,4 @@ async function addOutcomes(client: PoolClient, app: string, outcomes: Outcome[])
     entries.push(await addToOutbox(client, { id, subject: outcomeSubject(app), body }));
   }
   return entries;
-}
-
-/** Puts a message into the outbox, in the transaction of what it tells of. */
-export async function addToOutbox(client: PoolClient, entry: OutboxEntry): Promise<OutboxEntry> {
-  await client.query({ ...ADD_TO_OUTBOX, values: [entry.id, entry.subject, entry.body] });
-  return entry;
 }

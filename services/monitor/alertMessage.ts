@@ -1,9 +1,9 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { alertSubject } from "@millrace/bus";
+import type { OutboxEntry } from "@millrace/outbox";
 import { type Alert, AlertSchema, AlertState, Severity } from "@millrace/proto/millrace/monitor/v1/alert_pb.ts";
 import type { AlertChange } from "./alertPolicy.ts";
-import type { OutboxEntry } from "./store.ts";
 
 const STATE = { open: AlertState.OPEN, updated: AlertState.UPDATED, resolved: AlertState.RESOLVED } as const;
 const SEVERITY = { warning: Severity.WARNING, critical: Severity.CRITICAL } as const;

@@ -1,10 +1,9 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { decode, done, type JsMsg, linksTo, type Outcome, reject, retry } from "@millrace/bus";
+import { decode, done, inBatchSpan, type JsMsg, linksTo, type Outcome, reject, retry } from "@millrace/bus";
 import { OutcomesSchema } from "@millrace/proto/millrace/feedback/v1/outcome_pb.ts";
 import { MadeBy, type Prediction, PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import { describeError } from "@millrace/runtime";
 import type { Models } from "./models.ts";
-import { inSpan } from "./span.ts";
 import type { OutcomeBatch, PredictionMessage, Watcher } from "./watcher.ts";
 
 /** An app that is just being applied is known within moments. */
@@ -29,7 +28,7 @@ export function handlePredictions(
       return done();
     });
     const links = linksTo(messages.map((message) => message.headers?.get("traceparent")));
-    await inSpan("watch predictions", links, messages.length, () => watcher.countPredictions(seen));
+    await inBatchSpan("watch predictions", links, messages.length, () => watcher.countPredictions(seen));
     return outcomes;
   };
 }
@@ -59,7 +58,7 @@ export function handleOutcomes(watcher: Watcher): (messages: readonly JsMsg[]) =
       batches.push({ app, id, outcomes: seen, watermarkMs });
       return done();
     });
-    await inSpan("watch outcomes", linksTo(traceparents), messages.length, () => watcher.countOutcomes(batches));
+    await inBatchSpan("watch outcomes", linksTo(traceparents), messages.length, () => watcher.countOutcomes(batches));
     return outcomes;
   };
 }

@@ -1,6 +1,7 @@
 import { watchApps } from "@millrace/app";
 import { connectBus } from "@millrace/bus";
 import { connectDatabase, migrate } from "@millrace/db";
+import { Outbox } from "@millrace/outbox";
 import { type RpcServer, startRpcServer } from "@millrace/rpc";
 import type { ServiceContext } from "@millrace/runtime";
 import type { Config } from "./config.ts";
@@ -10,7 +11,6 @@ import { observeWatcher } from "./metrics.ts";
 import { migrations } from "./migrations/migrations.ts";
 import { Models } from "./models.ts";
 import { monitoringRules } from "./monitoringRules.ts";
-import { Outbox } from "./outbox.ts";
 import { MonitorStore } from "./store.ts";
 import { Watcher } from "./watcher.ts";
 

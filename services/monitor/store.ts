@@ -1,5 +1,6 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Database } from "@millrace/db";
+import { addToOutbox, type OutboxEntry } from "@millrace/outbox";
 import { type Alert, AlertSchema } from "@millrace/proto/millrace/monitor/v1/alert_pb.ts";
 import { type ModelVersion, ModelVersionSchema } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import type { PoolClient } from "pg";
@@ -10,12 +11,6 @@ import type { Window, WindowKey } from "./window.ts";
 
 /** So many batches are remembered, by which the same one is known again; the broker itself knows those of the last minutes. */
 const REMEMBERED_BATCHES = 20_000;
-
-export interface OutboxEntry {
-  readonly id: string;
-  readonly subject: string;
-  readonly body: Uint8Array;
-}
 
 /** Everything that handling a batch of messages changed. */
 export interface Changes {
@@ -188,9 +183,7 @@ async function saveAlerts(client: PoolClient, { alerts, outbox }: Changes): Prom
       [alert.id, alert.app, changedAtMs, toBinary(AlertSchema, alert)],
     );
   }
-  for (const { id, subject, body } of outbox) {
-    await client.query("INSERT INTO outbox (id, subject, body) VALUES ($1, $2, $3)", [id, subject, body]);
-  }
+  for (const entry of outbox) await addToOutbox(client, entry);
 }
 
 /** A copy, so that it is aligned. */

@@ -1,9 +1,9 @@
+import type { Outbox } from "@millrace/outbox";
 import { MillraceError } from "@millrace/runtime";
 import { alertEntry, alertMessage } from "./alertMessage.ts";
 import { AppWatch, emptyMemory, type SeenOutcome, type SeenPrediction } from "./appWatch.ts";
 import type { Models } from "./models.ts";
 import type { MonitoringRules } from "./monitoringRules.ts";
-import type { Outbox } from "./outbox.ts";
 import { SequenceSet } from "./sequenceSet.ts";
 import type { MonitorStore } from "./store.ts";
 

@@ -1,3 +1,4 @@
+import { OUTBOX_TABLE } from "@millrace/outbox";
 import { type Kysely, sql } from "kysely";
 import type { Migration } from "kysely/migration";
 
@@ -22,8 +23,7 @@ async function createTables(database: Kysely<never>): Promise<void> {
     app text NOT NULL, join_key text NOT NULL, event_id text NOT NULL, value float8 NOT NULL,
     occurred_at bigint NOT NULL, log_sequence bigint NOT NULL, known_at bigint NOT NULL, traceparent text NOT NULL,
     PRIMARY KEY (app, join_key))`.execute(database);
-  await sql`CREATE TABLE outbox (
-    id text PRIMARY KEY, subject text NOT NULL, body bytea NOT NULL, position bigserial NOT NULL)`.execute(database);
+  await sql.raw(OUTBOX_TABLE).execute(database);
   await sql`CREATE TABLE app_progress (
     app text PRIMARY KEY, watermark bigint NOT NULL, labels bigint NOT NULL,
     first_label_at bigint, asked boolean NOT NULL)`.execute(database);

@@ -1,3 +1,4 @@
+import { OUTBOX_TABLE } from "@millrace/outbox";
 import { type Kysely, sql } from "kysely";
 import type { Migration } from "kysely/migration";
 
@@ -22,6 +23,5 @@ async function createTables(database: Kysely<never>): Promise<void> {
   await sql`CREATE TABLE alert (id text PRIMARY KEY, app text NOT NULL, changed_at bigint NOT NULL, body bytea NOT NULL)`.execute(
     database,
   );
-  await sql`CREATE TABLE outbox (
-    id text PRIMARY KEY, subject text NOT NULL, body bytea NOT NULL, position bigserial NOT NULL)`.execute(database);
+  await sql.raw(OUTBOX_TABLE).execute(database);
 }

@@ -1,6 +1,28 @@
 import type { Bus } from "@millrace/bus";
 import type { Database } from "@millrace/db";
-import type { OutboxEntry } from "./store.ts";
+import type { PoolClient } from "pg";
+
+/** A message that was committed with the rows that it tells of, and is still to be published. */
+export interface OutboxEntry {
+  /** The message's id on the bus. */
+  readonly id: string;
+  readonly subject: string;
+  readonly body: Uint8Array;
+}
+
+/** The table that a service's migration has to make in its schema. */
+export const OUTBOX_TABLE = `CREATE TABLE outbox (
+  id text PRIMARY KEY, subject text NOT NULL, body bytea NOT NULL, position bigserial NOT NULL)`;
+
+/** Puts a message into the outbox, in the transaction of what it tells of. */
+export async function addToOutbox(client: PoolClient, entry: OutboxEntry): Promise<OutboxEntry> {
+  await client.query({
+    name: "add_to_outbox",
+    text: "INSERT INTO outbox (id, subject, body) VALUES ($1, $2, $3)",
+    values: [entry.id, entry.subject, entry.body],
+  });
+  return entry;
+}
 
 /**
  * Publishes what was committed. An entry leaves the table only once the broker has it, so a crash at any moment means at worst

@@ -1,9 +1,9 @@
 import { type Link, ROOT_CONTEXT, SpanKind, trace } from "@opentelemetry/api";
 
-const tracer = trace.getTracer("millrace.feedback");
+const tracer = trace.getTracer("millrace.bus");
 
 /** Runs `work` in a span that links to its messages' spans; without a sampled one there is nothing to follow, and no span. */
-export function inSpan<Result>(
+export function inBatchSpan<Result>(
   name: string,
   links: Link[],
   count: number,

@@ -1,0 +1,1 @@
+export { addToOutbox, OUTBOX_TABLE, Outbox, type OutboxEntry } from "./outbox.ts";
