@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { applyApp } from "@millrace/app";
-import { connectBus } from "@millrace/bus";
+import { type Bus, connectBus } from "@millrace/bus";
 import { APP, type Flights, readFlights, Timeline } from "@millrace/flight-delays";
 import { Health, HealthCheckResponse_ServingStatus } from "@millrace/proto/grpc/health/v1/health_pb.ts";
 import { RegistryService } from "@millrace/proto/millrace/training/v1/registry_service_pb.ts";
@@ -42,6 +42,7 @@ export async function demonstrate(
   const bus = stack.use(await connectBus(platform.nats("admin"), "demonstration", silentLogger));
   const database = stack.adopt(new Pool({ connectionString: platform.databaseUrl, max: 2 }), (pool) => pool.end());
   const phases: Phase[] = [];
+  await requireEmptyStores(bus);
 
   progress.stage = "reading the flights";
   const flights = await readFlights(options.fromMs, options.toMs);
@@ -114,6 +115,16 @@ export async function demonstrate(
   progress.stage = "judging what was served";
   const period = { from: day(options.fromMs), liveFrom: day(options.liveFromMs), to: day(options.toMs) };
   return await makeReport({ app: APP, platform, bus, progress, period, phases, invariants });
+}
+
+/** Servers of the user's own may hold an earlier run, which the report's counts would mix with this one. */
+async function requireEmptyStores(bus: Bus): Promise<void> {
+  const { state } = await bus.manager.streams.info("EVENTS", { subjects_filter: `events.${APP}.>` });
+  if (Object.keys(state.subjects ?? {}).length === 0) return;
+  throw new MillraceError(
+    "failed_precondition",
+    `The NATS server holds events of ${APP} already, and the demonstration counts from nothing; give it empty servers in NATS_URL and DATABASE_URL, or leave both out`,
+  );
 }
 
 async function trainFirstModel(
