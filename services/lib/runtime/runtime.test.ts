@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -45,4 +46,32 @@ test("readiness is refused until it is declared, and a port in use is named", as
   await assert.rejects(HealthServer.listen("127.0.0.1", health.port), {
     message: new RegExp(`127.0.0.1:${health.port} is in use by another process`),
   });
+});
+
+test("a line that is logged inside of a sampled span carries its ids", () => {
+  const program = `
+    import { trace } from "@opentelemetry/api";
+    import { createLogger } from "./mod.ts";
+    trace.getTracer("test").startActiveSpan("work", (span) => {
+      createLogger("test").info({ expected: span.spanContext().traceId }, "inside");
+      span.end();
+    });
+    createLogger("test").info("outside");
+    process.exit(0);`;
+  const output = execFileSync(
+    process.execPath,
+    ["--import", "./telemetry.ts", "--input-type=module-typescript", "--eval", program],
+    {
+      cwd: import.meta.dirname,
+      encoding: "utf8",
+      env: { ...process.env, OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:1", OTEL_TRACES_SAMPLER: "always_on" },
+    },
+  );
+  const [inside, outside] = output
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+  assert.match(String(inside?.["trace_id"]), /^[0-9a-f]{32}$/);
+  assert.equal(inside?.["trace_id"], inside?.["expected"]);
+  assert.equal(outside?.["trace_id"], undefined);
 });
