@@ -69,6 +69,28 @@ test("it holds what the bucket held, then follows: when the watermark is there, 
   await waitFor(() => cache.lookup("origin.LAX") === undefined);
 });
 
+test("who asks for the features of a moment is told once they have come, at once when they are there", async () => {
+  await using setup = await start();
+  const bucket = await setup.makeBucket();
+  await bucket.put("watermark.0", watermark(1_000));
+  const cache = setup.startCache();
+  await cache.firstRead;
+  assert.equal(cache.untilKnown(1_000), undefined);
+  using soon = cache.untilKnown(2_000);
+  using later = cache.untilKnown(3_000);
+  let early = false;
+  void later?.come.then(() => {
+    early = true;
+  });
+  await bucket.put("origin.SFO", state(7));
+  await bucket.put("watermark.0", watermark(2_000));
+  await soon?.come;
+  assert.equal(countOf(cache, "origin.SFO"), 7);
+  assert.equal(early, false);
+  await bucket.put("watermark.0", watermark(3_500));
+  await later?.come;
+});
+
 test("with several partitions the oldest watermark counts", async () => {
   await using setup = await start();
   const bucket = await setup.makeBucket();

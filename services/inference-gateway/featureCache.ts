@@ -46,6 +46,8 @@ export class FeatureCache implements AsyncDisposable {
   readonly #running: Promise<void>;
   #bucket: KV | undefined;
   #asOf: Timestamp | undefined;
+  #asOfMs = -Infinity;
+  readonly #waiting = new Set<{ readonly ms: number; readonly resolve: () => void }>();
   #bytes = 0;
   /** Entries have been evicted: an entity that is not here may be in the bucket. */
   #partial = false;
@@ -75,6 +77,18 @@ export class FeatureCache implements AsyncDisposable {
   /** Every event known before this is in what `lookup` gives; undefined before the first watermark. */
   get asOf(): Timestamp | undefined {
     return this.#asOf;
+  }
+
+  /**
+   * Waits until every event known before `ms` is in what `lookup` gives. Undefined, at once, when it is so already. Who waits no
+   * longer has to dispose of it.
+   */
+  untilKnown(ms: number): ({ readonly come: Promise<void> } & Disposable) | undefined {
+    if (this.#asOfMs >= ms) return undefined;
+    const { promise: come, resolve } = Promise.withResolvers<void>();
+    const waiter = { ms, resolve };
+    this.#waiting.add(waiter);
+    return { come, [Symbol.dispose]: () => this.#waiting.delete(waiter) };
   }
 
   get bytes(): number {
@@ -194,6 +208,12 @@ export class FeatureCache implements AsyncDisposable {
       if (lowest === undefined || watermark.ms < lowest.ms) lowest = watermark;
     }
     this.#asOf = lowest?.time;
+    this.#asOfMs = lowest?.ms ?? -Infinity;
+    for (const waiter of this.#waiting) {
+      if (waiter.ms > this.#asOfMs) continue;
+      this.#waiting.delete(waiter);
+      waiter.resolve();
+    }
   }
 
   #put(key: string, bytes: Uint8Array, revision: number): void {

@@ -90,6 +90,7 @@ export class Predictor {
     const ownBudget = call.deadlineMs === Infinity ? app.deadlineMs : budget;
     const answerBy = arrivedAt + ownBudget - Math.min(RETURN_MS, ownBudget * RETURN_SHARE);
     const occurredAt = request.occurredAt ?? timestampFromMs(systemClock.now());
+    await awaitFeatures(request, cache, clock, answerBy);
     // Read before the features: they may be newer than it says, never older.
     const asOf = cache.asOf;
     const fetching = cache.fetch(() => app.features.entityKeys(request.fields));
@@ -127,16 +128,32 @@ export class Predictor {
   }
 }
 
+/** Lets the features come as far as the caller asked, within its time; what comes of it is told by `features_as_of`. */
+async function awaitFeatures(
+  { featuresKnownBefore }: PredictRequest,
+  cache: FeatureCache,
+  clock: Clock,
+  answerBy: number,
+): Promise<void> {
+  if (featuresKnownBefore === undefined) return;
+  using waiting = cache.untilKnown(timestampMs(featuresKnownBefore));
+  if (waiting !== undefined) await within(waiting.come, clock, answerBy);
+}
+
 function checkRequest(request: PredictRequest, app: ServedApp): void {
   let violations: readonly Violation[] = app.checkFields(request.fields);
-  const { requestId, occurredAt } = request;
+  const { requestId, occurredAt, featuresKnownBefore } = request;
   if (requestId.length > MAX_REQUEST_ID || !REQUEST_ID.test(requestId)) {
     const description = `request_id must be at most ${MAX_REQUEST_ID} visible ASCII characters without spaces, not ${JSON.stringify(requestId.slice(0, 80))}`;
     violations = [...violations, { field: "request_id", reason: "field_pattern", description }];
   }
-  if (occurredAt !== undefined && !isTimestamp(occurredAt)) {
-    const description = `occurred_at must be from year 1 to 9999 with nanos from 0 to 999999999, not ${occurredAt.seconds} s ${occurredAt.nanos} ns`;
-    violations = [...violations, { field: "occurred_at", reason: "field_out_of_range", description }];
+  for (const [field, time] of [
+    ["occurred_at", occurredAt],
+    ["features_known_before", featuresKnownBefore],
+  ] as const) {
+    if (time === undefined || isTimestamp(time)) continue;
+    const description = `${field} must be from year 1 to 9999 with nanos from 0 to 999999999, not ${time.seconds} s ${time.nanos} ns`;
+    violations = [...violations, { field, reason: "field_out_of_range", description }];
   }
   if (violations.length === 0) return;
   const lines = violations.map(({ description }) => description).join("; ");

@@ -83,7 +83,10 @@ export class Predictor implements Disposable {
       const client = this.#clients[this.#next++ % CONNECTIONS] as RpcClient<typeof PredictionService>;
       try {
         const startMs = performance.now();
-        const response = await client.predict(this.#request(flight), { timeoutMs: CALL_TIMEOUT_MS, metadata });
+        const response = await client.predict(this.#request(flight, featuresAtMs), {
+          timeoutMs: CALL_TIMEOUT_MS,
+          metadata,
+        });
         this.#progress.latencies.add(performance.now() - startMs);
         this.#note(response, featuresAtMs);
         sending.done();
@@ -104,12 +107,14 @@ export class Predictor implements Disposable {
     wake?.();
   }
 
-  #request(flight: number) {
+  #request(flight: number, featuresAtMs: number) {
     return {
       app: APP,
       requestId: flightId(this.#flights, flight),
       occurredAt: timestampFromMs(this.#flights.departureMs[flight] as number),
       fields: requestFields(this.#flights, flight),
+      // The gateway may hear of it a moment later than the replay.
+      featuresKnownBefore: timestampFromMs(featuresAtMs),
     };
   }
 

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/prediction/v1/prediction_service.proto.
  */
 export const file_millrace_prediction_v1_prediction_service: GenFile = /*@__PURE__*/
-  fileDesc("Ci9taWxscmFjZS9wcmVkaWN0aW9uL3YxL3ByZWRpY3Rpb25fc2VydmljZS5wcm90bxIWbWlsbHJhY2UucHJlZGljdGlvbi52MSLvAQoOUHJlZGljdFJlcXVlc3QSCwoDYXBwGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSLwoLb2NjdXJyZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEkIKBmZpZWxkcxgEIAMoCzIyLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuUHJlZGljdFJlcXVlc3QuRmllbGRzRW50cnkaRwoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEicKBXZhbHVlGAIgASgLMhgubWlsbHJhY2UuZXZlbnQudjEuVmFsdWU6AjgBIlsKD1ByZWRpY3RSZXNwb25zZRI2CgpwcmVkaWN0aW9uGAEgASgLMiIubWlsbHJhY2UucHJlZGljdGlvbi52MS5QcmVkaWN0aW9uEhAKCHJlY29yZGVkGAIgASgIMm8KEVByZWRpY3Rpb25TZXJ2aWNlEloKB1ByZWRpY3QSJi5taWxscmFjZS5wcmVkaWN0aW9uLnYxLlByZWRpY3RSZXF1ZXN0GicubWlsbHJhY2UucHJlZGljdGlvbi52MS5QcmVkaWN0UmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_millrace_event_v1_event, file_millrace_prediction_v1_prediction]);
+  fileDesc("Ci9taWxscmFjZS9wcmVkaWN0aW9uL3YxL3ByZWRpY3Rpb25fc2VydmljZS5wcm90bxIWbWlsbHJhY2UucHJlZGljdGlvbi52MSKqAgoOUHJlZGljdFJlcXVlc3QSCwoDYXBwGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSLwoLb2NjdXJyZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEkIKBmZpZWxkcxgEIAMoCzIyLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuUHJlZGljdFJlcXVlc3QuRmllbGRzRW50cnkSOQoVZmVhdHVyZXNfa25vd25fYmVmb3JlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBpHCgtGaWVsZHNFbnRyeRILCgNrZXkYASABKAkSJwoFdmFsdWUYAiABKAsyGC5taWxscmFjZS5ldmVudC52MS5WYWx1ZToCOAEiWwoPUHJlZGljdFJlc3BvbnNlEjYKCnByZWRpY3Rpb24YASABKAsyIi5taWxscmFjZS5wcmVkaWN0aW9uLnYxLlByZWRpY3Rpb24SEAoIcmVjb3JkZWQYAiABKAgybwoRUHJlZGljdGlvblNlcnZpY2USWgoHUHJlZGljdBImLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuUHJlZGljdFJlcXVlc3QaJy5taWxscmFjZS5wcmVkaWN0aW9uLnYxLlByZWRpY3RSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_millrace_event_v1_event, file_millrace_prediction_v1_prediction]);
 
 /**
  * @generated from message millrace.prediction.v1.PredictRequest
@@ -47,6 +47,14 @@ export type PredictRequest = Message<"millrace.prediction.v1.PredictRequest"> & 
    * @generated from field: map<string, millrace.event.v1.Value> fields = 4;
    */
   fields: { [key: string]: Value };
+
+  /**
+   * For a caller that has just published events: every event known before this time should count. The gateway waits for its
+   * features to come so far, within half of the call's time; when they do not, it answers from what there is (`features_as_of`).
+   *
+   * @generated from field: google.protobuf.Timestamp features_known_before = 5;
+   */
+  featuresKnownBefore?: Timestamp | undefined;
 };
 
 /**

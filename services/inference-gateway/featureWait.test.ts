@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { WatermarkSchema } from "@millrace/proto/millrace/feature/v1/watermark_pb.ts";
+import { APP, TestGateway, WATERMARK_MS } from "./gatewayForTests.ts";
+
+const MINUTE_MS = 60_000;
+const watermark = (ms: number): Uint8Array =>
+  toBinary(WatermarkSchema, create(WatermarkSchema, { eventTime: timestampFromMs(ms) }));
+
+function request(featuresKnownBeforeMs: number) {
+  return {
+    app: APP,
+    occurredAt: timestampFromMs(WATERMARK_MS),
+    fields: {
+      flight_id: { kind: { case: "stringValue" as const, value: "f1" } },
+      origin: { kind: { case: "stringValue" as const, value: "SFO" } },
+      distance: { kind: { case: "doubleValue" as const, value: 1 } },
+    },
+    featuresKnownBefore: timestampFromMs(featuresKnownBeforeMs),
+  };
+}
+
+test("a call that asks for features of a moment waits until they have come", async () => {
+  await using gateway = await TestGateway.start();
+  const wantedMs = WATERMARK_MS + 5 * MINUTE_MS;
+  const answer = gateway.client.predict(request(wantedMs), { timeoutMs: 20_000 });
+  await gateway.features.put("watermark.0", watermark(WATERMARK_MS + MINUTE_MS));
+  await gateway.features.put("watermark.0", watermark(wantedMs));
+  const { prediction } = await answer;
+  assert.equal(prediction?.featuresAsOf && timestampMs(prediction.featuresAsOf), wantedMs);
+});
+
+test("features that do not come in time hold up no answer, which says how old its own are", async () => {
+  await using gateway = await TestGateway.start();
+  const { prediction } = await gateway.client.predict(request(WATERMARK_MS + MINUTE_MS), { timeoutMs: 1_000 });
+  assert.equal(prediction?.featuresAsOf && timestampMs(prediction.featuresAsOf), WATERMARK_MS);
+});
+
+test("a moment that is no time is refused by name", async () => {
+  await using gateway = await TestGateway.start();
+  const bad = { ...request(0), featuresKnownBefore: { seconds: 999_999_999_999n, nanos: 0 } };
+  await assert.rejects(gateway.client.predict(bad), {
+    code: "invalid_argument",
+    message: /features_known_before must be from year 1/,
+  });
+});
