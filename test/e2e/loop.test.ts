@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DATA_FROM_MS } from "@millrace/flight-delays";
+import { APP, DATA_FROM_MS } from "@millrace/flight-delays";
 import type { Platform, ServiceName } from "@millrace/local";
 import { demonstrate } from "@millrace/local/demo/demonstration.ts";
 import { Progress } from "@millrace/local/demo/progress.ts";
 import { startTestPlatform, waitFor } from "@millrace/test-harness";
+import { compareServedFeatures } from "./servedFeatures.ts";
 
 const DAY_MS = 86_400_000;
 const HOUR_MS = DAY_MS / 24;
@@ -59,4 +60,15 @@ test("real flights go round the whole loop, and its promises hold though every s
     `AUC ${quality?.served.auc}`,
   );
   assert.ok(quality.served.logLoss < quality.baseRate.logLoss);
+
+  const { compared, different } = await compareServedFeatures(system.platform, APP, {
+    fromMs: liveFromMs,
+    toMs: options.toMs,
+  });
+  assert.equal(compared, labels.outcomes);
+  // Where the gateway's features had come as far as was asked for, they are those of history, to the last bit.
+  assert.ok(
+    different <= predictions.withFeaturesBehind,
+    `${different} of ${compared} differ, ${predictions.withFeaturesBehind} were behind`,
+  );
 });
