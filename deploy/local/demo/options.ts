@@ -12,7 +12,7 @@ retraining; at the end a report, checked against the stores. It begins with empt
   --from <date>          first day of history                (default: 2001-01-01, where the data begins)
   --to <date>            end of the live traffic             (default: two weeks after its start; data ends 2001-06-30)
   --history-days <days>  days of history before live traffic (default: 21)
-  --full                 all 3,000,000 flights, to the end of June
+  --full                 all 3,000,000 flights, to the end of June (about half an hour on 2 cores)
   --exit                 stop after the report, with exit status 1 when an invariant does not hold
   --help                 this text
 
