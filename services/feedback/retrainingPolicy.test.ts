@@ -108,3 +108,20 @@ test("a first training that failed or was rejected is tried again after another 
 test("an app without rules is retrained by hand", () => {
   assert.equal(decideRetraining(undefined, state({ alerts: [alert("drift")] })).code, "by_hand");
 });
+
+test("a decision is of the moment when its reasons were there, however late somebody looks; after a day it is of now", () => {
+  const hour = DAY_MS / 24;
+  const at = (changes: Partial<RetrainingState>, rules: Partial<RetrainingRules> = {}): number =>
+    decide(changes, rules).atMs;
+  assert.equal(at({ eventTimeMs: 34 * DAY_MS + 5 * hour }), 34 * DAY_MS);
+  assert.equal(at({ eventTimeMs: 36 * DAY_MS }), 36 * DAY_MS);
+  assert.equal(at({ alerts: [alert("drift", "app/1", 30)], eventTimeMs: 30 * DAY_MS + hour }), 30 * DAY_MS);
+  // The cool-down ended later than the alert opened.
+  const cooling = { alerts: [alert("drift", "app/1", 29)], eventTimeMs: 30 * DAY_MS + 2 * hour };
+  assert.equal(at(cooling, { cooldownMs: 3 * DAY_MS }), 30 * DAY_MS);
+});
+
+test("no two decisions to train are of the same moment", () => {
+  const changes = { alerts: [alert("performance", "app/1", 29)], lastJob: job(30), eventTimeMs: 30 * DAY_MS + 1 };
+  assert.equal(decide(changes, { cooldownMs: 0, minNewLabels: 0 }).atMs, 30 * DAY_MS + 1);
+});

@@ -60,21 +60,36 @@ export interface Decision {
   readonly code: string;
   /** One sentence for a person. */
   readonly reason: string;
+  /**
+   * Event time of the decision, ms: when its reasons were there, not when somebody came to look. A fast replay looks some hours of event
+   * time late; so it asks for the same training, on the same data, as life would.
+   */
+  readonly atMs: number;
 }
+
+/** A reason that has waited longer than this was held back by something else than lag: the decision is of now. */
+const MAX_LAG_MS = 86_400_000;
 
 /**
  * Decides whether to retrain now. Something has to ask for it (a measured loss first, then drift, then the schedule), and nothing
  * may stand against it: a training that still runs, the cool-down since the last one, too few new labels.
  */
 export function decideRetraining(rules: RetrainingRules | undefined, state: RetrainingState): Decision {
+  const atMs = state.eventTimeMs;
   if (rules === undefined)
-    return { retrain: false, trigger: "", code: "by_hand", reason: "The app is retrained by hand only." };
+    return { retrain: false, trigger: "", code: "by_hand", reason: "The app is retrained by hand only.", atMs };
   const asked = whatAsks(rules, state);
   if (asked === undefined)
-    return { retrain: false, trigger: "", code: "nothing_asks", reason: nothingAsks(rules, state) };
+    return { retrain: false, trigger: "", code: "nothing_asks", reason: nothingAsks(rules, state), atMs };
   const hindrance = whatHinders(rules, state);
-  if (hindrance === undefined) return { retrain: true, trigger: asked.trigger, code: "retrain", reason: asked.why };
+  if (hindrance === undefined) {
+    const lastMs = state.lastJob?.asOfMs ?? -Infinity;
+    const dueMs = Math.max(asked.sinceMs, lastMs + rules.cooldownMs);
+    const lagging = dueMs > lastMs && dueMs <= atMs && atMs - dueMs <= MAX_LAG_MS;
+    return { retrain: true, trigger: asked.trigger, code: "retrain", reason: asked.why, atMs: lagging ? dueMs : atMs };
+  }
   return {
+    atMs,
     retrain: false,
     trigger: asked.trigger,
     code: `${asked.trigger}:${hindrance.code}`,
@@ -85,6 +100,8 @@ export function decideRetraining(rules: RetrainingRules | undefined, state: Retr
 interface Ask {
   readonly trigger: TriggerName;
   readonly why: string;
+  /** Event time from which it has been asking, ms. */
+  readonly sinceMs: number;
 }
 
 function whatAsks(rules: RetrainingRules, state: RetrainingState): Ask | undefined {
@@ -100,7 +117,9 @@ function whatAsks(rules: RetrainingRules, state: RetrainingState): Ask | undefin
     // A candidate that knew the drift and was rejected shows that the champion copes with it; another would be no better.
     if (trigger === "drift" && alert !== undefined && alert.openedAtMs <= (state.lastJob?.asOfMs ?? -Infinity))
       continue;
-    if (alert !== undefined) return { trigger, why: `The ${trigger} alert is open: ${alert.title}` };
+    if (alert !== undefined) {
+      return { trigger, why: `The ${trigger} alert is open: ${alert.title}`, sinceMs: alert.openedAtMs };
+    }
   }
   // A candidate that was rejected has had its turn: the schedule goes on from the last training, promoted or not.
   const sinceMs = Math.max(champion.asOfMs, state.lastJob?.asOfMs ?? champion.asOfMs);
@@ -108,6 +127,7 @@ function whatAsks(rules: RetrainingRules, state: RetrainingState): Ask | undefin
   if (!rules.onSchedule || rules.everyMs === undefined || ageMs < rules.everyMs) return undefined;
   return {
     trigger: "schedule",
+    sinceMs: sinceMs + rules.everyMs,
     why: `${days(ageMs)} since the last training; the schedule is every ${days(rules.everyMs)}.`,
   };
 }
@@ -119,10 +139,12 @@ function whatAsks(rules: RetrainingRules, state: RetrainingState): Ask | undefin
 function asksForFirst(rules: RetrainingRules, state: RetrainingState): Ask | undefined {
   if (!state.asked || state.firstLabelAtMs === undefined || rules.everyMs === undefined || !rules.onSchedule)
     return undefined;
-  const spanMs = state.eventTimeMs - Math.max(state.firstLabelAtMs, state.lastJob?.asOfMs ?? state.firstLabelAtMs);
+  const fromMs = Math.max(state.firstLabelAtMs, state.lastJob?.asOfMs ?? state.firstLabelAtMs);
+  const spanMs = state.eventTimeMs - fromMs;
   if (spanMs < rules.everyMs) return undefined;
   return {
     trigger: "first_model",
+    sinceMs: fromMs + rules.everyMs,
     why: `There is no model yet, and ${days(spanMs)} of history with ${state.labels} labels.`,
   };
 }

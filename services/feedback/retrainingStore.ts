@@ -50,10 +50,10 @@ export class RetrainingStore {
       const state = stateOf(app, row, await openAlerts(client, app), expiredBeforeMs);
       const decision = decide(state);
       if (!decision.retrain && decision.code === row.last_decision) return undefined;
-      const jobId = decision.retrain ? `${app}-${state.eventTimeMs}` : "";
+      const jobId = decision.retrain ? `${app}-${decision.atMs}` : "";
       await client.query(
         `INSERT INTO decision (app, decided_at, retrain, trigger, reason, job_id) VALUES ($1, $2, $3, $4, $5, $6)`,
-        [app, state.eventTimeMs, decision.retrain, decision.trigger, decision.reason, jobId],
+        [app, decision.atMs, decision.retrain, decision.trigger, decision.reason, jobId],
       );
       await client.query("UPDATE retraining SET last_decision = $2 WHERE app = $1", [app, decision.code]);
       return decision.retrain ? startJob(client, jobId, decision, state, nowMs) : undefined;
@@ -172,20 +172,20 @@ async function startJob(
   client: PoolClient,
   jobId: string,
   decision: Decision,
-  { app, eventTimeMs, labels }: RetrainingState,
+  { app, labels }: RetrainingState,
   nowMs: number,
 ): Promise<OutboxEntry> {
   await client.query(
     `UPDATE retraining SET job_id = $2, job_as_of = $3, job_requested_at = $4, job_ended = false, labels_at_job = $5
       WHERE app = $1`,
-    [app, jobId, eventTimeMs, nowMs, labels],
+    [app, jobId, decision.atMs, nowMs, labels],
   );
   const job = create(TrainingJobSchema, {
     id: jobId,
     app,
     trigger: decision.trigger,
     reason: decision.reason,
-    asOf: timestampFromMs(eventTimeMs),
+    asOf: timestampFromMs(decision.atMs),
   });
   return addToOutbox(client, { id: jobId, subject: trainingJobSubject(app), body: toBinary(TrainingJobSchema, job) });
 }
