@@ -101,6 +101,16 @@ test("each rule of meaning is kept", () => {
   for (const [from, to, expected] of cases) assert.deepEqual(mistakes([from, to]), expected, `${from} → ${to}`);
 });
 
+test("a rule of the schema is told with the value that broke it", () => {
+  const cases: readonly (readonly [string, string, RegExp])[] = [
+    ["holdout: 20%", "holdout: 95%", /model\.holdout: must be greater than 0 and less than 0\.9; it is 0\.95$/m],
+    ["app: flight-delays", "app: Flight Delays", /app: .*\^\[a-z\].*; it is "Flight Delays"$/m],
+    ["wait: 36h", "wait: 0s", /label\.wait: must be greater than 0s; it is 0ms$/m],
+    ["partitions: 1", "partitions: 300", /ingestion\.partitions: .*256; it is 300$/m],
+  ];
+  for (const [from, to, expected] of cases) assert.throws(() => parseApp(FLIGHTS.replace(from, to)), expected);
+});
+
 test("text that is not YAML is told by its line", () => {
   assert.throws(() => parseApp("app: a\nevents: {x: [}\n"), /line 2: /);
   assert.throws(() => parseApp("app: a\napp: b\n"), /line 2: Map keys must be unique/);

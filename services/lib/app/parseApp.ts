@@ -1,12 +1,14 @@
-import { fromJson } from "@bufbuild/protobuf";
+import { fromJson, isMessage } from "@bufbuild/protobuf";
 import type { Path } from "@bufbuild/protobuf/reflect";
+import { DurationSchema, durationMs } from "@bufbuild/protobuf/wkt";
 import { createValidator } from "@bufbuild/protovalidate";
 import { type App, AppSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { parseDocument } from "yaml";
 import { checkEntities, checkEvents, checkFeatures } from "./checkData.ts";
 import { checkLabel, checkOperation, checkServing } from "./checkLoop.ts";
+import { formatDuration } from "./duration.ts";
 import { normaliseApp } from "./normalise.ts";
-import { joinPath, Problems } from "./problems.ts";
+import { joinPath, Problems, show } from "./problems.ts";
 
 const validator = createValidator();
 
@@ -47,8 +49,23 @@ function checkRules(app: App, problems: Problems): void {
   const result = validator.validate(AppSchema, app);
   if (result.kind === "error") throw result.error;
   for (const { field, ruleId, message } of result.violations ?? []) {
-    problems.add(pathOf(field), ruleId, message);
+    problems.add(pathOf(field), ruleId, `${message}${valueThere(app, field)}`);
   }
+}
+
+/** `; it is 0.95`: the value that broke a rule, where it is one that can be shown. */
+function valueThere(app: App, path: Path): string {
+  let value: unknown = app;
+  for (const step of path) {
+    // An enum's number says nothing to who wrote its name.
+    if (step.kind === "field" && step.enum !== undefined) return "";
+    const key = step.kind === "field" ? step.localName : step.kind === "list_sub" ? step.index : undefined;
+    value = (value as Record<PropertyKey, unknown> | undefined)?.[
+      step.kind === "map_sub" ? String(step.key) : (key ?? "")
+    ];
+  }
+  if (isMessage(value, DurationSchema)) return `; it is ${formatDuration(durationMs(value))}`;
+  return value === undefined || typeof value === "object" ? "" : `; it is ${show(value)}`;
 }
 
 /** A rule's path as it stands in the file. */
