@@ -2,17 +2,19 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { applyApp } from "@millrace/app";
-import { connectBus } from "@millrace/bus";
+import { type Bus, connectBus, eventSubject } from "@millrace/bus";
 import { ROOT } from "@millrace/local";
+import { EventSchema, type ValueSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import { PredictionService } from "@millrace/proto/millrace/prediction/v1/prediction_service_pb.ts";
 import { connectRpc } from "@millrace/rpc";
 import { silentLogger } from "@millrace/runtime";
 import { startTestPlatform, waitFor } from "@millrace/test-harness";
-import { APP, flight, number, publishEvent } from "./flightEvents.ts";
 import { OtlpReceiver, type ReceivedSpan } from "./otlpReceiver.ts";
 
+const APP = "flight-delays";
 const EVENT_TRACE = "11111111111111111111111111111111";
 const PREDICT_TRACE = "22222222222222222222222222222222";
 const LANDING_TRACE = "33333333333333333333333333333333";
@@ -35,6 +37,36 @@ function connected(spans: readonly ReceivedSpan[], traceId: string): ReceivedSpa
 
 const servicesOf = (spans: readonly ReceivedSpan[]): Set<string> => new Set(spans.map(({ service }) => service));
 
+type Fields = Record<string, MessageInitShape<typeof ValueSchema>>;
+
+function flight(id: string): Fields {
+  return {
+    flight_id: { kind: { case: "stringValue", value: id } },
+    origin: { kind: { case: "stringValue", value: "ORD" } },
+    destination: { kind: { case: "stringValue", value: "LAX" } },
+    distance: { kind: { case: "doubleValue", value: 1_745 } },
+  };
+}
+
+async function publish(
+  bus: Bus,
+  type: string,
+  id: string,
+  occurredAtMs: number,
+  fields: Fields,
+  trace = "",
+): Promise<void> {
+  const event = create(EventSchema, {
+    id,
+    app: APP,
+    type,
+    schemaVersion: 1,
+    occurredAt: timestampFromMs(occurredAtMs),
+    fields,
+  });
+  await bus.publish(eventSubject(APP, type), EventSchema, event, { id, traceparent: trace });
+}
+
 test("a trace leads from an event to its features, and from a prediction to its outcome and the monitor", async () => {
   await using receiver = await OtlpReceiver.start();
   await using system = await startTestPlatform({ environment: receiver.environment });
@@ -42,11 +74,14 @@ test("a trace leads from an event to its features, and from a prediction to its 
   await using bus = await connectBus(platform.nats("admin"), "tracing test", silentLogger);
   await applyApp(bus, await readFile(join(ROOT, "deploy/apps/flight-delays/app.yaml"), "utf8"));
 
-  const scheduled = { id: "F1-scheduled", type: "flight.scheduled", occurredAtMs: T0, fields: flight("F1") };
-  await publishEvent(bus, { ...scheduled, trace: traceparent(EVENT_TRACE) });
-  await waitFor(() => servicesOf(connected(receiver.spans, EVENT_TRACE)).has("feature"), {
+  await publish(bus, "flight.scheduled", "F1-scheduled", T0, flight("F1"), traceparent(EVENT_TRACE));
+  const both = (): boolean => {
+    const services = servicesOf(connected(receiver.spans, EVENT_TRACE));
+    return services.has("ingestion") && services.has("feature");
+  };
+  await waitFor(both, {
     deadlineMs: 30_000,
-    what: "the event's trace to reach the feature service",
+    what: "the event's trace to be seen at ingestion and at the feature service",
   });
   assert.deepEqual(servicesOf(connected(receiver.spans, EVENT_TRACE)), new Set(["ingestion", "feature"]));
 
@@ -60,9 +95,8 @@ test("a trace leads from an event to its features, and from a prediction to its 
       what: "an answer to Predict",
     },
   );
-  const landed = { id: "F1-landed", type: "flight.landed", occurredAtMs: T0 + 150 * MINUTE_MS };
-  const fields = flight("F1", { delay: number(20) });
-  await publishEvent(bus, { ...landed, fields, trace: traceparent(LANDING_TRACE) });
+  const landing = { ...flight("F1"), delay: { kind: { case: "doubleValue" as const, value: 20 } } };
+  await publish(bus, "flight.landed", "F1-landed", T0 + 150 * MINUTE_MS, landing, traceparent(LANDING_TRACE));
   await waitFor(
     () => {
       const reached = connected(receiver.spans, PREDICT_TRACE);
