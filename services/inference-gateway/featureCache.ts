@@ -33,8 +33,8 @@ const ENTRY_COST = 200;
 const DECODED_FACTOR = 6;
 
 /**
- * A near copy of an app's online features: the whole bucket `features_<app>`, kept coherent by a watch. The bucket is followed
- * in the order in which it was written, so when a watermark is seen, so are the entities that it covers.
+ * A near copy of an app's online features: the whole bucket `features_<app>`, kept coherent by a watch. A watermark is believed when
+ * everything that was written before it is here, also what the bucket has replaced since.
  */
 export class FeatureCache implements AsyncDisposable {
   hits = 0;
@@ -45,6 +45,7 @@ export class FeatureCache implements AsyncDisposable {
   readonly #stopping = new AbortController();
   readonly #running: Promise<void>;
   #bucket: KV | undefined;
+  #watermarksChanged = false;
   #asOf: Timestamp | undefined;
   #asOfMs = -Infinity;
   readonly #waiting = new Set<{ readonly ms: number; readonly resolve: () => void }>();
@@ -162,6 +163,9 @@ export class FeatureCache implements AsyncDisposable {
   async #watchOnce(): Promise<void> {
     const { bus, app, logger } = this.#options;
     const ended = Promise.withResolvers<unknown>();
+    const coherent = Promise.withResolvers<undefined>();
+    const stopped = Promise.withResolvers<undefined>();
+    this.#stopping.signal.addEventListener("abort", () => stopped.resolve(undefined), { once: true });
     this.#bucket = await bus.keyValue(featureBucket(app));
     const seen = new Set<string>();
     let reading = true;
@@ -172,15 +176,18 @@ export class FeatureCache implements AsyncDisposable {
         if (reading) seen.add(entry.key);
         this.#adopt(entry);
       },
+      onCoherent: () => {
+        coherent.resolve(undefined);
+        this.#believeWatermarks();
+      },
     });
+    await Promise.race([coherent.promise, ended.promise, stopped.promise]);
     reading = false;
     // What was deleted while nobody looked.
     for (const [key, entry] of this.#entries) if (!seen.has(key) && entry.revision > 0) this.#remove(key);
     this.#following = true;
     this.#caughtUp.resolve();
     logger.info({ app, entities: this.#entries.size, bytes: this.#bytes }, `features of ${app} are in the near cache`);
-    const stopped = Promise.withResolvers<undefined>();
-    this.#stopping.signal.addEventListener("abort", () => stopped.resolve(undefined), { once: true });
     const failure = await Promise.race([ended.promise, stopped.promise]);
     if (failure !== undefined) this.#broken(describeError(failure));
     this.#following = false;
@@ -203,6 +210,13 @@ export class FeatureCache implements AsyncDisposable {
     const time = entry.operation === "PUT" ? fromBinary(WatermarkSchema, entry.value).eventTime : undefined;
     if (time === undefined) this.#watermarks.delete(entry.key);
     else this.#watermarks.set(entry.key, { time, ms: timestampMs(time) });
+    this.#watermarksChanged = true;
+  }
+
+  /** Everything that the watermarks read so far cover has been read, too. */
+  #believeWatermarks(): void {
+    if (!this.#watermarksChanged) return;
+    this.#watermarksChanged = false;
     let lowest: { time: Timestamp; ms: number } | undefined;
     for (const watermark of this.#watermarks.values()) {
       if (lowest === undefined || watermark.ms < lowest.ms) lowest = watermark;

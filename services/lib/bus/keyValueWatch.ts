@@ -1,15 +1,24 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { describeError, type Logger } from "@millrace/runtime";
 import type { KV, KvWatchEntry } from "@nats-io/kv";
+import { WatchCoherence } from "./watchCoherence.ts";
 
 export interface KeyValueWatchOptions {
   /** A key with wildcards; default: all. */
   readonly key?: string;
   /** Called in order of revision, one after the other; deletions included (`entry.operation`). */
   onEntry(entry: KvWatchEntry): void | Promise<void>;
+  /**
+   * Called when everything is there that was written before any entry handled so far (see `WatchCoherence`): after the start,
+   * perhaps after a moment, and then after entries. For a watch of the whole bucket, whose entries say something about each other.
+   */
+  readonly onCoherent?: () => void;
   readonly logger: Logger;
   /** Called when the watch ends although nobody stopped it. */
   onFailure(error: unknown): void;
 }
+
+const RETRY_MS = 100;
 
 /** Follows a bucket: first what it holds, then every change. */
 export class KeyValueWatch implements AsyncDisposable {
@@ -32,6 +41,8 @@ export class KeyValueWatch implements AsyncDisposable {
       caughtUp = resolve;
     });
     if (empty) caughtUp();
+    const { onCoherent } = options;
+    const follow = onCoherent === undefined ? undefined : new CoherentFollower(bucket, onCoherent);
     const finished = (async () => {
       for await (const entry of iterator) {
         try {
@@ -39,8 +50,10 @@ export class KeyValueWatch implements AsyncDisposable {
         } catch (error) {
           options.logger.error({ err: error, key: entry.key }, `could not adopt ${entry.key}: ${describeError(error)}`);
         }
+        follow?.take(entry.revision);
         if (entry.delta === 0) caughtUp();
       }
+      follow?.stop();
       caughtUp();
       if (!stopped) options.onFailure(new Error(`the watch of ${key} ended`));
     })();
@@ -49,12 +62,53 @@ export class KeyValueWatch implements AsyncDisposable {
       iterator.stop();
     };
     await initial;
+    if (empty) onCoherent?.();
     return new KeyValueWatch(stop, finished);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop();
     await this.#finished;
+  }
+}
+
+/** Says after each entry whether the watch is coherent, and asks the server how far a hole reaches. */
+class CoherentFollower {
+  readonly #bucket: KV;
+  readonly #onCoherent: () => void;
+  readonly #coherence = new WatchCoherence();
+  #asking = false;
+  #stopped = false;
+
+  constructor(bucket: KV, onCoherent: () => void) {
+    this.#bucket = bucket;
+    this.#onCoherent = onCoherent;
+  }
+
+  take(revision: number): void {
+    this.#coherence.take(revision);
+    if (this.#coherence.coherent) this.#onCoherent();
+    else if (this.#coherence.open && !this.#asking) void this.#close();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  async #close(): Promise<void> {
+    this.#asking = true;
+    while (this.#coherence.open && !this.#stopped) {
+      const { holes } = this.#coherence;
+      try {
+        const { streamInfo } = await this.#bucket.status();
+        this.#coherence.close(holes, streamInfo.state.last_seq);
+      } catch {
+        // The server is away; the watch itself notices, and starts again where it was.
+        await delay(RETRY_MS);
+      }
+    }
+    this.#asking = false;
+    if (this.#coherence.coherent && !this.#stopped) this.#onCoherent();
   }
 }
 
