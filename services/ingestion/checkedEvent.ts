@@ -12,8 +12,21 @@ export interface RawEvent {
   readonly contentType: string;
   /** Of the producer's span; empty when it is not sampled. */
   readonly traceparent: string;
-  /** Its place in the stream EVENTS. */
+  /** Its message's place in the stream EVENTS. */
   readonly streamSequence: number;
+  /** Its place within the message: 0, unless the message holds several events. */
+  readonly place: number;
+  /** The message was delivered before, so that what became of it may have been decided already. */
+  readonly redelivered?: boolean;
+  /** Of a rejected event that is tried again: which, and by whom. */
+  readonly replay?: ReplayOf | undefined;
+}
+
+/** What a replayed event says of itself in its headers. */
+export interface ReplayOf {
+  /** The rejected event's id: its sequence in REJECTED. */
+  readonly rejectedId: number;
+  readonly run: string;
 }
 
 interface Checked {

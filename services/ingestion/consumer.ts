@@ -37,5 +37,6 @@ function rawEventOf(message: JsMsg): RawEvent {
     contentType: headers?.get("Content-Type") ?? "",
     traceparent: headers?.get("traceparent") ?? "",
     streamSequence: message.seq,
+    place: 0,
   };
 }

@@ -60,7 +60,14 @@ async function storeWithoutPublishing(
   for (const event of events) {
     const streamSequence = await ingestion.publish(event);
     const subject = eventSubject(event.app, event.type);
-    const raw = { subject, data: toBinary(EventSchema, event), contentType: "", traceparent: "", streamSequence };
+    const raw = {
+      subject,
+      data: toBinary(EventSchema, event),
+      contentType: "",
+      traceparent: "",
+      streamSequence,
+      place: 0,
+    };
     checked.push(checkEvent(raw, apps, NOW_MS));
   }
   await new BatchWriter(ingestion.database, new Partitions(ingestion.database)).store(checked, () => "");
