@@ -49,6 +49,11 @@ export interface RejectedEvent extends Checked {
   readonly kind: "rejected";
   /** All of them; it is counted under the first one's reason. */
   readonly violations: readonly Violation[];
+  /** What could be read of it all the same. */
+  readonly id?: string;
+  readonly occurredAtMs?: number;
+  /** Of the app by which it was judged. */
+  readonly appVersion?: number;
 }
 
 export interface DroppedEvent extends Checked {
@@ -86,11 +91,11 @@ export function checkEvent(raw: RawEvent, apps: AppDirectory, nowMs: number): Ch
   checkEnvelope(read.event, app, type, violations);
   if (settings === undefined) {
     violations.push(violation("app", "unknown_app", `there is no app ${show(app)}; apply its file first`));
-    return rejected(place, violations);
+    return rejected(place, violations, read.event);
   }
   checkTime(read.event, settings, nowMs, violations);
   checkContent(read.event, type, settings, violations);
-  if (violations.length > 0) return rejected(place, violations);
+  if (violations.length > 0) return rejected(place, violations, read.event, settings.version);
   return accept(place, read.event, read.bytes, settings);
 }
 
@@ -205,10 +210,17 @@ function withoutUnknown(event: Event, type: string, { types }: IngestedApp, byte
   return toBinary(EventSchema, { ...event, fields });
 }
 
-const rejected = (place: Checked, violations: readonly Violation[]): RejectedEvent => ({
-  kind: "rejected",
-  ...place,
-  violations,
-});
+function rejected(place: Checked, violations: readonly Violation[], event?: Event, appVersion?: number): RejectedEvent {
+  const seconds = Number(event?.occurredAt?.seconds ?? Number.NaN);
+  const known = seconds >= 0 && seconds < 253_402_300_800;
+  return {
+    kind: "rejected",
+    ...place,
+    violations,
+    ...(event === undefined || event.id === "" ? {} : { id: event.id.slice(0, MAX_ID_LENGTH) }),
+    ...(known ? { occurredAtMs: seconds * 1_000 + Math.floor((event?.occurredAt?.nanos ?? 0) / 1e6) } : {}),
+    ...(appVersion === undefined ? {} : { appVersion }),
+  };
+}
 
 const violation = (field: string, reason: string, description: string): Violation => ({ field, reason, description });
