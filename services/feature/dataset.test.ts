@@ -12,7 +12,16 @@ import { startNats } from "@millrace/test-harness";
 import { parquetReadObjects } from "hyparquet";
 import { Dataset } from "./dataset.ts";
 import { buildDatasetInWorker } from "./datasetThread.ts";
-import { asLog, FLIGHTS_APP, flightEvent, knownAtMs, pieces, randomFlights, START_MS } from "./flightsForTests.ts";
+import {
+  asLog,
+  asRead,
+  FLIGHTS_APP,
+  flightEvent,
+  knownAtMs,
+  pieces,
+  randomFlights,
+  START_MS,
+} from "./flightsForTests.ts";
 import type { DatasetRow } from "./labelJoin.ts";
 
 const app = parseApp(FLIGHTS_APP);
@@ -28,7 +37,7 @@ interface Times {
 function rowsOf(log: readonly AcceptedEvent[], times: Times = {}): DatasetRow[] {
   const { fromMs, toMs, knownBeforeMs } = times;
   const dataset = new Dataset({ app, fromMs, toMs, knownBeforeMs });
-  for (const event of log) dataset.add(event);
+  for (const event of log) dataset.add(asRead(event));
   dataset.finish();
   return dataset.takeRows();
 }

@@ -1,9 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { compileLabel, durationToMs, type Expression } from "@millrace/app";
-import { compileFeatures, FeatureEngine, type FeatureSet, fieldText } from "@millrace/features";
+import { compileFeatures, FeatureEngine, type FeatureSet, fieldText, type ReadEvent } from "@millrace/features";
 import type { App } from "@millrace/proto/millrace/app/v1/app_pb.ts";
-import type { AcceptedEvent } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import { type DatasetManifest, DatasetManifestSchema } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
 import { MillraceError } from "@millrace/runtime";
 import { ColumnSummary } from "./columnStatistics.ts";
@@ -66,22 +65,18 @@ export class Dataset {
   }
 
   /** Takes the next event of the log. */
-  add(accepted: AcceptedEvent): void {
-    const { event, knownAt } = accepted;
-    if (event?.occurredAt === undefined) return;
-    const occurredAtMs = timestampMs(event.occurredAt);
-    const knownAtMs = knownAt === undefined ? occurredAtMs : timestampMs(knownAt);
+  add({ type, fields, occurredAtMs, knownAtMs }: ReadEvent): void {
     const { fromMs = -Infinity, toMs = Infinity, knownBeforeMs = Infinity } = this.#definition;
     if (knownAtMs >= knownBeforeMs) return;
-    this.#engine.applyFields(event.type, event.fields, occurredAtMs, knownAtMs);
+    this.#engine.applyFields(type, fields, occurredAtMs, knownAtMs);
     this.#join.advance(knownAtMs);
-    const key = fieldText(event.fields[this.#joinField]);
+    const key = fieldText(fields[this.#joinField]);
     if (key === undefined) return;
-    if (event.type === this.#predictionType && occurredAtMs >= fromMs && occurredAtMs < toMs) {
-      this.#join.addRow(key, occurredAtMs, this.#engine.read({ occurredAtMs, fields: event.fields }));
+    if (type === this.#predictionType && occurredAtMs >= fromMs && occurredAtMs < toMs) {
+      this.#join.addRow(key, occurredAtMs, this.#engine.read({ occurredAtMs, fields }));
     }
-    if (event.type === this.#labelType) {
-      const label = this.#label.evaluate(event.fields, occurredAtMs);
+    if (type === this.#labelType) {
+      const label = this.#label.evaluate(fields, occurredAtMs);
       if (label !== undefined) this.#join.addLabel(key, Number(label), knownAtMs);
     }
   }

@@ -1,8 +1,12 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { EventReader, type ReadEvent } from "@millrace/features";
 import type { App } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { BuildDatasetRequest, DatasetManifest } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
-import type { EventLogService } from "@millrace/proto/millrace/ingestion/v1/event_log_pb.ts";
-import type { RpcClient } from "@millrace/rpc";
+import {
+  type ReadEventsRequestSchema,
+  ReadEventsResponseSchema,
+} from "@millrace/proto/millrace/ingestion/v1/event_log_pb.ts";
+import type { ByteStream } from "@millrace/rpc";
 import { Dataset, definitionOf } from "./dataset.ts";
 import type { DatasetStore } from "./datasetStore.ts";
 import { ParquetPart } from "./parquetPart.ts";
@@ -11,7 +15,8 @@ export interface DatasetBuildOptions {
   readonly app: App;
   readonly appVersion: number;
   readonly request: BuildDatasetRequest;
-  readonly eventLog: RpcClient<typeof EventLogService>;
+  /** EventLogService.ReadEvents. */
+  readonly readEvents: ByteStream<typeof ReadEventsRequestSchema>;
   readonly store: DatasetStore;
   readonly onProgress: (eventsRead: number, rowsWritten: number) => void;
 }
@@ -21,20 +26,24 @@ const FILE_ROWS = 262_144;
 
 /** Streams the event log into a stored dataset. @throws as `Dataset`, and what the event log's service answers. */
 export async function buildDataset(options: DatasetBuildOptions): Promise<DatasetManifest> {
-  const { app, request, eventLog, onProgress } = options;
+  const { app, request, readEvents, onProgress } = options;
   const dataset = new Dataset(definitionOf(app, request));
   const files = new DatasetFiles(dataset.set.names, options.store);
   const { types, knownFromMs, knownBeforeMs } = dataset.source;
   let eventsRead = 0;
-  const answers = eventLog.readEvents({
+  const pages = readEvents.call({
     app: app.app,
     types,
     ...(knownFromMs === undefined ? {} : { knownFrom: timestampFromMs(knownFromMs) }),
     ...(knownBeforeMs === undefined ? {} : { knownBefore: timestampFromMs(knownBeforeMs) }),
   });
-  for await (const { events } of answers) {
-    for (const event of events) dataset.add(event);
-    eventsRead += events.length;
+  const reader = new EventReader();
+  const take = (event: ReadEvent): void => {
+    dataset.add(event);
+    eventsRead += 1;
+  };
+  for await (const page of pages) {
+    reader.read(page, ReadEventsResponseSchema.field.events.number, take);
     await files.add(dataset.takeRows());
     onProgress(eventsRead, files.rows);
   }

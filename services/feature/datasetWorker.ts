@@ -8,7 +8,7 @@ import {
   DatasetManifestSchema,
 } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
 import { EventLogService } from "@millrace/proto/millrace/ingestion/v1/event_log_pb.ts";
-import { connectRpc } from "@millrace/rpc";
+import { connectByteStream } from "@millrace/rpc";
 import { createLogger, describeError, MillraceError } from "@millrace/runtime";
 import { buildDataset } from "./datasetBuild.ts";
 import type { DatasetThreadInput, DatasetThreadMessage } from "./datasetMessages.ts";
@@ -23,7 +23,7 @@ async function build({
   eventLogAddress,
 }: DatasetThreadInput): Promise<DatasetManifest> {
   await using bus = await connectBus(busConfig, "feature-dataset", createLogger("feature"));
-  using eventLog = connectRpc(EventLogService, eventLogAddress);
+  using readEvents = connectByteStream(EventLogService.method.readEvents, eventLogAddress);
   const request = decode(BuildDatasetRequestSchema, bytes);
   const { app, version } = await getApp(bus, request.app);
   if (app === undefined) throw new MillraceError("not_found", `There is no app ${request.app}`);
@@ -31,7 +31,7 @@ async function build({
     app,
     appVersion: version,
     request,
-    eventLog,
+    readEvents,
     store: await DatasetStore.open(bus),
     onProgress: (eventsRead, rowsWritten) => say({ kind: "progress", eventsRead, rowsWritten }),
   });

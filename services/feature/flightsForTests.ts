@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { acceptedSubject, type Bus } from "@millrace/bus";
+import type { ReadEvent } from "@millrace/features";
 import {
   type AcceptedEvent,
   AcceptedEventSchema,
@@ -72,6 +73,15 @@ export function flightEvent(type: string, occurredAtMs: number, knownAtMs: numbe
     knownAt: timestampFromMs(knownAtMs),
   });
 }
+
+/** An event as it is read from the log. */
+export const asRead = (event: AcceptedEvent): ReadEvent => ({
+  type: event.event?.type ?? "",
+  fields: event.event?.fields ?? {},
+  occurredAtMs: occurredAtMs(event),
+  knownAtMs: knownAtMs(event),
+  logSequence: Number(event.logSequence),
+});
 
 export const knownAtMs = ({ knownAt }: AcceptedEvent): number => (knownAt === undefined ? 0 : timestampMs(knownAt));
 

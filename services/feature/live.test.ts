@@ -11,7 +11,15 @@ import { startNats } from "@millrace/test-harness";
 import { bits, readBucket, waitForSequence } from "./bucketForTests.ts";
 import type { Config } from "./config.ts";
 import { Dataset } from "./dataset.ts";
-import { FLIGHTS_APP, knownAtMs, occurredAtMs, pieces, publishAccepted, randomFlights } from "./flightsForTests.ts";
+import {
+  asRead,
+  FLIGHTS_APP,
+  knownAtMs,
+  occurredAtMs,
+  pieces,
+  publishAccepted,
+  randomFlights,
+} from "./flightsForTests.ts";
 import { LiveApps } from "./liveApps.ts";
 
 const app = parseApp(FLIGHTS_APP);
@@ -31,7 +39,7 @@ const isPrediction = ({ event }: AcceptedEvent): boolean => event?.type === "fli
 
 function datasetRows(log: readonly AcceptedEvent[]): Map<string, string> {
   const dataset = new Dataset({ app, fromMs: undefined, toMs: undefined, knownBeforeMs: undefined });
-  for (const event of log) dataset.add(event);
+  for (const event of log) dataset.add(asRead(event));
   dataset.finish();
   return new Map(dataset.takeRows().map(({ key, features }) => [key, bits(features)]));
 }

@@ -1,4 +1,5 @@
 export { decodeCheckpoint, encodeCheckpoint, type Position } from "./checkpoint.ts";
 export { type EngineOptions, FeatureEngine, type KeptEntity } from "./engine.ts";
 export { entityKey, type Fields, fieldText } from "./entityKey.ts";
+export { EventReader, type ReadEvent } from "./eventReader.ts";
 export { compileFeatures, type FeatureRequest, FeatureSet } from "./featureSet.ts";

@@ -1,4 +1,11 @@
-export { type CallOptions, connectRpc, type RpcClient, type RpcClientOptions } from "./client.ts";
+export {
+  type ByteStream,
+  type CallOptions,
+  connectByteStream,
+  connectRpc,
+  type RpcClient,
+  type RpcClientOptions,
+} from "./client.ts";
 export { type Call, type Handler, type Implementation, type ImplementedService, implement } from "./implementation.ts";
 export { type RpcServer, type RpcServerOptions, readRpcAddress, startRpcServer } from "./server.ts";
 export { serviceDefinition } from "./serviceDefinition.ts";

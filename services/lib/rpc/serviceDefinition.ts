@@ -6,7 +6,8 @@ export function serviceDefinition(service: DescService): ServiceDefinition<Recor
   return Object.fromEntries(service.methods.map((method) => [method.localName, methodDefinition(method)]));
 }
 
-function methodDefinition(method: DescMethod): MethodDefinition<object, object> {
+/** One of its methods. */
+export function methodDefinition(method: DescMethod): MethodDefinition<object, object> {
   const { input, output, methodKind } = method;
   return {
     path: `/${method.parent.typeName}/${method.name}`,
