@@ -164,7 +164,7 @@ export type FieldQuality = Message<"millrace.ingestion.v1.FieldQuality"> & {
   squaredDifferences?: number | undefined;
 
   /**
-   * About how many different values there are: HyperLogLog with 1,024 registers, standard error 3.25 %; below some 200 mostly exact.
+   * About how many different values there are: HyperLogLog with 1,024 registers, standard error 3.25 %; up to some 20 mostly exact.
    *
    * @generated from field: double distinct = 11;
    */
