@@ -41,6 +41,8 @@ export interface ValidEvent extends Checked {
   readonly id: string;
   readonly occurredAtSeconds: number;
   readonly occurredAtNanos: number;
+  /** As it came, decoded. */
+  readonly event: Event;
   /** An encoded Event. */
   readonly bytes: Uint8Array;
 }
@@ -54,6 +56,9 @@ export interface RejectedEvent extends Checked {
   readonly occurredAtMs?: number;
   /** Of the app by which it was judged. */
   readonly appVersion?: number;
+  readonly settings?: IngestedApp;
+  /** As it came, where it could be decoded. */
+  readonly event?: Event;
 }
 
 export interface DroppedEvent extends Checked {
@@ -95,7 +100,7 @@ export function checkEvent(raw: RawEvent, apps: AppDirectory, nowMs: number): Ch
   }
   checkTime(read.event, settings, nowMs, violations);
   checkContent(read.event, type, settings, violations);
-  if (violations.length > 0) return rejected(place, violations, read.event, settings.version);
+  if (violations.length > 0) return rejected(place, violations, read.event, settings);
   return accept(place, read.event, read.bytes, settings);
 }
 
@@ -198,6 +203,7 @@ function accept(
     id: event.id,
     occurredAtSeconds: seconds,
     occurredAtNanos: nanos,
+    event,
     bytes: settings.unknownFields === "drop" ? withoutUnknown(event, place.type, settings, bytes) : bytes,
   };
 }
@@ -210,7 +216,12 @@ function withoutUnknown(event: Event, type: string, { types }: IngestedApp, byte
   return toBinary(EventSchema, { ...event, fields });
 }
 
-function rejected(place: Checked, violations: readonly Violation[], event?: Event, appVersion?: number): RejectedEvent {
+function rejected(
+  place: Checked,
+  violations: readonly Violation[],
+  event?: Event,
+  settings?: IngestedApp,
+): RejectedEvent {
   const seconds = Number(event?.occurredAt?.seconds ?? Number.NaN);
   const known = seconds >= 0 && seconds < 253_402_300_800;
   return {
@@ -219,7 +230,8 @@ function rejected(place: Checked, violations: readonly Violation[], event?: Even
     violations,
     ...(event === undefined || event.id === "" ? {} : { id: event.id.slice(0, MAX_ID_LENGTH) }),
     ...(known ? { occurredAtMs: seconds * 1_000 + Math.floor((event?.occurredAt?.nanos ?? 0) / 1e6) } : {}),
-    ...(appVersion === undefined ? {} : { appVersion }),
+    ...(settings === undefined ? {} : { appVersion: settings.version, settings }),
+    ...(event === undefined ? {} : { event }),
   };
 }
 
