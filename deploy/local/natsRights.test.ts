@@ -95,6 +95,7 @@ test("an application follows what the system says, and writes nothing", async ()
     ["PREDICTIONS", "predictions.shop"],
     ["OUTCOMES", "outcomes.shop"],
     ["ALERTS", "alerts.shop.drift"],
+    ["QUALITY", "quality.shop"],
   ] as const) {
     await receives("application", stream, subject);
     await refused("application", subject);
@@ -102,10 +103,11 @@ test("an application follows what the system says, and writes nothing", async ()
   await refused("application", "events.shop.order");
 });
 
-test("ingestion takes events, and publishes accepted and rejected ones", async () => {
+test("ingestion takes events, and publishes accepted and rejected ones, and what they look like", async () => {
   await receives("ingestion", "EVENTS", "events.shop.order");
   await publish("ingestion", "accepted.shop.order.0");
   await publish("ingestion", "rejected.shop.order");
+  await publish("ingestion", "quality.shop");
   await follows("ingestion", "apps", "admin");
   for (const subject of ["events.shop.order", "outcomes.shop", "$KV.apps.shop", "$KV.deployments.shop"])
     await refused("ingestion", subject);
@@ -121,9 +123,16 @@ test("feature takes accepted events, makes its app's bucket, and keeps features,
   await follows("feature", "features_shop", "feature");
   await stores("feature", "datasets");
   await stores("feature", "checkpoints");
-  for (const subject of ["accepted.shop.order.0", "$KV.apps.shop", "$KV.deployments.shop", "predictions.shop"])
+  for (const subject of [
+    "accepted.shop.order.0",
+    "$KV.apps.shop",
+    "$KV.deployments.shop",
+    "predictions.shop",
+    "quality.shop",
+  ])
     await refused("feature", subject);
   await assert.rejects(receives("feature", "PREDICTIONS", "predictions.shop"));
+  await assert.rejects(receives("feature", "QUALITY", "quality.shop"));
 });
 
 test("training takes jobs, reads datasets, stores models, promotes and says so", async () => {
@@ -166,14 +175,21 @@ test("feedback takes predictions, labels, alerts and models, and publishes outco
     await refused("feedback", subject);
 });
 
-test("monitor takes predictions, outcomes and models, and publishes alerts", async () => {
+test("monitor takes predictions, outcomes, data quality and models, and publishes alerts", async () => {
   await receives("monitor", "PREDICTIONS", "predictions.shop");
   await receives("monitor", "OUTCOMES", "outcomes.shop");
   await receives("monitor", "MODELS", "models.shop.promoted");
+  await receives("monitor", "QUALITY", "quality.shop");
   await follows("monitor", "apps", "admin");
   await follows("monitor", "deployments", "training");
   await publish("monitor", "alerts.shop.drift");
-  for (const subject of ["outcomes.shop", "training.jobs.shop", "$KV.apps.shop", "models.shop.promoted"])
+  for (const subject of [
+    "outcomes.shop",
+    "training.jobs.shop",
+    "$KV.apps.shop",
+    "models.shop.promoted",
+    "quality.shop",
+  ])
     await refused("monitor", subject);
 });
 

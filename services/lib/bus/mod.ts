@@ -14,6 +14,7 @@ export {
   modelSubject,
   outcomeSubject,
   predictionSubject,
+  qualitySubject,
   rejectedSubject,
   trainingJobSubject,
 } from "./subjects.ts";

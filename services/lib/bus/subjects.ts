@@ -6,6 +6,7 @@ export const eventSubject = (app: string, type: string): string => `events.${app
 export const acceptedSubject = (app: string, type: string, partition: number): string =>
   `accepted.${app}.${type}.${partition}`;
 
+export const qualitySubject = (app: string): string => `quality.${app}`;
 export const predictionSubject = (app: string): string => `predictions.${app}`;
 export const outcomeSubject = (app: string): string => `outcomes.${app}`;
 export const trainingJobSubject = (app: string): string => `training.jobs.${app}`;

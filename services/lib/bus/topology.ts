@@ -32,6 +32,7 @@ export const STREAMS: readonly StreamDefinition[] = [
   stream("EVENTS", ["events.>"], { maxAgeMs: 7 * DAY_MS, whenFull: "refuse new" }),
   stream("ACCEPTED", ["accepted.>"], { maxAgeMs: 7 * DAY_MS }),
   stream("REJECTED", ["rejected.>"], { maxAgeMs: 30 * DAY_MS }),
+  stream("QUALITY", ["quality.>"], { maxAgeMs: 90 * DAY_MS }),
   stream("PREDICTIONS", ["predictions.>"], { maxAgeMs: 7 * DAY_MS }),
   stream("OUTCOMES", ["outcomes.>"], { maxAgeMs: 7 * DAY_MS }),
   stream("TRAINING", ["training.jobs.>"], { retention: "work queue", maxAgeMs: 30 * DAY_MS, whenFull: "refuse new" }),
