@@ -181,6 +181,9 @@ function checkWindowedFeature(app: App, path: string, feature: Feature, problems
 /** Most tiles in a window: each is kept per entity, and read at each prediction. */
 const MAX_TILES = 2_000;
 
+/** The same for DISTINCT, of which a tile may take a kilobyte. */
+const MAX_DISTINCT_TILES = 500;
+
 function checkTile(path: string, feature: Feature, problems: Problems): void {
   const window = windowLengthMs(feature);
   const given = durationToMs(feature.tile);
@@ -197,17 +200,18 @@ function checkTile(path: string, feature: Feature, problems: Problems): void {
     return;
   }
   const tile = tileLengthMs(feature);
+  const most = feature.aggregate === Aggregate.DISTINCT ? MAX_DISTINCT_TILES : MAX_TILES;
   if (window % tile !== 0) {
     problems.add(
       `${path}.tile`,
       "does_not_divide",
       `${formatDuration(tile)} does not divide the window of ${formatDuration(window)}`,
     );
-  } else if (window / tile > MAX_TILES) {
+  } else if (window / tile > most) {
     problems.add(
       `${path}.tile`,
       "too_many_tiles",
-      `the window would have ${window / tile} tiles; at most ${MAX_TILES}: choose a longer tile`,
+      `the window would have ${window / tile} tiles; at most ${most}: choose a longer tile`,
     );
   }
 }

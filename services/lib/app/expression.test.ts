@@ -241,3 +241,18 @@ test("an expression knows which fields it reads", () => {
     "origin",
   ]);
 });
+
+test("a raw result loses nothing: all bits of an int, the string itself, a timestamp's milliseconds", () => {
+  const any: readonly ResultType[] = ["int", "string", "timestamp"];
+  const value = (kind: Value["kind"]): Value => create(ValueSchema, { kind });
+  const fields = {
+    seats: value({ case: "int64Value", value: 2n ** 60n + 1n }),
+    origin: value({ case: "stringValue", value: "ORD" }),
+    booked_at: value({ case: "timestampValue", value: timestampFromMs(978_307_200_123) }),
+  };
+  const raw = (text: string): unknown => compile(text, any).raw(fields, 0);
+  assert.equal(raw("event.seats + 1"), 2n ** 60n + 2n);
+  assert.equal(raw("event.origin"), "ORD");
+  assert.equal(raw("event.booked_at"), 978_307_200_123);
+  assert.equal(raw("event.carrier"), undefined);
+});

@@ -10,11 +10,15 @@ import {
   type ExpressionType,
   type Fields,
   type Node,
+  type Raw,
   UNKNOWN,
 } from "./expressionTypes.ts";
 import { listNames } from "./problems.ts";
 
-export type ResultType = "bool" | "int" | "double" | "string";
+export type ResultType = "bool" | "int" | "double" | "string" | "timestamp";
+
+/** A result as CEL has it: bigint for int, milliseconds for timestamp; undefined when it is missing. */
+export type RawValue = Raw;
 
 export interface ExpressionOptions {
   /** What the expression calls its input: `event` or `request`. */
@@ -35,11 +39,13 @@ export interface Expression {
   readonly reads: readonly string[];
   /**
    * The result for an input, about 0.1 µs. Undefined when a field that decides is missing, or the result is not a finite number. An
-   * int becomes a number; a string becomes a 53-bit hash of it, which is enough to tell values apart.
+   * int becomes a number, a timestamp its milliseconds; a string becomes a 53-bit hash of it, which is enough to tell values apart.
    *
    * @param occurredAtMs the input's event time, in milliseconds
    */
   evaluate(fields: Fields, occurredAtMs: number): number | boolean | undefined;
+  /** The result with nothing lost: all 64 bits of an int, and the string itself. */
+  readonly raw: (fields: Fields, occurredAtMs: number) => RawValue;
 }
 
 /**
@@ -65,7 +71,8 @@ export function compileExpression(text: string, options: ExpressionOptions): Exp
     throw new MillraceError("invalid_argument", `${path}: ${lines}`, { violations });
   }
   const type = compiled.type as ResultType;
-  return { text, type, reads: [...compiler.reads].sort(), evaluate: resultOf(type, compiled.evaluate) };
+  const { evaluate: raw } = compiled;
+  return { text, type, reads: [...compiler.reads].sort(), raw, evaluate: resultOf(type, raw) };
 }
 
 const TYPE_OF_FIELD: Readonly<Record<number, ExpressionType>> = {

@@ -37,9 +37,10 @@ export function compileRequestExpression(app: App, text: string, path?: string):
   });
 }
 
-/** Compiles what a windowed feature aggregates; DISTINCT may count strings, too. */
+/** Compiles what a windowed feature aggregates. What is only counted may be of any type. */
 export function compileFeatureValue(app: App, feature: Feature, path?: string): Expression {
-  const results: readonly ResultType[] = feature.aggregate === Aggregate.DISTINCT ? [...NUMBERS, "string"] : NUMBERS;
+  const counted = feature.aggregate === Aggregate.DISTINCT || feature.aggregate === Aggregate.COUNT;
+  const results: readonly ResultType[] = counted ? [...NUMBERS, "string", "timestamp"] : NUMBERS;
   return compileEventExpression(app, feature.on, feature.value, results, path);
 }
 

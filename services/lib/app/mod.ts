@@ -1,6 +1,12 @@
 export { checkCompatible } from "./compatibility.ts";
 export { durationJson, formatDuration, parseDurationMs } from "./duration.ts";
-export { compileExpression, type Expression, type ExpressionOptions, type ResultType } from "./expression.ts";
+export {
+  compileExpression,
+  type Expression,
+  type ExpressionOptions,
+  type RawValue,
+  type ResultType,
+} from "./expression.ts";
 export {
   compileDropRule,
   compileEventExpression,

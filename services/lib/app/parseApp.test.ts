@@ -68,6 +68,17 @@ test("each rule of meaning is kept", () => {
     ["on: flight.landed", "on: flight.crashed", ["features.origin_late_1h.on unknown_event"]],
     ["tile: 5m", "tile: 7m", ["features.origin_late_1h.tile does_not_divide"]],
     ["tile: 5m", "tile: 2h", ["features.origin_late_1h.tile out_of_range"]],
+    ["tile: 5m", "tile: 1s", ["features.origin_late_1h.tile too_many_tiles"]],
+    [
+      "aggregate: MEAN\n    window: 1h\n    tile: 5m",
+      "aggregate: DISTINCT\n    window: 1h\n    tile: 6s",
+      ["features.origin_late_1h.tile too_many_tiles"],
+    ],
+    [
+      'value: "event.delay >= 15.0"\n    aggregate: MEAN',
+      'value: "event.occurred_at"\n    aggregate: LAST',
+      ["features.origin_late_1h.value wrong_type"],
+    ],
     ["aggregate: MEAN\n    window: 1h", "window: 1h", ["features.origin_late_1h.aggregate missing"]],
     ["aggregate: COUNT", "aggregate: MAX", ["features.origin_departures_1h.value missing"]],
     ["at: flight.scheduled", "at: flight.landed", ["label.on not_later"]],
@@ -99,6 +110,25 @@ test("each rule of meaning is kept", () => {
     ["app: flight-delays", "app: Flight Delays", ["app string.pattern"]],
   ];
   for (const [from, to, expected] of cases) assert.deepEqual(mistakes([from, to]), expected, `${from} → ${to}`);
+});
+
+test("what is only counted may be of any type", () => {
+  for (const aggregate of ["DISTINCT", "COUNT"]) {
+    for (const value of [
+      "event.flight_id",
+      "event.delay",
+      "event.delay > 1.0",
+      "size(event.origin)",
+      "event.occurred_at",
+    ]) {
+      const changed = FLIGHTS.replace(
+        'value: "event.delay >= 15.0"\n    aggregate: MEAN',
+        `value: "${value}"\n    aggregate: ${aggregate}`,
+      );
+      assert.notEqual(changed, FLIGHTS);
+      assert.equal(parseApp(changed).features["origin_late_1h"]?.value, value);
+    }
+  }
 });
 
 test("a rule of the schema is told with the value that broke it", () => {

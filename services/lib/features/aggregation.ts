@@ -24,7 +24,7 @@ export interface Aggregation {
 export type Exactness = "whole numbers" | "doubles";
 
 /**
- * The aggregation of a feature. All of them give the same result whatever the order in which the values came: COUNT, MIN, MAX and
+ * The aggregation of a feature; undefined for DISTINCT, which keeps sketches instead (`distinctSketch.ts`). All of them give the same result whatever the order in which the values came: COUNT, MIN, MAX and
  * LAST always; SUM, MEAN and STDDEV for whole numbers and booleans while sums (STDDEV: of squares) stay below 2^53, and SUM and MEAN of
  * doubles as `exactSum.ts` says.
  *

@@ -24,6 +24,7 @@ events:
       weight: {type: DOUBLE}
       pieces: {type: INT64}
       fragile: {type: BOOL}
+      due: {type: TIMESTAMP}
   parcel.lost:
     version: 1
     fields:
@@ -43,6 +44,13 @@ features:
   fragile_share: {entity: depot, on: parcel.sent, aggregate: MEAN, value: event.fragile, window: 60s, tile: 5s}
   heavy_count:  {entity: depot, on: parcel.sent, aggregate: COUNT, where: event.weight > 5.0, window: 60s, tile: 5s}
   lost_share:   {entity: depot, on: parcel.lost, aggregate: MEAN, value: event.late, window: 120s, tile: 5s}
+  targets:      {entity: depot, on: parcel.sent, aggregate: DISTINCT, value: event.target, window: 60s, tile: 5s}
+  targets_long: {entity: depot, on: parcel.sent, aggregate: DISTINCT, value: event.target, window: 120s, tile: 5s}
+  weights:      {entity: depot, on: parcel.sent, aggregate: DISTINCT, value: event.weight, window: 120s, tile: 10s}
+  pieces_kinds: {entity: lane, on: parcel.sent, aggregate: DISTINCT, value: event.pieces, where: event.fragile, window: 60s, tile: 5s}
+  fragilities:  {entity: depot, on: parcel.sent, aggregate: DISTINCT, value: event.fragile, window: 60s, tile: 5s}
+  due_times:    {entity: depot, on: parcel.sent, aggregate: DISTINCT, value: event.due, window: 60s, tile: 5s}
+  due_count:    {entity: depot, on: parcel.sent, aggregate: COUNT, value: event.due, window: 60s, tile: 5s}
   weight:       {at_request: request.weight}
   second:       {at_request: request.occurred_at.getSeconds()}
 label: {on: parcel.lost, join: depot, value: event.late, wait: 60s}
@@ -52,7 +60,12 @@ serving: {deadline: 50ms}
 
 export const appForTests = (text = APP_TEXT): App => parseApp(text);
 
-const valueOf = (value: string | number | bigint | boolean): Value => {
+type Plain = Readonly<Record<string, string | number | bigint | boolean | Date>>;
+
+const valueOf = (value: Plain[string]): Value => {
+  if (value instanceof Date) {
+    return create(ValueSchema, { kind: { case: "timestampValue", value: timestampFromMs(value.getTime()) } });
+  }
   switch (typeof value) {
     case "string":
       return create(ValueSchema, { kind: { case: "stringValue", value } });
@@ -65,17 +78,12 @@ const valueOf = (value: string | number | bigint | boolean): Value => {
   }
 };
 
-/** Fields from plain values: number is DOUBLE, bigint INT64. */
-export const fieldsOf = (plain: Readonly<Record<string, string | number | bigint | boolean>>): Record<string, Value> =>
+/** Fields from plain values: number is DOUBLE, bigint INT64, Date TIMESTAMP. */
+export const fieldsOf = (plain: Plain): Record<string, Value> =>
   Object.fromEntries(Object.entries(plain).map(([name, value]) => [name, valueOf(value)]));
 
 /** An accepted event; known when it happened unless told otherwise. */
-export function accepted(
-  type: string,
-  occurredAtMs: number,
-  plain: Readonly<Record<string, string | number | bigint | boolean>>,
-  knownAtMs = occurredAtMs,
-): AcceptedEvent {
+export function accepted(type: string, occurredAtMs: number, plain: Plain, knownAtMs = occurredAtMs): AcceptedEvent {
   return create(AcceptedEventSchema, {
     event: { app: "parcels", type, occurredAt: timestampFromMs(occurredAtMs), fields: fieldsOf(plain) },
     knownAt: timestampFromMs(knownAtMs),

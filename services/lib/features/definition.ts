@@ -8,7 +8,12 @@ import {
 } from "@millrace/app";
 import { Aggregate, type App, type Feature } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { MillraceError } from "@millrace/runtime";
-import { type Aggregation, aggregationOf } from "./aggregation.ts";
+import { aggregationOf } from "./aggregation.ts";
+import { componentTiles } from "./componentColumns.ts";
+import type { Fields } from "./entityKey.ts";
+import { DISTINCT_TILES } from "./sketchColumns.ts";
+import type { TileKind } from "./tileColumns.ts";
+import { hashOf } from "./valueHash.ts";
 
 /** One aggregation of one entity's events into tiles; features with different windows share it. */
 export interface SeriesDefinition {
@@ -16,9 +21,10 @@ export interface SeriesDefinition {
   readonly hash: bigint;
   readonly entity: string;
   readonly on: string;
-  readonly value: Expression | undefined;
+  /** What an event adds; undefined when it is missing: such an event does not count. */
+  readonly measure: (fields: Fields, occurredAtMs: number) => number | undefined;
   readonly where: Expression | undefined;
-  readonly aggregation: Aggregation;
+  readonly kind: TileKind;
   readonly tileMs: number;
 }
 
@@ -31,36 +37,49 @@ export interface WindowDefinition {
 /**
  * Compiles a windowed feature.
  *
- * @throws `invalid_argument` when a part of it is missing or the tile does not divide the window, `unimplemented` for DISTINCT.
+ * @throws `invalid_argument` when a part of it is missing or the tile does not divide the window.
  */
 export function compileWindow(app: App, name: string, feature: Feature): WindowDefinition {
   const path = `features.${name}`;
+  const { entity, on, aggregate } = feature;
   const value = feature.value === "" ? undefined : compileFeatureValue(app, feature, `${path}.value`);
   const where =
-    feature.where === ""
-      ? undefined
-      : compileEventExpression(app, feature.on, feature.where, ["bool"], `${path}.where`);
-  if (value === undefined && feature.aggregate !== Aggregate.COUNT) {
-    throw invalid(`${path}.value`, `an expression over event is needed for ${nameOf(feature.aggregate)}`);
+    feature.where === "" ? undefined : compileEventExpression(app, on, feature.where, ["bool"], `${path}.where`);
+  if (value === undefined && aggregate !== Aggregate.COUNT) {
+    throw invalid(`${path}.value`, `an expression over event is needed for ${nameOf(aggregate)}`);
   }
-  if (value?.type === "string" && feature.aggregate !== Aggregate.COUNT) {
-    throw invalid(`${path}.value`, `${nameOf(feature.aggregate)} needs a number or a boolean, not a string`);
-  }
-  const aggregation = aggregationOf(feature.aggregate, value?.type === "double" ? "doubles" : "whole numbers");
-  if (aggregation === undefined) {
-    const message = `${path}.aggregate: ${nameOf(feature.aggregate)} is not available; use COUNT, SUM, MEAN, MIN, MAX, LAST or STDDEV`;
-    throw new MillraceError("unimplemented", message);
-  }
+  const kind = kindOf(aggregate, value, path);
   const windowMs = windowLengthMs(feature);
   const tileMs = tileLengthMs(feature);
   if (!(tileMs >= 1) || windowMs < tileMs || windowMs % tileMs !== 0) {
     throw invalid(`${path}.tile`, `the window (${windowMs} ms) must be a whole multiple of the tile (${tileMs} ms)`);
   }
-  const { entity, on } = feature;
   const keyFields = app.entities[entity]?.key ?? [];
-  const parts = [entity, keyFields, on, value?.text, value?.type, where?.text, aggregation.layout, tileMs];
+  const parts = [entity, keyFields, on, value?.text, value?.type, where?.text, kind.layout, tileMs];
   const hash = createHash("sha256").update(JSON.stringify(parts)).digest().readBigUInt64BE();
-  return { series: { hash, entity, on, value, where, aggregation, tileMs }, tiles: windowMs / tileMs };
+  const measure = measureOf(aggregate, value);
+  return { series: { hash, entity, on, measure, where, kind, tileMs }, tiles: windowMs / tileMs };
+}
+
+function kindOf(aggregate: Aggregate, value: Expression | undefined, path: string): TileKind {
+  if (aggregate === Aggregate.DISTINCT) return DISTINCT_TILES;
+  const aggregation = aggregationOf(aggregate, value?.type === "double" ? "doubles" : "whole numbers");
+  if (aggregation !== undefined) return componentTiles(aggregation);
+  throw invalid(
+    `${path}.aggregate`,
+    `${nameOf(aggregate)} is none of COUNT, SUM, MEAN, MIN, MAX, LAST, STDDEV, DISTINCT`,
+  );
+}
+
+function measureOf(aggregate: Aggregate, value: Expression | undefined): SeriesDefinition["measure"] {
+  if (value === undefined) return () => 1;
+  if (aggregate === Aggregate.DISTINCT) return hashOf(value);
+  if (value.type !== "bool")
+    return (fields, occurredAtMs) => value.evaluate(fields, occurredAtMs) as number | undefined;
+  return (fields, occurredAtMs) => {
+    const truth = value.evaluate(fields, occurredAtMs);
+    return truth === undefined ? undefined : Number(truth);
+  };
 }
 
 const nameOf = (aggregate: Aggregate): string =>

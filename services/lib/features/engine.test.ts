@@ -25,7 +25,12 @@ function randomEvents(seed: number, count: number): AcceptedEvent[] {
     const seconds = random() * 600;
     const lateSeconds = random() < 0.3 ? random() * 90 : 0;
     const plain = { depot: pick(["north", "söuth", ""]), target: pick(["x", "y.z"]), late: random() < 0.5 };
-    const values = { weight: random() * 10 - 3, pieces: BigInt(Math.floor(random() * 9)), fragile: random() < 0.2 };
+    const values = {
+      weight: random() * 10 - 3,
+      pieces: BigInt(Math.floor(random() * 9)),
+      fragile: random() < 0.2,
+      due: new Date(Math.floor(at(seconds) + random() * 5)),
+    };
     const type = random() < 0.8 ? "parcel.sent" : "parcel.lost";
     const fields = type === "parcel.lost" ? { depot: plain.depot, late: plain.late } : { ...plain, ...values };
     return accepted(type, Math.floor(at(seconds)), fields, Math.floor(at(seconds + lateSeconds)));
@@ -214,3 +219,63 @@ function withoutFeature(name: string): ReturnType<typeof appForTests> {
   delete app.features[name];
   return app;
 }
+
+test("DISTINCT counts values of any type, exactly while they are few, and not those that are missing", () => {
+  const engine = new FeatureEngine(set);
+  const send = (seconds: number, plain: Parameters<typeof fieldsOf>[0], knownSeconds = seconds): void =>
+    engine.apply(accepted("parcel.sent", at(seconds), { depot: "north", ...plain }, at(knownSeconds)));
+  send(1, { target: "x", weight: 0, pieces: 2n ** 60n, fragile: true, due: new Date(START_MS) });
+  send(2, { target: "x", weight: -0, pieces: 2n ** 60n + 1n, fragile: true, due: new Date(START_MS + 1) });
+  send(6, { target: "y", weight: 1.5, fragile: false });
+  send(7, {});
+  send(8, { target: "late", weight: 2.5 }, 31);
+  const counts = (seconds: number): (number | undefined)[] => {
+    const values = read(engine, seconds, { depot: "north", target: "x" });
+    return ["targets", "weights", "pieces_kinds", "fragilities", "due_times", "due_count"].map((name) => values[name]);
+  };
+  assert.deepEqual(counts(5), [1, 0, 2, 1, 2, 2], "weights has tiles of ten seconds");
+  assert.deepEqual(counts(10), [2, 2, 2, 2, 2, 2]);
+  assert.deepEqual(counts(35), [3, 2, 2, 2, 2, 2], "a value counts from the end of the tile in which it became known");
+  assert.deepEqual(counts(40), [3, 3, 2, 2, 2, 2]);
+  assert.deepEqual(counts(65), [2, 3, 0, 1, 0, 0], "what the window has left does not count");
+  assert.equal(read(engine, 65, { depot: "north" })["targets_long"], 3);
+  assert.equal(read(engine, 65, { depot: "nowhere" })["targets"], 0);
+  assert.ok(Number.isNaN(read(engine, 65, {})["targets"]));
+});
+
+test("DISTINCT beyond 128 values stays within its error through tiles, buckets and any order, bit for bit the same", () => {
+  const inOrder = new FeatureEngine(set);
+  const mixed = new FeatureEngine(set);
+  const events = Array.from({ length: 3_000 }, (_, index) =>
+    accepted("parcel.sent", at(index / 50), { depot: "north", target: `target ${index % 1_500}`, weight: index }),
+  );
+  for (const event of events) inOrder.apply(event);
+  for (const event of shuffled(events, randomNumbers(4))) mixed.apply(event);
+  const request = { occurredAtMs: at(60), fields: fieldsOf({ depot: "north" }) };
+  const values = read(inOrder, 60, { depot: "north" });
+  assert.ok(Math.abs((values["targets"] as number) / 1_500 - 1) < 0.065);
+  assert.ok(Math.abs((values["weights"] as number) / 3_000 - 1) < 0.065);
+  assert.equal(bits(mixed.read(request)), bits(inOrder.read(request)));
+  assert.equal(bits(set.vector(request, published(mixed))), bits(inOrder.read(request)));
+});
+
+test("a stored state that does not fit its definition is an error, never a feature", () => {
+  const engine = new FeatureEngine(set);
+  for (const seconds of [1, 6]) engine.apply(accepted("parcel.sent", at(seconds), { depot: "north", target: "x" }));
+  const request = { occurredAtMs: at(60), fields: fieldsOf({ depot: "north" }) };
+  const damages: ((state: EntityState) => void)[] = [
+    ({ series }) => series.find(({ components }) => components.length > 0)?.components.pop(),
+    ({ series }) => series.find(({ sketches }) => sketches.length > 0)?.sketches.pop(),
+    ({ series }) => series.find(({ sketches }) => sketches.length > 0)?.sketches.splice(0, 1, new Uint8Array(5)),
+    ({ series }) => series[0]?.knownAfter.push(1),
+    ({ series }) => series[0]?.tileSteps.push(1),
+  ];
+  for (const damage of damages) {
+    const state = engine.encode("depot.north");
+    assert.ok(state);
+    assert.ok(set.vector(request, () => state));
+    const damaged = fromBinary(EntityStateSchema, toBinary(EntityStateSchema, state));
+    damage(damaged);
+    assert.throws(() => set.vector(request, () => damaged), /a stored state is damaged: its series of depot's/);
+  }
+});

@@ -6,7 +6,6 @@ import { entityKey, type Fields } from "./entityKey.ts";
 import { decodeEntity, type EntityTiles, emptyTiles, encodeEntity } from "./entityState.ts";
 import type { FeatureRequest, FeatureSet } from "./featureSet.ts";
 import type { EntityPlan, RoutePlan, SeriesPlan } from "./plan.ts";
-import { TileColumns } from "./tileColumns.ts";
 
 /** An entity that the engine keeps. */
 export interface KeptEntity {
@@ -95,8 +94,7 @@ export class FeatureEngine {
   }
 
   encodeEntity({ plan, tiles }: KeptEntity): EntityState {
-    plan.series.forEach((series) => this.#prune(series, tiles[series.slot]));
-    return encodeEntity(plan, tiles);
+    return encodeEntity(plan, tiles, (series) => this.#firstTile(series));
   }
 
   /** Forgets entities whose last tile nobody can ask for any more, and returns their keys. */
@@ -141,7 +139,7 @@ export class FeatureEngine {
     let dueAtMs = Infinity;
     for (const one of series) {
       if (one.where !== undefined && one.where.evaluate(fields, occurredAtMs) !== true) continue;
-      const value = one.value === undefined ? 1 : one.value.evaluate(fields, occurredAtMs);
+      const value = one.measure(fields, occurredAtMs);
       if (value === undefined) continue;
       const tile = Math.floor(occurredAtMs / one.tileMs);
       if (tile < this.#firstTile(one)) continue;
@@ -150,9 +148,9 @@ export class FeatureEngine {
         this.#entities.set(key, entity);
       }
       const known = Math.floor(knownAtMs / one.tileMs);
-      const columns = (entity.tiles[one.slot] ??= new TileColumns());
-      columns.add(one.aggregation, tile, known, Number(value), occurredAtMs);
-      this.#prune(one, columns);
+      const columns = (entity.tiles[one.slot] ??= one.kind.create());
+      columns.add(tile, known, value, occurredAtMs);
+      columns.prune(this.#firstTile(one));
       dueAtMs = Math.min(dueAtMs, (known + 1) * one.tileMs);
     }
     if (entity !== undefined && dueAtMs < entity.dueAtMs) this.#due.add(entity, dueAtMs);
@@ -161,9 +159,5 @@ export class FeatureEngine {
   /** The first tile that a read within the look-back can still cover. */
   #firstTile({ tileMs, longestWindow }: SeriesPlan): number {
     return Math.floor((this.#knownAtMs - this.#lookBackMs) / tileMs) - longestWindow;
-  }
-
-  #prune(series: SeriesPlan, columns: TileColumns | undefined): void {
-    columns?.prune(series.aggregation.width, this.#firstTile(series));
   }
 }

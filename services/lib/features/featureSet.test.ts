@@ -8,15 +8,13 @@ import { compileFeatures, entityKey } from "./mod.ts";
 test("a vector's order is the alphabet's", () => {
   const { names } = compileFeatures(appForTests());
   assert.deepEqual(names, [...names].sort());
-  assert.equal(names.length, 14);
+  assert.equal(names.length, 21);
 });
 
 test("features that differ only in their window share their tiles", () => {
   const { plan } = compileFeatures(appForTests());
   const lane = plan.entities.find(({ name }) => name === "lane");
-  const sharing = lane?.series.filter(
-    ({ aggregation, tileMs }) => aggregation.layout === "count, sum pair" && tileMs === 5_000,
-  );
+  const sharing = lane?.series.filter(({ kind, tileMs }) => kind.layout === "count, sum pair" && tileMs === 5_000);
   assert.deepEqual(
     sharing?.map(({ longestWindow }) => longestWindow),
     [24],
@@ -38,15 +36,17 @@ test("different key values never share a key, and every key is allowed in a buck
   for (const key of keys) assert.match(key, /^[-/=.\w]+$/);
 });
 
-test("DISTINCT is refused by name when the features are compiled", () => {
+test("an aggregate that does not exist is refused with the place in the file", () => {
   const app = appForTests();
   const feature = app.features["pieces_max"];
   assert.ok(feature);
-  feature.aggregate = 8;
+  feature.aggregate = 99 as never;
   assert.throws(
     () => compileFeatures(app),
     (error) =>
-      error instanceof MillraceError && error.code === "unimplemented" && /pieces_max.*DISTINCT/.test(error.message),
+      error instanceof MillraceError &&
+      error.code === "invalid_argument" &&
+      /^features\.pieces_max\.aggregate: 99 is none of COUNT, .*DISTINCT/.test(error.message),
   );
 });
 

@@ -23,13 +23,11 @@ export class FeatureSet {
   readonly definitions: string;
   readonly plan: Plan;
   readonly #decoded = new WeakMap<EntityState, EntityTiles>();
-  readonly #window: Float64Array;
 
   constructor(plan: Plan) {
     this.plan = plan;
     this.names = plan.names;
     this.definitions = plan.definitions;
-    this.#window = new Float64Array(8);
   }
 
   /** Event types that change features. */
@@ -93,14 +91,13 @@ export class FeatureSet {
       const value = feature.expression.evaluate(fields, occurredAtMs);
       return value === undefined ? Number.NaN : Number(value);
     }
-    const { aggregation, tileMs, slot } = feature.series;
+    const { kind, tileMs, slot } = feature.series;
     const ofEntity = tiles[feature.entity.index];
     if (ofEntity === null) return Number.NaN;
-    const window = this.#window;
-    for (let index = 0; index < aggregation.width; index += 1) window[index] = aggregation.identity[index] as number;
+    const columns = ofEntity?.[slot];
+    if (columns === undefined) return kind.empty;
     const now = Math.floor(occurredAtMs / tileMs);
-    ofEntity?.[slot]?.merge(aggregation, window, now - feature.tiles, now);
-    return aggregation.finish(window);
+    return columns.read(now - feature.tiles, now);
   }
 
   #decode(plan: EntityPlan, state: EntityState): EntityTiles {
@@ -116,6 +113,6 @@ export class FeatureSet {
 /**
  * Compiles an app's features.
  *
- * @throws `invalid_argument` naming the path in the app file and what is wrong, `unimplemented` for an aggregate that is not available.
+ * @throws `invalid_argument` naming the path in the app file and what is wrong.
  */
 export const compileFeatures = (app: App): FeatureSet => new FeatureSet(planFeatures(app));

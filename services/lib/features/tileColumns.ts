@@ -1,7 +1,19 @@
-import type { Aggregation } from "./aggregation.ts";
+import type { TileSeries } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
 
 /** Expired tiles are cut off when there are this many, so that cutting costs next to nothing per event. */
 const PRUNE_AT = 16;
+
+/** What the tiles of a series hold, and how they are made. */
+export interface TileKind {
+  /** Names what a tile holds; part of a series' definition. */
+  readonly layout: string;
+  /** What a window without any value says. */
+  readonly empty: number;
+  /** No tiles yet. */
+  create(): TileColumns;
+  /** Tiles as they were stored; undefined when that is not what such a series stores. */
+  decode(tiles: number[], known: number[], stored: TileSeries): TileColumns | undefined;
+}
 
 /**
  * The tiles of one series of one entity, as columns sorted by (tile, known tile). Only tiles with values exist.
@@ -9,17 +21,15 @@ const PRUNE_AT = 16;
  * A value that happened in tile t and became known in tile k >= t is kept under (t, k): a reader whose own tile is r sees it when k < r,
  * exactly as it would have then, however much later it reads.
  */
-export class TileColumns {
+export abstract class TileColumns {
   /** Tile numbers, floor(occurred_at / tile length). */
   readonly tiles: number[];
   /** Tile numbers in which the values became known. */
   readonly known: number[];
-  readonly components: number[];
 
-  constructor(tiles: number[] = [], known: number[] = [], components: number[] = []) {
+  constructor(tiles: number[], known: number[]) {
     this.tiles = tiles;
     this.known = known;
-    this.components = components;
   }
 
   get length(): number {
@@ -27,25 +37,28 @@ export class TileColumns {
   }
 
   /** Adds a value. */
-  add(aggregation: Aggregation, tile: number, known: number, value: number, occurredAtMs: number): void {
+  add(tile: number, known: number, value: number, occurredAtMs: number): void {
     const { tiles } = this;
     let index = tiles.length - 1;
     while (index >= 0 && (tiles[index] as number) > tile) index -= 1;
     while (index >= 0 && tiles[index] === tile && (this.known[index] as number) > known) index -= 1;
     if (index < 0 || tiles[index] !== tile || this.known[index] !== known) {
       index += 1;
-      this.#insert(aggregation, index, tile, known);
+      this.#insert(index, tile, known);
     }
-    aggregation.add(this.components, index * aggregation.width, value, occurredAtMs);
+    this.addAt(index, value, occurredAtMs);
   }
 
+  /** What a window of the tiles [from, to) says, of values known before tile `to`. */
+  abstract read(from: number, to: number): number;
+
   /** Removes tiles before `firstTile`, when there are enough of them to be worth it. */
-  prune(width: number, firstTile: number): void {
+  prune(firstTile: number): void {
     if (this.tiles.length < PRUNE_AT || (this.tiles[PRUNE_AT - 1] as number) >= firstTile) return;
     const expired = this.lowerBound(firstTile);
     this.tiles.splice(0, expired);
     this.known.splice(0, expired);
-    this.components.splice(0, expired * width);
+    this.cut(expired);
   }
 
   /** Index of the first entry whose tile is at least `tile`. */
@@ -61,24 +74,24 @@ export class TileColumns {
     return low;
   }
 
-  /** Merges the tiles [from, to) that were known before tile `to` into `window`. */
-  merge(aggregation: Aggregation, window: Float64Array, from: number, to: number): void {
-    const { tiles, known, components } = this;
-    const { width } = aggregation;
-    for (let index = this.lowerBound(from); index < tiles.length && (tiles[index] as number) < to; index += 1) {
-      if ((known[index] as number) < to) aggregation.merge(window, components, index * width);
-    }
-  }
+  /** What the entries from `index` on hold, to be stored. */
+  abstract encodeFrom(index: number): { components: number[] } | { sketches: Uint8Array[] };
 
-  #insert(aggregation: Aggregation, index: number, tile: number, known: number): void {
+  protected abstract addAt(index: number, value: number, occurredAtMs: number): void;
+
+  protected abstract insertAt(index: number): void;
+
+  /** Removes what the first entries hold. */
+  protected abstract cut(count: number): void;
+
+  #insert(index: number, tile: number, known: number): void {
     if (index === this.tiles.length) {
       this.tiles.push(tile);
       this.known.push(known);
-      for (const component of aggregation.identity) this.components.push(component);
-      return;
+    } else {
+      this.tiles.splice(index, 0, tile);
+      this.known.splice(index, 0, known);
     }
-    this.tiles.splice(index, 0, tile);
-    this.known.splice(index, 0, known);
-    this.components.splice(index * aggregation.width, 0, ...aggregation.identity);
+    this.insertAt(index);
   }
 }

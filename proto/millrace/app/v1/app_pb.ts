@@ -246,7 +246,8 @@ export type Feature = Message<"millrace.app.v1.Feature"> & {
   on: string;
 
   /**
-   * CEL over `event` (its fields, and `occurred_at`): what is aggregated. Not needed for COUNT.
+   * CEL over `event` (its fields, and `occurred_at`): what is aggregated, a number or a boolean; for COUNT and DISTINCT of any type.
+   * Not needed for COUNT.
    *
    * @generated from field: string value = 4;
    */
@@ -258,7 +259,8 @@ export type Feature = Message<"millrace.app.v1.Feature"> & {
   aggregate: Aggregate;
 
   /**
-   * Length of the window that ends at the last whole tile before the prediction.
+   * Length of the window that ends at the last whole tile before the prediction. It is the values' time to live, too: an older one is
+   * missing (LAST, say), and an entity whose last value is older than all of its windows is forgotten.
    *
    * @generated from field: google.protobuf.Duration window = 6;
    */
@@ -734,6 +736,8 @@ export const FieldTypeSchema: GenEnum<FieldType> = /*@__PURE__*/
   enumDesc(file_millrace_app_v1_app, 0);
 
 /**
+ * What a window says of its values. An event whose value is missing does not count; nor does one for which `where` is not true.
+ *
  * @generated from enum millrace.app.v1.Aggregate
  */
 export const Aggregate = {
@@ -743,16 +747,22 @@ export const Aggregate = {
   UNSPECIFIED: 0,
 
   /**
+   * Events, or events with a value when one is named; 0 when there are none.
+   *
    * @generated from enum value: AGGREGATE_COUNT = 1;
    */
   COUNT: 1,
 
   /**
+   * 0 when there are none.
+   *
    * @generated from enum value: AGGREGATE_SUM = 2;
    */
   SUM: 2,
 
   /**
+   * Missing when there are none, like MIN, MAX and LAST.
+   *
    * @generated from enum value: AGGREGATE_MEAN = 3;
    */
   MEAN: 3,
@@ -768,22 +778,31 @@ export const Aggregate = {
   MAX: 5,
 
   /**
+   * The value that happened last; of several in the same millisecond, the largest.
+   *
    * @generated from enum value: AGGREGATE_LAST = 6;
    */
   LAST: 6,
 
   /**
+   * The sample's (divisor n - 1); missing below two values.
+   *
    * @generated from enum value: AGGREGATE_STDDEV = 7;
    */
   STDDEV: 7,
 
   /**
+   * How many different values, of any type: exact up to 128, then an estimate that is off by less than 6.5 % in 95 of 100 cases. 0
+   * when there are none.
+   *
    * @generated from enum value: AGGREGATE_DISTINCT = 8;
    */
   DISTINCT: 8,
 } as const;
 
 /**
+ * What a window says of its values. An event whose value is missing does not count; nor does one for which `where` is not true.
+ *
  * @generated from enum millrace.app.v1.Aggregate
  */
 export type Aggregate = (typeof Aggregate)[keyof typeof Aggregate] | UnknownEnum;

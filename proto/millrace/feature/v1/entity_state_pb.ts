@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/feature/v1/entity_state.proto.
  */
 export const file_millrace_feature_v1_entity_state: GenFile = /*@__PURE__*/
-  fileDesc("CiZtaWxscmFjZS9mZWF0dXJlL3YxL2VudGl0eV9zdGF0ZS5wcm90bxITbWlsbHJhY2UuZmVhdHVyZS52MSI+CgtFbnRpdHlTdGF0ZRIvCgZzZXJpZXMYASADKAsyHy5taWxscmFjZS5mZWF0dXJlLnYxLlRpbGVTZXJpZXMicQoKVGlsZVNlcmllcxISCgpkZWZpbml0aW9uGAEgASgGEhIKCmZpcnN0X3RpbGUYAiABKBISEgoKdGlsZV9zdGVwcxgDIAMoDRITCgtrbm93bl9hZnRlchgEIAMoDRISCgpjb21wb25lbnRzGAUgAygBYgZwcm90bzM");
+  fileDesc("CiZtaWxscmFjZS9mZWF0dXJlL3YxL2VudGl0eV9zdGF0ZS5wcm90bxITbWlsbHJhY2UuZmVhdHVyZS52MSI+CgtFbnRpdHlTdGF0ZRIvCgZzZXJpZXMYASADKAsyHy5taWxscmFjZS5mZWF0dXJlLnYxLlRpbGVTZXJpZXMigwEKClRpbGVTZXJpZXMSEgoKZGVmaW5pdGlvbhgBIAEoBhISCgpmaXJzdF90aWxlGAIgASgSEhIKCnRpbGVfc3RlcHMYAyADKA0SEwoLa25vd25fYWZ0ZXIYBCADKA0SEgoKY29tcG9uZW50cxgFIAMoARIQCghza2V0Y2hlcxgGIAMoDGIGcHJvdG8z");
 
 /**
  * What the KV bucket `features_<app>` holds under `<entity>.<key>`: everything needed to calculate an entity's features at
@@ -72,6 +72,14 @@ export type TileSeries = Message<"millrace.feature.v1.TileSeries"> & {
    * @generated from field: repeated double components = 5;
    */
   components: number[];
+
+  /**
+   * DISTINCT only, in the place of components. Of each entry, its sketch: up to 128 hashes of values, ascending, of 6 bytes each,
+   * little-endian; or, when there were more, the 1,024 registers of a HyperLogLog sketch, of a byte each.
+   *
+   * @generated from field: repeated bytes sketches = 6;
+   */
+  sketches: Uint8Array[];
 };
 
 /**

@@ -1,0 +1,53 @@
+import type { TileSeries } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
+import { DistinctSketch, EXACT_VALUES, REGISTERS } from "./distinctSketch.ts";
+import { TileColumns, type TileKind } from "./tileColumns.ts";
+
+/** Where a window is put together. */
+const window = new DistinctSketch();
+
+/** Tiles that count distinct values, by their hashes. */
+class SketchColumns extends TileColumns {
+  readonly #sketches: DistinctSketch[];
+
+  constructor(tiles: number[] = [], known: number[] = [], sketches: DistinctSketch[] = []) {
+    super(tiles, known);
+    this.#sketches = sketches;
+  }
+
+  read(from: number, to: number): number {
+    const { tiles, known } = this;
+    window.clear();
+    for (let index = this.lowerBound(from); index < tiles.length && (tiles[index] as number) < to; index += 1) {
+      if ((known[index] as number) < to) window.merge(this.#sketches[index] as DistinctSketch);
+    }
+    return window.estimate();
+  }
+
+  encodeFrom(index: number): { sketches: Uint8Array[] } {
+    return { sketches: this.#sketches.slice(index).map((sketch) => sketch.encode()) };
+  }
+
+  protected addAt(index: number, value: number): void {
+    (this.#sketches[index] as DistinctSketch).add(value);
+  }
+
+  protected insertAt(index: number): void {
+    this.#sketches.splice(index, 0, new DistinctSketch());
+  }
+
+  protected cut(count: number): void {
+    this.#sketches.splice(0, count);
+  }
+}
+
+/** The tiles of DISTINCT: see `DistinctSketch` for what it promises. */
+export const DISTINCT_TILES: TileKind = {
+  layout: `distinct ${EXACT_VALUES}/${REGISTERS}`,
+  empty: 0,
+  create: () => new SketchColumns(),
+  decode(tiles: number[], known: number[], { sketches }: TileSeries): TileColumns | undefined {
+    const decoded = sketches.map((bytes) => DistinctSketch.decode(bytes));
+    if (decoded.length !== tiles.length || decoded.includes(undefined)) return undefined;
+    return new SketchColumns(tiles, known, decoded as DistinctSketch[]);
+  },
+};
