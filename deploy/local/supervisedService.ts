@@ -64,15 +64,27 @@ export class SupervisedService implements AsyncDisposable {
     this.#process.kill(signal);
   }
 
-  /** kill -9, as a test of what it survives; resolves when it has been started again and is ready. */
+  /**
+   * kill -9, as a test of what it survives; resolves when it has been started again and is ready.
+   *
+   * @throws `deadline_exceeded` with the end of its log.
+   */
   async crash(limitMs = READY_LIMIT_MS): Promise<void> {
     const before = this.#restarts;
     this.kill("SIGKILL");
-    await waitFor(async () => this.#restarts > before && (await this.isReady()), {
-      deadlineMs: limitMs,
-      everyMs: 50,
-      what: `${this.name} to be ready again (its log: ${this.#options.logFile})`,
-    });
+    try {
+      await waitFor(async () => this.#restarts > before && (await this.isReady()), {
+        deadlineMs: limitMs,
+        everyMs: 50,
+      });
+    } catch (cause) {
+      const starts = `started ${this.#restarts - before} times`;
+      throw new MillraceError(
+        "deadline_exceeded",
+        `${this.name} was not ready within ${limitMs} ms after kill -9 (${starts}); its log ends: ${this.#process.lastWords()}`,
+        { cause },
+      );
+    }
   }
 
   /** @throws `unavailable` when it ends first for the first time, or is not ready in time, with the end of its log. */

@@ -28,6 +28,8 @@ interface CacheEntry {
 const WATERMARK = "watermark.";
 const RETRY_MS = 250;
 const MAX_RETRY_MS = 2_000;
+/** A bucket that changes faster than it can be read is used all the same after so long, without a watermark. */
+const COHERENCE_PATIENCE_MS = 5_000;
 /** What an entry costs besides its bytes, and how much its bytes grow when decoded. */
 const ENTRY_COST = 200;
 const DECODED_FACTOR = 6;
@@ -181,7 +183,10 @@ export class FeatureCache implements AsyncDisposable {
         this.#believeWatermarks();
       },
     });
-    await Promise.race([coherent.promise, ended.promise, stopped.promise]);
+    const patience = new AbortController();
+    const enough = delay(COHERENCE_PATIENCE_MS, undefined, { signal: patience.signal }).catch(() => undefined);
+    await Promise.race([coherent.promise, ended.promise, stopped.promise, enough]);
+    patience.abort();
     reading = false;
     // What was deleted while nobody looked.
     for (const [key, entry] of this.#entries) if (!seen.has(key) && entry.revision > 0) this.#remove(key);

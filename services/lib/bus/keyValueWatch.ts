@@ -4,7 +4,7 @@ import type { KV, KvWatchEntry } from "@nats-io/kv";
 import { WatchCoherence } from "./watchCoherence.ts";
 
 export interface KeyValueWatchOptions {
-  /** A key with wildcards; default: all. */
+  /** Which keys, with wildcards; default: all. */
   readonly key?: string;
   /** Called in order of revision, one after the other; deletions included (`entry.operation`). */
   onEntry(entry: KvWatchEntry): void | Promise<void>;
@@ -30,17 +30,13 @@ export class KeyValueWatch implements AsyncDisposable {
     this.#finished = finished;
   }
 
-  /** Resolves once everything that the bucket held at the start has been handled. */
+  /** Resolves once everything that the bucket held at the start has been handled; at once when it is asked for certain keys only. */
   static async start(bucket: KV, options: KeyValueWatchOptions): Promise<KeyValueWatch> {
-    const key = options.key ?? ">";
-    const empty = !(await holdsAny(bucket, key));
-    const iterator = await bucket.watch({ key });
+    const initialRevision = options.key === undefined ? await lastRevision(bucket) : 0;
+    const iterator = await bucket.watch(options.key === undefined ? {} : { key: options.key });
     let stopped = false;
-    let caughtUp: () => void = () => undefined;
-    const initial = new Promise<void>((resolve) => {
-      caughtUp = resolve;
-    });
-    if (empty) caughtUp();
+    const initial = Promise.withResolvers<undefined>();
+    if (initialRevision === 0) initial.resolve(undefined);
     const { onCoherent } = options;
     const follow = onCoherent === undefined ? undefined : new CoherentFollower(bucket, onCoherent);
     const finished = (async () => {
@@ -51,18 +47,19 @@ export class KeyValueWatch implements AsyncDisposable {
           options.logger.error({ err: error, key: entry.key }, `could not adopt ${entry.key}: ${describeError(error)}`);
         }
         follow?.take(entry.revision);
-        if (entry.delta === 0) caughtUp();
+        // Not by the server's count of what is pending: it need not come to 0 while entries are replaced.
+        if (entry.revision >= initialRevision) initial.resolve(undefined);
       }
       follow?.stop();
-      caughtUp();
-      if (!stopped) options.onFailure(new Error(`the watch of ${key} ended`));
+      initial.resolve(undefined);
+      if (!stopped) options.onFailure(new Error(`the watch of ${options.key ?? "a bucket"} ended`));
     })();
     const stop = (): void => {
       stopped = true;
       iterator.stop();
     };
-    await initial;
-    if (empty) onCoherent?.();
+    await initial.promise;
+    if (initialRevision === 0) onCoherent?.();
     return new KeyValueWatch(stop, finished);
   }
 
@@ -112,11 +109,8 @@ class CoherentFollower {
   }
 }
 
-async function holdsAny(bucket: KV, key: string): Promise<boolean> {
-  const keys = await bucket.keys(key);
-  for await (const _ of keys) {
-    keys.stop();
-    return true;
-  }
-  return false;
+/** Of a bucket's newest entry, deletions included; 0 when there is none. */
+async function lastRevision(bucket: KV): Promise<number> {
+  const { state } = (await bucket.status()).streamInfo;
+  return state.messages === 0 ? 0 : state.last_seq;
 }
