@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { toJsonString } from "@bufbuild/protobuf";
-import { type App, FeatureSchema, LabelSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import type { App } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { definitionsOf, labelDefinitionOf } from "./featureDefinitions.ts";
 import type { DatasetRow } from "./labelJoin.ts";
 
 /** What makes a dataset the one it is, besides its rows. */
@@ -20,9 +20,9 @@ export class ContentHash {
     const definition = {
       app: app.app,
       predictionAt: app.prediction?.at,
-      entities: byName(app.entities).map(([name, { key }]) => [name, key]),
-      features: byName(app.features).map(([name, feature]) => [name, toJsonString(FeatureSchema, feature)]),
-      label: app.label === undefined ? undefined : toJsonString(LabelSchema, app.label),
+      features: definitionsOf(app).map(({ name, hash }) => [name, hash]),
+      label: labelDefinitionOf(app)?.hash,
+      holdout: app.model?.holdout,
       range: [fromMs, toMs, knownBeforeMs],
     };
     this.#hash.update(JSON.stringify(definition));
@@ -42,6 +42,3 @@ export class ContentHash {
     return this.#hash.digest("hex");
   }
 }
-
-const byName = <Value>(map: Readonly<Record<string, Value>>): [string, Value][] =>
-  Object.entries(map).sort(([left], [right]) => (left < right ? -1 : 1));

@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { applyApp, parseApp } from "@millrace/app";
 import type { AcceptedEvent } from "@millrace/proto/millrace/event/v1/event_pb.ts";
-import { type DatasetManifest, DatasetService } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
+import {
+  type DatasetManifest,
+  DatasetManifestSchema,
+  DatasetService,
+} from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
 import { EventLogService, ReadEventsResponseSchema } from "@millrace/proto/millrace/ingestion/v1/event_log_pb.ts";
 import { connectRpc, implement, startRpcServer } from "@millrace/rpc";
 import { MillraceError, silentLogger } from "@millrace/runtime";
@@ -177,8 +181,73 @@ test("a dataset is stored as Parquet with its manifest; the same inputs give the
   const distances = rows.map((row) => row["distance"] as number);
   assert.equal(distance?.max, Math.max(...distances));
   assert.ok(Math.abs((distance?.mean ?? 0) - distances.reduce((sum, value) => sum + value, 0) / rows.length) < 1e-9);
-  assert.equal(second[0].contentHash, manifest.contentHash);
-  assert.deepEqual(second[0].objects, manifest.objects);
+  assert.deepEqual(toBinary(DatasetManifestSchema, second[0]), toBinary(DatasetManifestSchema, manifest));
   assert.notEqual(earlier[0].contentHash, manifest.contentHash);
   assert.ok(earlier[0].labelledRows < manifest.labelledRows);
+});
+
+/** The manifest of a dataset of the log, of an app that differs a little from the flights'. */
+function manifestOf(log: readonly AcceptedEvent[], times: Times = {}, change: [string, string] = ["", ""]) {
+  const { fromMs, toMs, knownBeforeMs } = times;
+  assert.ok(FLIGHTS_APP.includes(change[0]), change[0]);
+  const changed = parseApp(FLIGHTS_APP.replace(...change));
+  const dataset = new Dataset({ app: changed, fromMs, toMs, knownBeforeMs });
+  for (const event of log) dataset.add(asRead(event));
+  dataset.finish();
+  return dataset.manifest({ appVersion: 1, files: [], eventsRead: log.length });
+}
+
+test("another definition, range or horizon gives another hash, even where the rows are the same", () => {
+  const log = randomFlights(300, 24, 5);
+  const times = { fromMs: at(0), toMs: at(20), knownBeforeMs: at(40) };
+  const same = manifestOf(log, times).contentHash;
+  assert.equal(
+    manifestOf(log, times, ["{at_request: request.distance}", "{description: miles, at_request: request.distance}"])
+      .contentHash,
+    same,
+  );
+  const others = [
+    manifestOf(log, { ...times, fromMs: at(-1) }),
+    manifestOf(log, { ...times, toMs: at(21) }),
+    manifestOf(log, { ...times, knownBeforeMs: at(41) }),
+    manifestOf(log, times, ["request.distance}", "request.distance + 0.0}"]),
+    manifestOf(log, times, ["delay_mean_6h", "delay_average_6h"]),
+    manifestOf(log, times, ["window: 6h, tile: 15m", "window: 6h, tile: 5m"]),
+    manifestOf(log, times, ["value: event.delay >= 15.0, wait", "value: event.delay > 14.0, wait"]),
+    manifestOf(log, times, ["wait: 12h", "wait: 13h"]),
+    manifestOf(log, times, ["holdout: 20%", "holdout: 30%"]),
+    manifestOf(log.slice(1), times),
+  ].map(({ contentHash }) => contentHash);
+  assert.equal(new Set([same, ...others]).size, others.length + 1);
+});
+
+test("a manifest tells definitions, columns, labels and the split", () => {
+  const log = randomFlights(2_000, 48, 9);
+  const rows = rowsOf(log, { toMs: at(40) });
+  const manifest = manifestOf(log, { toMs: at(40) });
+  const { features, columns, labels, split } = manifest;
+  assert.deepEqual(
+    [...features.map(({ name }) => name), "label"],
+    columns.map(({ name }) => name),
+  );
+  assert.equal(manifest.sampleRows, manifest.rows);
+  const distances = rows
+    .map(({ features: row }) => row[features.findIndex(({ name }) => name === "distance")] as number)
+    .sort((a, b) => a - b);
+  const distance = columns.find(({ name }) => name === "distance");
+  assert.equal(
+    distance?.quantiles.find(({ share }) => share === 0.5)?.value,
+    distances[Math.ceil(distances.length / 2) - 1],
+  );
+  assert.equal(distance?.distinct, BigInt(new Set(distances).size));
+  assert.equal(distance?.constant, false);
+  assert.ok((distance?.labelSignal?.auc ?? 1) < 0.65);
+  assert.equal(columns.find(({ name }) => name === "label")?.labelSignal, undefined);
+  const labelled = rows.filter(({ label }) => !Number.isNaN(label));
+  assert.equal(labels?.positiveRows, BigInt(labelled.filter(({ label }) => label === 1).length));
+  assert.equal((labels?.pendingRows ?? 0n) + (labels?.neverLabelledRows ?? 0n), BigInt(rows.length - labelled.length));
+  assert.equal((split?.trainRows ?? 0n) + (split?.holdoutRows ?? 0n), BigInt(labelled.length));
+  const borderMs = split?.holdoutFrom === undefined ? 0 : timestampMs(split.holdoutFrom);
+  assert.equal(split?.holdoutRows, BigInt(labelled.filter(({ occurredAtMs }) => occurredAtMs >= borderMs).length));
+  assert.ok(Math.abs(Number(split?.holdoutRows) / labelled.length - 0.2) < 0.01);
 });

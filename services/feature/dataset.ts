@@ -1,12 +1,11 @@
-import { create } from "@bufbuild/protobuf";
-import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { compileLabel, durationToMs, type Expression } from "@millrace/app";
 import { compileFeatures, FeatureEngine, type FeatureSet, fieldText, type ReadEvent } from "@millrace/features";
 import type { App } from "@millrace/proto/millrace/app/v1/app_pb.ts";
-import { type DatasetManifest, DatasetManifestSchema } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
+import type { DatasetManifest } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
 import { MillraceError } from "@millrace/runtime";
-import { ColumnSummary } from "./columnStatistics.ts";
-import { ContentHash, type DatasetDefinition } from "./contentHash.ts";
+import type { DatasetDefinition } from "./contentHash.ts";
+import { type BuildFacts, DatasetSummary } from "./datasetSummary.ts";
 import { type DatasetRow, LabelJoin } from "./labelJoin.ts";
 
 /** Rows of prediction events that came later than this are read with what the engine still has; live, nobody could have asked. */
@@ -25,11 +24,10 @@ export class Dataset {
   readonly #predictionType: string;
   readonly #labelType: string;
   readonly #joinField: string;
-  readonly #hash: ContentHash;
-  readonly #summaries: readonly ColumnSummary[];
-  readonly #labels = new ColumnSummary();
+  readonly #summary: DatasetSummary;
   #ready: DatasetRow[] = [];
-  #rows = 0;
+  /** Everything known before this has been added. */
+  #logClockMs = -Infinity;
 
   /** @throws as `compileFeatures`; `failed_precondition` when the app has no label. */
   constructor(definition: DatasetDefinition) {
@@ -45,9 +43,16 @@ export class Dataset {
     this.#predictionType = app.prediction.at;
     this.#labelType = app.label.on;
     this.#joinField = app.label.join;
-    this.#hash = new ContentHash(definition);
-    this.#summaries = this.set.names.map(() => new ColumnSummary());
-    this.#join = new LabelJoin(waitMs, (row) => this.#emit(row));
+    this.#summary = new DatasetSummary(definition, this.set.names, waitMs);
+    this.#join = new LabelJoin({
+      waitMs,
+      dueFromMs: (definition.fromMs ?? -Infinity) + waitMs,
+      dueBeforeMs: definition.toMs ?? Infinity,
+      emit: (row) => {
+        this.#summary.add(row, this.#logClockMs);
+        this.#ready.push(row);
+      },
+    });
   }
 
   /** What has to be read of the event log: nothing else can matter. */
@@ -61,13 +66,14 @@ export class Dataset {
   }
 
   get rows(): number {
-    return this.#rows;
+    return this.#summary.rows;
   }
 
   /** Takes the next event of the log. */
   add({ type, fields, occurredAtMs, knownAtMs }: ReadEvent): void {
     const { fromMs = -Infinity, toMs = Infinity, knownBeforeMs = Infinity } = this.#definition;
     if (knownAtMs >= knownBeforeMs) return;
+    if (knownAtMs > this.#logClockMs) this.#logClockMs = knownAtMs;
     this.#engine.applyFields(type, fields, occurredAtMs, knownAtMs);
     this.#join.advance(knownAtMs);
     const key = fieldText(fields[this.#joinField]);
@@ -94,33 +100,8 @@ export class Dataset {
   }
 
   /** Describes what was made; call it once, after the last row. */
-  manifest(appVersion: number, objects: readonly string[]): DatasetManifest {
-    const { app, fromMs, toMs, knownBeforeMs } = this.#definition;
-    return create(DatasetManifestSchema, {
-      contentHash: this.#hash.digest(),
-      app: app.app,
-      appVersion,
-      ...(fromMs === undefined ? {} : { from: timestampFromMs(fromMs) }),
-      ...(toMs === undefined ? {} : { to: timestampFromMs(toMs) }),
-      ...(knownBeforeMs === undefined ? {} : { knownBefore: timestampFromMs(knownBeforeMs) }),
-      rows: BigInt(this.#rows),
-      labelledRows: BigInt(this.#labels.count),
-      objects: [...objects],
-      columns: [
-        ...this.set.names.map((name, index) => (this.#summaries[index] as ColumnSummary).statistics(name)),
-        this.#labels.statistics("label"),
-      ],
-    });
-  }
-
-  #emit(row: DatasetRow): void {
-    this.#rows += 1;
-    this.#hash.add(row);
-    for (let index = 0; index < row.features.length; index += 1) {
-      (this.#summaries[index] as ColumnSummary).add(row.features[index] as number);
-    }
-    this.#labels.add(row.label);
-    this.#ready.push(row);
+  manifest(facts: BuildFacts): DatasetManifest {
+    return this.#summary.manifest(this.#join.counts, this.#logClockMs, facts);
   }
 }
 

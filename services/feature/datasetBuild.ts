@@ -1,7 +1,9 @@
+import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { EventReader, type ReadEvent } from "@millrace/features";
 import type { App } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { BuildDatasetRequest, DatasetManifest } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
+import { type DatasetFile, DatasetFileSchema } from "@millrace/proto/millrace/feature/v1/dataset_statistics_pb.ts";
 import {
   type ReadEventsRequestSchema,
   ReadEventsResponseSchema,
@@ -49,7 +51,7 @@ export async function buildDataset(options: DatasetBuildOptions): Promise<Datase
   }
   dataset.finish();
   await files.add(dataset.takeRows());
-  const manifest = dataset.manifest(options.appVersion, await files.finish());
+  const manifest = dataset.manifest({ appVersion: options.appVersion, files: await files.finish(), eventsRead });
   await options.store.putManifest(manifest);
   onProgress(eventsRead, files.rows);
   return manifest;
@@ -59,7 +61,7 @@ export async function buildDataset(options: DatasetBuildOptions): Promise<Datase
 class DatasetFiles {
   readonly #featureNames: readonly string[];
   readonly #store: DatasetStore;
-  readonly #objects: string[] = [];
+  readonly #files: DatasetFile[] = [];
   #part: ParquetPart | undefined;
   rows = 0;
 
@@ -78,16 +80,21 @@ class DatasetFiles {
     }
   }
 
-  /** Names of the files, in row order; one without rows when there were none, so that a reader finds the columns. */
-  async finish(): Promise<readonly string[]> {
-    if (this.#part !== undefined || this.#objects.length === 0) {
+  /** The files, in row order; one without rows when there were none, so that a reader finds the columns. */
+  async finish(): Promise<readonly DatasetFile[]> {
+    if (this.#part !== undefined || this.#files.length === 0) {
       await this.#close(this.#part ?? new ParquetPart(this.#featureNames));
     }
-    return this.#objects;
+    return this.#files;
   }
 
   async #close(part: ParquetPart): Promise<void> {
     this.#part = undefined;
-    this.#objects.push(await this.#store.putFile(await part.finish()));
+    const bytes = await part.finish();
+    const { name, sha256 } = await this.#store.putFile(bytes);
+    const { rows, rowGroups } = part;
+    this.#files.push(
+      create(DatasetFileSchema, { name, sha256, bytes: BigInt(bytes.length), rows: BigInt(rows), rowGroups }),
+    );
   }
 }

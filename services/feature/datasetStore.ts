@@ -18,18 +18,23 @@ export class DatasetStore {
     return new DatasetStore(await bus.objects("datasets"));
   }
 
-  /** Stores a Parquet file and returns its name. */
-  async putFile(bytes: Uint8Array): Promise<string> {
-    const name = `${createHash("sha256").update(bytes).digest("hex")}.parquet`;
+  /** Stores a Parquet file under its SHA-256. */
+  async putFile(bytes: Uint8Array): Promise<{ readonly name: string; readonly sha256: string }> {
+    const sha256 = createHash("sha256").update(bytes).digest("hex");
+    const name = `${sha256}.parquet`;
     if ((await this.#objects.info(name)) === null) await this.#objects.putBlob({ name }, bytes);
-    return name;
+    return { name, sha256 };
   }
 
-  /** Stores the manifest, as a protobuf message, at `<content hash>/manifest`. */
+  /**
+   * Stores the manifest, as a protobuf message, at `<content hash>/manifest`. One with the same bytes is left as it is, with its time; a newer
+   * version of the app that makes the same dataset replaces it.
+   */
   async putManifest(manifest: DatasetManifest): Promise<void> {
-    await this.#objects.putBlob(
-      { name: `${manifest.contentHash}/manifest` },
-      toBinary(DatasetManifestSchema, manifest),
-    );
+    const name = `${manifest.contentHash}/manifest`;
+    const bytes = toBinary(DatasetManifestSchema, manifest);
+    const stored = await this.#objects.getBlob(name);
+    if (stored !== null && Buffer.compare(stored, bytes) === 0) return;
+    await this.#objects.putBlob({ name, metadata: { app: manifest.app } }, bytes);
   }
 }

@@ -7,14 +7,42 @@ export interface DatasetRow {
   readonly features: Float64Array;
   /** NaN while it is not known. */
   label: number;
+  /** When the label became known; NaN while it is not. */
+  labelKnownAtMs: number;
   /** An earlier row with the same key that waits, too. */
   earlier: DatasetRow | undefined;
+}
+
+/** What happened to labels and rows on the way, as far as it can be seen within the app's wait. */
+export interface JoinCounts {
+  labelEvents: number;
+  /** Label events after another one of their key, with the same value and with another. */
+  duplicates: number;
+  conflicts: number;
+  /** First labels of a key that fell due within the range, and those that no row took. */
+  due: number;
+  unmatched: number;
+  /** Rows whose key a waiting row had, and those that also have its time. */
+  repeatedKeys: number;
+  repeatedRows: number;
+}
+
+export interface LabelJoinOptions {
+  readonly waitMs: number;
+  /** Labels known in [dueFromMs, dueBeforeMs) belong to rows of the dataset, unless they came too late. */
+  readonly dueFromMs: number;
+  readonly dueBeforeMs: number;
+  readonly emit: (row: DatasetRow) => void;
 }
 
 interface KnownLabel {
   readonly key: string;
   readonly label: number;
   readonly knownAtMs: number;
+  /** The first label of the key, when this is another one. */
+  readonly first: KnownLabel | undefined;
+  /** Of a key's first label: whether a row took it or one that came after it. */
+  taken: boolean;
 }
 
 const COMPACT_AT = 10_000;
@@ -24,51 +52,70 @@ const COMPACT_AT = 10_000;
  * memory holds one wait's worth of rows, however long history is. Of several labels the one known last counts.
  */
 export class LabelJoin {
-  readonly #waitMs: number;
-  readonly #emit: (row: DatasetRow) => void;
+  readonly counts: JoinCounts = {
+    labelEvents: 0,
+    duplicates: 0,
+    conflicts: 0,
+    due: 0,
+    unmatched: 0,
+    repeatedKeys: 0,
+    repeatedRows: 0,
+  };
+  readonly #options: LabelJoinOptions;
   #rows: DatasetRow[] = [];
   #head = 0;
   readonly #byKey = new Map<string, DatasetRow>();
-  /** For rows whose own event came after its label's. */
+  /** For rows whose own event came after its label's, and to tell a key's second label. */
   readonly #labels = new Map<string, KnownLabel>();
   /** The same in the order in which they were known. A queue of its own: a Map's front gets slower with every deletion there. */
   #labelQueue: KnownLabel[] = [];
   #labelHead = 0;
 
-  constructor(waitMs: number, emit: (row: DatasetRow) => void) {
-    this.#waitMs = waitMs;
-    this.#emit = emit;
+  constructor(options: LabelJoinOptions) {
+    this.#options = options;
   }
 
   addRow(key: string, occurredAtMs: number, features: Float64Array): void {
-    const early = this.#labels.get(key);
-    const label = early !== undefined && early.knownAtMs <= occurredAtMs + this.#waitMs ? early.label : Number.NaN;
-    const row: DatasetRow = { key, occurredAtMs, features, label, earlier: this.#byKey.get(key) };
+    const known = this.#labels.get(key);
+    const early = known !== undefined && known.knownAtMs <= occurredAtMs + this.#options.waitMs ? known : undefined;
+    if (early !== undefined) take(early);
+    const earlier = this.#byKey.get(key);
+    if (earlier !== undefined) {
+      this.counts.repeatedKeys += 1;
+      if (earlier.occurredAtMs === occurredAtMs) this.counts.repeatedRows += 1;
+    }
+    const { label, knownAtMs: labelKnownAtMs } = early ?? UNKNOWN;
+    const row: DatasetRow = { key, occurredAtMs, features, label, labelKnownAtMs, earlier };
     this.#rows.push(row);
     this.#byKey.set(key, row);
   }
 
   addLabel(key: string, label: number, knownAtMs: number): void {
-    const known: KnownLabel = { key, label, knownAtMs };
+    const before = this.#labels.get(key);
+    const known: KnownLabel = { key, label, knownAtMs, first: before?.first ?? before, taken: false };
+    this.#count(known, before);
     this.#labels.set(key, known);
     this.#labelQueue.push(known);
     for (let row = this.#byKey.get(key); row !== undefined; row = row.earlier) {
-      if (knownAtMs <= row.occurredAtMs + this.#waitMs) row.label = label;
+      if (knownAtMs > row.occurredAtMs + this.#options.waitMs) continue;
+      row.label = label;
+      row.labelKnownAtMs = knownAtMs;
+      take(known);
     }
   }
 
   /** Lets go of the rows for which no truth can come any more: nothing after this is known before `knownAtMs`. */
   advance(knownAtMs: number): void {
+    const { waitMs } = this.#options;
     while (this.#head < this.#rows.length) {
       const row = this.#rows[this.#head] as DatasetRow;
-      if (row.occurredAtMs + this.#waitMs >= knownAtMs) break;
+      if (row.occurredAtMs + waitMs >= knownAtMs) break;
       this.#release(row);
     }
     while (this.#labelHead < this.#labelQueue.length) {
       const known = this.#labelQueue[this.#labelHead] as KnownLabel;
-      if (known.knownAtMs + this.#waitMs >= knownAtMs) break;
-      if (this.#labels.get(known.key) === known) this.#labels.delete(known.key);
-      this.#labelHead += 1;
+      if (known.knownAtMs + waitMs >= knownAtMs) break;
+      this.#forget(known);
     }
     this.#compact();
   }
@@ -76,6 +123,24 @@ export class LabelJoin {
   /** Lets go of everything. */
   finish(): void {
     while (this.#head < this.#rows.length) this.#release(this.#rows[this.#head] as DatasetRow);
+    while (this.#labelHead < this.#labelQueue.length) this.#forget(this.#labelQueue[this.#labelHead] as KnownLabel);
+  }
+
+  #count({ label, knownAtMs }: KnownLabel, before: KnownLabel | undefined): void {
+    const { dueFromMs, dueBeforeMs } = this.#options;
+    this.counts.labelEvents += 1;
+    if (before === undefined) {
+      if (knownAtMs >= dueFromMs && knownAtMs < dueBeforeMs) this.counts.due += 1;
+    } else if (before.label === label) this.counts.duplicates += 1;
+    else this.counts.conflicts += 1;
+  }
+
+  #forget(known: KnownLabel): void {
+    const { dueFromMs, dueBeforeMs } = this.#options;
+    this.#labelHead += 1;
+    if (this.#labels.get(known.key) === known) this.#labels.delete(known.key);
+    const due = known.knownAtMs >= dueFromMs && known.knownAtMs < dueBeforeMs;
+    if (known.first === undefined && due && !known.taken) this.counts.unmatched += 1;
   }
 
   /** Cuts off what has been taken from the queues' fronts, when it is most of them. */
@@ -95,6 +160,12 @@ export class LabelJoin {
     if (this.#byKey.get(row.key) === row) this.#byKey.delete(row.key);
     // What was before it has left already, and must not be kept by it.
     row.earlier = undefined;
-    this.#emit(row);
+    this.#options.emit(row);
   }
+}
+
+const UNKNOWN = { label: Number.NaN, knownAtMs: Number.NaN } as const;
+
+function take(known: KnownLabel): void {
+  (known.first ?? known).taken = true;
 }

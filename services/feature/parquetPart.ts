@@ -12,6 +12,7 @@ export class ParquetPart {
   readonly #parquet: ParquetWriter;
   #pending: DatasetRow[] = [];
   rows = 0;
+  rowGroups = 0;
 
   constructor(featureNames: readonly string[]) {
     this.#names = featureNames;
@@ -35,6 +36,7 @@ export class ParquetPart {
   async #writeGroup(): Promise<void> {
     const rows = this.#pending;
     this.#pending = [];
+    this.rowGroups += 1;
     const columnData = [
       { name: "key", data: rows.map(({ key }) => key) },
       { name: "occurred_at", data: rows.map(({ occurredAtMs }) => new Date(occurredAtMs)) },

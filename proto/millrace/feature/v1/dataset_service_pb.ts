@@ -6,13 +6,17 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { ColumnDistance, DatasetReport } from "./dataset_report_pb.ts";
+import { file_millrace_feature_v1_dataset_report } from "./dataset_report_pb.ts";
+import type { DatasetFile, DistributionBins, FeatureDefinition, LabelDefinition, LabelSignal, LabelStatistics, Quantile, SplitBoundary } from "./dataset_statistics_pb.ts";
+import { file_millrace_feature_v1_dataset_statistics } from "./dataset_statistics_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file millrace/feature/v1/dataset_service.proto.
  */
 export const file_millrace_feature_v1_dataset_service: GenFile = /*@__PURE__*/
-  fileDesc("CiltaWxscmFjZS9mZWF0dXJlL3YxL2RhdGFzZXRfc2VydmljZS5wcm90bxITbWlsbHJhY2UuZmVhdHVyZS52MSKmAQoTQnVpbGREYXRhc2V0UmVxdWVzdBILCgNhcHAYASABKAkSKAoEZnJvbRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoCdG8YAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGtub3duX2JlZm9yZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAikgEKFEJ1aWxkRGF0YXNldFJlc3BvbnNlEjgKCHByb2dyZXNzGAEgASgLMiQubWlsbHJhY2UuZmVhdHVyZS52MS5EYXRhc2V0UHJvZ3Jlc3NIABI4CghtYW5pZmVzdBgCIAEoCzIkLm1pbGxyYWNlLmZlYXR1cmUudjEuRGF0YXNldE1hbmlmZXN0SABCBgoEc3RlcCI8Cg9EYXRhc2V0UHJvZ3Jlc3MSEwoLZXZlbnRzX3JlYWQYASABKAQSFAoMcm93c193cml0dGVuGAIgASgEIrsCCg9EYXRhc2V0TWFuaWZlc3QSFAoMY29udGVudF9oYXNoGAEgASgJEgsKA2FwcBgCIAEoCRITCgthcHBfdmVyc2lvbhgDIAEoDRIoCgRmcm9tGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBImCgJ0bxgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMa25vd25fYmVmb3JlGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRyb3dzGAcgASgEEhUKDWxhYmVsbGVkX3Jvd3MYCCABKAQSDwoHb2JqZWN0cxgJIAMoCRI2Cgdjb2x1bW5zGAogAygLMiUubWlsbHJhY2UuZmVhdHVyZS52MS5Db2x1bW5TdGF0aXN0aWNzInUKEENvbHVtblN0YXRpc3RpY3MSDAoEbmFtZRgBIAEoCRIPCgdtaXNzaW5nGAIgASgEEgwKBG1lYW4YAyABKAESGgoSc3RhbmRhcmRfZGV2aWF0aW9uGAQgASgBEgsKA21pbhgFIAEoARILCgNtYXgYBiABKAEydwoORGF0YXNldFNlcnZpY2USZQoMQnVpbGREYXRhc2V0EigubWlsbHJhY2UuZmVhdHVyZS52MS5CdWlsZERhdGFzZXRSZXF1ZXN0GikubWlsbHJhY2UuZmVhdHVyZS52MS5CdWlsZERhdGFzZXRSZXNwb25zZTABYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("CiltaWxscmFjZS9mZWF0dXJlL3YxL2RhdGFzZXRfc2VydmljZS5wcm90bxITbWlsbHJhY2UuZmVhdHVyZS52MSKmAQoTQnVpbGREYXRhc2V0UmVxdWVzdBILCgNhcHAYASABKAkSKAoEZnJvbRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoCdG8YAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGtub3duX2JlZm9yZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAikgEKFEJ1aWxkRGF0YXNldFJlc3BvbnNlEjgKCHByb2dyZXNzGAEgASgLMiQubWlsbHJhY2UuZmVhdHVyZS52MS5EYXRhc2V0UHJvZ3Jlc3NIABI4CghtYW5pZmVzdBgCIAEoCzIkLm1pbGxyYWNlLmZlYXR1cmUudjEuRGF0YXNldE1hbmlmZXN0SABCBgoEc3RlcCI8Cg9EYXRhc2V0UHJvZ3Jlc3MSEwoLZXZlbnRzX3JlYWQYASABKAQSFAoMcm93c193cml0dGVuGAIgASgEIqkGCg9EYXRhc2V0TWFuaWZlc3QSFAoMY29udGVudF9oYXNoGAEgASgJEgsKA2FwcBgCIAEoCRITCgthcHBfdmVyc2lvbhgDIAEoDRIoCgRmcm9tGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBImCgJ0bxgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMa25vd25fYmVmb3JlGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRyb3dzGAcgASgEEhUKDWxhYmVsbGVkX3Jvd3MYCCABKAQSDwoHb2JqZWN0cxgJIAMoCRI2Cgdjb2x1bW5zGAogAygLMiUubWlsbHJhY2UuZmVhdHVyZS52MS5Db2x1bW5TdGF0aXN0aWNzEjgKCGZlYXR1cmVzGAsgAygLMiYubWlsbHJhY2UuZmVhdHVyZS52MS5GZWF0dXJlRGVmaW5pdGlvbhIzCgVsYWJlbBgMIAEoCzIkLm1pbGxyYWNlLmZlYXR1cmUudjEuTGFiZWxEZWZpbml0aW9uEhUKDXByZWRpY3Rpb25fYXQYDSABKAkSLwoFZmlsZXMYDiADKAsyIC5taWxscmFjZS5mZWF0dXJlLnYxLkRhdGFzZXRGaWxlEjAKDGZpcnN0X3Jvd19hdBgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLbGFzdF9yb3dfYXQYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB2xvZ19lbmQYESABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2V2ZW50c19yZWFkGBIgASgEEhMKC3NhbXBsZV9yb3dzGBMgASgEEjQKBmxhYmVscxgUIAEoCzIkLm1pbGxyYWNlLmZlYXR1cmUudjEuTGFiZWxTdGF0aXN0aWNzEjEKBXNwbGl0GBUgASgLMiIubWlsbHJhY2UuZmVhdHVyZS52MS5TcGxpdEJvdW5kYXJ5EhIKCmNyZWF0ZWRfYnkYFiABKAkiygIKEENvbHVtblN0YXRpc3RpY3MSDAoEbmFtZRgBIAEoCRIPCgdtaXNzaW5nGAIgASgEEgwKBG1lYW4YAyABKAESGgoSc3RhbmRhcmRfZGV2aWF0aW9uGAQgASgBEgsKA21pbhgFIAEoARILCgNtYXgYBiABKAESEAoIaW5maW5pdGUYByABKAQSEAoIY29uc3RhbnQYCCABKAgSEAoIZGlzdGluY3QYCSABKAQSMAoJcXVhbnRpbGVzGAogAygLMh0ubWlsbHJhY2UuZmVhdHVyZS52MS5RdWFudGlsZRIzCgRiaW5zGAsgASgLMiUubWlsbHJhY2UuZmVhdHVyZS52MS5EaXN0cmlidXRpb25CaW5zEjYKDGxhYmVsX3NpZ25hbBgMIAEoCzIgLm1pbGxyYWNlLmZlYXR1cmUudjEuTGFiZWxTaWduYWwiSQoTTGlzdERhdGFzZXRzUmVxdWVzdBILCgNhcHAYASABKAkSEQoJcGFnZV9zaXplGAIgASgNEhIKCnBhZ2VfdG9rZW4YAyABKAkiZgoUTGlzdERhdGFzZXRzUmVzcG9uc2USNQoIZGF0YXNldHMYASADKAsyIy5taWxscmFjZS5mZWF0dXJlLnYxLkRhdGFzZXRTdW1tYXJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK3AgoORGF0YXNldFN1bW1hcnkSFAoMY29udGVudF9oYXNoGAEgASgJEgsKA2FwcBgCIAEoCRITCgthcHBfdmVyc2lvbhgDIAEoDRItCglzdG9yZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGZpcnN0X3Jvd19hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLbGFzdF9yb3dfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHJvd3MYByABKAQSFQoNbGFiZWxsZWRfcm93cxgIIAEoBBIVCg1wb3NpdGl2ZV9yb3dzGAkgASgEEg0KBWJ5dGVzGAogASgEEhAKCGZlYXR1cmVzGAsgASgNIikKFkRlc2NyaWJlRGF0YXNldFJlcXVlc3QSDwoHZGF0YXNldBgBIAEoCSKAAQoXRGVzY3JpYmVEYXRhc2V0UmVzcG9uc2USNgoIbWFuaWZlc3QYASABKAsyJC5taWxscmFjZS5mZWF0dXJlLnYxLkRhdGFzZXRNYW5pZmVzdBItCglzdG9yZWRfYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIjIKE0RpZmZEYXRhc2V0c1JlcXVlc3QSDAoEbGVmdBgBIAEoCRINCgVyaWdodBgCIAEoCSKCAgoURGlmZkRhdGFzZXRzUmVzcG9uc2USMgoEbGVmdBgBIAEoCzIkLm1pbGxyYWNlLmZlYXR1cmUudjEuRGF0YXNldE1hbmlmZXN0EjMKBXJpZ2h0GAIgASgLMiQubWlsbHJhY2UuZmVhdHVyZS52MS5EYXRhc2V0TWFuaWZlc3QSOgoLZGVmaW5pdGlvbnMYAyADKAsyJS5taWxscmFjZS5mZWF0dXJlLnYxLkRlZmluaXRpb25DaGFuZ2USNAoHY29sdW1ucxgEIAMoCzIjLm1pbGxyYWNlLmZlYXR1cmUudjEuQ29sdW1uRGlzdGFuY2USDwoHcmVtYXJrcxgFIAMoCSJHChBEZWZpbml0aW9uQ2hhbmdlEgwKBG5hbWUYASABKAkSEQoJbGVmdF90ZXh0GAIgASgJEhIKCnJpZ2h0X3RleHQYAyABKAkiJwoURXhwb3J0RGF0YXNldFJlcXVlc3QSDwoHZGF0YXNldBgBIAEoCSJqChVFeHBvcnREYXRhc2V0UmVzcG9uc2USOAoIbWFuaWZlc3QYASABKAsyJC5taWxscmFjZS5mZWF0dXJlLnYxLkRhdGFzZXRNYW5pZmVzdEgAEg8KBWNodW5rGAIgASgMSABCBgoEcGFydCI9ChRSZXBvcnREYXRhc2V0UmVxdWVzdBIPCgdkYXRhc2V0GAEgASgJEhQKDHdpdGhvdXRfbGl2ZRgCIAEoCCKDAQoVUmVwb3J0RGF0YXNldFJlc3BvbnNlEjIKBnJlcG9ydBgBIAEoCzIiLm1pbGxyYWNlLmZlYXR1cmUudjEuRGF0YXNldFJlcG9ydBI2CghtYW5pZmVzdBgCIAEoCzIkLm1pbGxyYWNlLmZlYXR1cmUudjEuRGF0YXNldE1hbmlmZXN0MoEFCg5EYXRhc2V0U2VydmljZRJlCgxCdWlsZERhdGFzZXQSKC5taWxscmFjZS5mZWF0dXJlLnYxLkJ1aWxkRGF0YXNldFJlcXVlc3QaKS5taWxscmFjZS5mZWF0dXJlLnYxLkJ1aWxkRGF0YXNldFJlc3BvbnNlMAESYwoMTGlzdERhdGFzZXRzEigubWlsbHJhY2UuZmVhdHVyZS52MS5MaXN0RGF0YXNldHNSZXF1ZXN0GikubWlsbHJhY2UuZmVhdHVyZS52MS5MaXN0RGF0YXNldHNSZXNwb25zZRJsCg9EZXNjcmliZURhdGFzZXQSKy5taWxscmFjZS5mZWF0dXJlLnYxLkRlc2NyaWJlRGF0YXNldFJlcXVlc3QaLC5taWxscmFjZS5mZWF0dXJlLnYxLkRlc2NyaWJlRGF0YXNldFJlc3BvbnNlEmMKDERpZmZEYXRhc2V0cxIoLm1pbGxyYWNlLmZlYXR1cmUudjEuRGlmZkRhdGFzZXRzUmVxdWVzdBopLm1pbGxyYWNlLmZlYXR1cmUudjEuRGlmZkRhdGFzZXRzUmVzcG9uc2USaAoNRXhwb3J0RGF0YXNldBIpLm1pbGxyYWNlLmZlYXR1cmUudjEuRXhwb3J0RGF0YXNldFJlcXVlc3QaKi5taWxscmFjZS5mZWF0dXJlLnYxLkV4cG9ydERhdGFzZXRSZXNwb25zZTABEmYKDVJlcG9ydERhdGFzZXQSKS5taWxscmFjZS5mZWF0dXJlLnYxLlJlcG9ydERhdGFzZXRSZXF1ZXN0GioubWlsbHJhY2UuZmVhdHVyZS52MS5SZXBvcnREYXRhc2V0UmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_millrace_feature_v1_dataset_report, file_millrace_feature_v1_dataset_statistics]);
 
 /**
  * @generated from message millrace.feature.v1.BuildDatasetRequest
@@ -158,9 +162,86 @@ export type DatasetManifest = Message<"millrace.feature.v1.DatasetManifest"> & {
   objects: string[];
 
   /**
+   * The features, then `label`.
+   *
    * @generated from field: repeated millrace.feature.v1.ColumnStatistics columns = 10;
    */
   columns: ColumnStatistics[];
+
+  /**
+   * In the order of the columns.
+   *
+   * @generated from field: repeated millrace.feature.v1.FeatureDefinition features = 11;
+   */
+  features: FeatureDefinition[];
+
+  /**
+   * @generated from field: millrace.feature.v1.LabelDefinition label = 12;
+   */
+  label?: LabelDefinition | undefined;
+
+  /**
+   * The event type whose events are rows.
+   *
+   * @generated from field: string prediction_at = 13;
+   */
+  predictionAt: string;
+
+  /**
+   * The objects again, with their sizes.
+   *
+   * @generated from field: repeated millrace.feature.v1.DatasetFile files = 14;
+   */
+  files: DatasetFile[];
+
+  /**
+   * occurred_at of the first and the last row.
+   *
+   * @generated from field: google.protobuf.Timestamp first_row_at = 15;
+   */
+  firstRowAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp last_row_at = 16;
+   */
+  lastRowAt?: Timestamp | undefined;
+
+  /**
+   * When the newest event that was read became known.
+   *
+   * @generated from field: google.protobuf.Timestamp log_end = 17;
+   */
+  logEnd?: Timestamp | undefined;
+
+  /**
+   * @generated from field: uint64 events_read = 18;
+   */
+  eventsRead: bigint;
+
+  /**
+   * Rows that quantiles, bins, distinct counts and label signals are of: all, or a repeatable random sample of them. Everything else is of
+   * all rows.
+   *
+   * @generated from field: uint64 sample_rows = 19;
+   */
+  sampleRows: bigint;
+
+  /**
+   * @generated from field: millrace.feature.v1.LabelStatistics labels = 20;
+   */
+  labels?: LabelStatistics | undefined;
+
+  /**
+   * @generated from field: millrace.feature.v1.SplitBoundary split = 21;
+   */
+  split?: SplitBoundary | undefined;
+
+  /**
+   * The program that built it.
+   *
+   * @generated from field: string created_by = 22;
+   */
+  createdBy: string;
 };
 
 /**
@@ -203,6 +284,46 @@ export type ColumnStatistics = Message<"millrace.feature.v1.ColumnStatistics"> &
    * @generated from field: double max = 6;
    */
   max: number;
+
+  /**
+   * Values that are infinite: part of min and max, not of the mean and the standard deviation.
+   *
+   * @generated from field: uint64 infinite = 7;
+   */
+  infinite: bigint;
+
+  /**
+   * Every row has the same: one value, or none.
+   *
+   * @generated from field: bool constant = 8;
+   */
+  constant: boolean;
+
+  /**
+   * Different values in the sample.
+   *
+   * @generated from field: uint64 distinct = 9;
+   */
+  distinct: bigint;
+
+  /**
+   * Of the shares 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99.
+   *
+   * @generated from field: repeated millrace.feature.v1.Quantile quantiles = 10;
+   */
+  quantiles: Quantile[];
+
+  /**
+   * @generated from field: millrace.feature.v1.DistributionBins bins = 11;
+   */
+  bins?: DistributionBins | undefined;
+
+  /**
+   * Of features only.
+   *
+   * @generated from field: millrace.feature.v1.LabelSignal label_signal = 12;
+   */
+  labelSignal?: LabelSignal | undefined;
 };
 
 /**
@@ -213,7 +334,361 @@ export const ColumnStatisticsSchema: GenMessage<ColumnStatistics> = /*@__PURE__*
   messageDesc(file_millrace_feature_v1_dataset_service, 4);
 
 /**
- * Builds point-in-time correct datasets from the event log.
+ * @generated from message millrace.feature.v1.ListDatasetsRequest
+ */
+export type ListDatasetsRequest = Message<"millrace.feature.v1.ListDatasetsRequest"> & {
+  /**
+   * Empty: of all apps.
+   *
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * Default 20, at most 200.
+   *
+   * @generated from field: uint32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the page before.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message millrace.feature.v1.ListDatasetsRequest.
+ * Use `create(ListDatasetsRequestSchema)` to create a new message.
+ */
+export const ListDatasetsRequestSchema: GenMessage<ListDatasetsRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_feature_v1_dataset_service, 5);
+
+/**
+ * @generated from message millrace.feature.v1.ListDatasetsResponse
+ */
+export type ListDatasetsResponse = Message<"millrace.feature.v1.ListDatasetsResponse"> & {
+  /**
+   * @generated from field: repeated millrace.feature.v1.DatasetSummary datasets = 1;
+   */
+  datasets: DatasetSummary[];
+
+  /**
+   * Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message millrace.feature.v1.ListDatasetsResponse.
+ * Use `create(ListDatasetsResponseSchema)` to create a new message.
+ */
+export const ListDatasetsResponseSchema: GenMessage<ListDatasetsResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_feature_v1_dataset_service, 6);
+
+/**
+ * @generated from message millrace.feature.v1.DatasetSummary
+ */
+export type DatasetSummary = Message<"millrace.feature.v1.DatasetSummary"> & {
+  /**
+   * @generated from field: string content_hash = 1;
+   */
+  contentHash: string;
+
+  /**
+   * @generated from field: string app = 2;
+   */
+  app: string;
+
+  /**
+   * @generated from field: uint32 app_version = 3;
+   */
+  appVersion: number;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp stored_at = 4;
+   */
+  storedAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp first_row_at = 5;
+   */
+  firstRowAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp last_row_at = 6;
+   */
+  lastRowAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: uint64 rows = 7;
+   */
+  rows: bigint;
+
+  /**
+   * @generated from field: uint64 labelled_rows = 8;
+   */
+  labelledRows: bigint;
+
+  /**
+   * @generated from field: uint64 positive_rows = 9;
+   */
+  positiveRows: bigint;
+
+  /**
+   * @generated from field: uint64 bytes = 10;
+   */
+  bytes: bigint;
+
+  /**
+   * @generated from field: uint32 features = 11;
+   */
+  features: number;
+};
+
+/**
+ * Describes the message millrace.feature.v1.DatasetSummary.
+ * Use `create(DatasetSummarySchema)` to create a new message.
+ */
+export const DatasetSummarySchema: GenMessage<DatasetSummary> = /*@__PURE__*/
+  messageDesc(file_millrace_feature_v1_dataset_service, 7);
+
+/**
+ * @generated from message millrace.feature.v1.DescribeDatasetRequest
+ */
+export type DescribeDatasetRequest = Message<"millrace.feature.v1.DescribeDatasetRequest"> & {
+  /**
+   * @generated from field: string dataset = 1;
+   */
+  dataset: string;
+};
+
+/**
+ * Describes the message millrace.feature.v1.DescribeDatasetRequest.
+ * Use `create(DescribeDatasetRequestSchema)` to create a new message.
+ */
+export const DescribeDatasetRequestSchema: GenMessage<DescribeDatasetRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_feature_v1_dataset_service, 8);
+
+/**
+ * @generated from message millrace.feature.v1.DescribeDatasetResponse
+ */
+export type DescribeDatasetResponse = Message<"millrace.feature.v1.DescribeDatasetResponse"> & {
+  /**
+   * @generated from field: millrace.feature.v1.DatasetManifest manifest = 1;
+   */
+  manifest?: DatasetManifest | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp stored_at = 2;
+   */
+  storedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message millrace.feature.v1.DescribeDatasetResponse.
+ * Use `create(DescribeDatasetResponseSchema)` to create a new message.
+ */
+export const DescribeDatasetResponseSchema: GenMessage<DescribeDatasetResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_feature_v1_dataset_service, 9);
+
+/**
+ * @generated from message millrace.feature.v1.DiffDatasetsRequest
+ */
+export type DiffDatasetsRequest = Message<"millrace.feature.v1.DiffDatasetsRequest"> & {
+  /**
+   * @generated from field: string left = 1;
+   */
+  left: string;
+
+  /**
+   * @generated from field: string right = 2;
+   */
+  right: string;
+};
+
+/**
+ * Describes the message millrace.feature.v1.DiffDatasetsRequest.
+ * Use `create(DiffDatasetsRequestSchema)` to create a new message.
+ */
+export const DiffDatasetsRequestSchema: GenMessage<DiffDatasetsRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_feature_v1_dataset_service, 10);
+
+/**
+ * @generated from message millrace.feature.v1.DiffDatasetsResponse
+ */
+export type DiffDatasetsResponse = Message<"millrace.feature.v1.DiffDatasetsResponse"> & {
+  /**
+   * @generated from field: millrace.feature.v1.DatasetManifest left = 1;
+   */
+  left?: DatasetManifest | undefined;
+
+  /**
+   * @generated from field: millrace.feature.v1.DatasetManifest right = 2;
+   */
+  right?: DatasetManifest | undefined;
+
+  /**
+   * @generated from field: repeated millrace.feature.v1.DefinitionChange definitions = 3;
+   */
+  definitions: DefinitionChange[];
+
+  /**
+   * Of the columns that both have, in order of their names.
+   *
+   * @generated from field: repeated millrace.feature.v1.ColumnDistance columns = 4;
+   */
+  columns: ColumnDistance[];
+
+  /**
+   * What should be looked at, one sentence each; empty when the two are alike.
+   *
+   * @generated from field: repeated string remarks = 5;
+   */
+  remarks: string[];
+};
+
+/**
+ * Describes the message millrace.feature.v1.DiffDatasetsResponse.
+ * Use `create(DiffDatasetsResponseSchema)` to create a new message.
+ */
+export const DiffDatasetsResponseSchema: GenMessage<DiffDatasetsResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_feature_v1_dataset_service, 11);
+
+/**
+ * A feature, or the label, that is not the same in both.
+ *
+ * @generated from message millrace.feature.v1.DefinitionChange
+ */
+export type DefinitionChange = Message<"millrace.feature.v1.DefinitionChange"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Empty where that side does not have it.
+   *
+   * @generated from field: string left_text = 2;
+   */
+  leftText: string;
+
+  /**
+   * @generated from field: string right_text = 3;
+   */
+  rightText: string;
+};
+
+/**
+ * Describes the message millrace.feature.v1.DefinitionChange.
+ * Use `create(DefinitionChangeSchema)` to create a new message.
+ */
+export const DefinitionChangeSchema: GenMessage<DefinitionChange> = /*@__PURE__*/
+  messageDesc(file_millrace_feature_v1_dataset_service, 12);
+
+/**
+ * @generated from message millrace.feature.v1.ExportDatasetRequest
+ */
+export type ExportDatasetRequest = Message<"millrace.feature.v1.ExportDatasetRequest"> & {
+  /**
+   * @generated from field: string dataset = 1;
+   */
+  dataset: string;
+};
+
+/**
+ * Describes the message millrace.feature.v1.ExportDatasetRequest.
+ * Use `create(ExportDatasetRequestSchema)` to create a new message.
+ */
+export const ExportDatasetRequestSchema: GenMessage<ExportDatasetRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_feature_v1_dataset_service, 13);
+
+/**
+ * @generated from message millrace.feature.v1.ExportDatasetResponse
+ */
+export type ExportDatasetResponse = Message<"millrace.feature.v1.ExportDatasetResponse"> & {
+  /**
+   * @generated from oneof millrace.feature.v1.ExportDatasetResponse.part
+   */
+  part: {
+    /**
+     * @generated from field: millrace.feature.v1.DatasetManifest manifest = 1;
+     */
+    value: DatasetManifest;
+    case: "manifest";
+  } | {
+    /**
+     * The next bytes of the file that is under way; a file ends where the manifest's `files` says.
+     *
+     * @generated from field: bytes chunk = 2;
+     */
+    value: Uint8Array;
+    case: "chunk";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message millrace.feature.v1.ExportDatasetResponse.
+ * Use `create(ExportDatasetResponseSchema)` to create a new message.
+ */
+export const ExportDatasetResponseSchema: GenMessage<ExportDatasetResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_feature_v1_dataset_service, 14);
+
+/**
+ * @generated from message millrace.feature.v1.ReportDatasetRequest
+ */
+export type ReportDatasetRequest = Message<"millrace.feature.v1.ReportDatasetRequest"> & {
+  /**
+   * @generated from field: string dataset = 1;
+   */
+  dataset: string;
+
+  /**
+   * Leave out the comparison with what was served lately.
+   *
+   * @generated from field: bool without_live = 2;
+   */
+  withoutLive: boolean;
+};
+
+/**
+ * Describes the message millrace.feature.v1.ReportDatasetRequest.
+ * Use `create(ReportDatasetRequestSchema)` to create a new message.
+ */
+export const ReportDatasetRequestSchema: GenMessage<ReportDatasetRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_feature_v1_dataset_service, 15);
+
+/**
+ * @generated from message millrace.feature.v1.ReportDatasetResponse
+ */
+export type ReportDatasetResponse = Message<"millrace.feature.v1.ReportDatasetResponse"> & {
+  /**
+   * @generated from field: millrace.feature.v1.DatasetReport report = 1;
+   */
+  report?: DatasetReport | undefined;
+
+  /**
+   * @generated from field: millrace.feature.v1.DatasetManifest manifest = 2;
+   */
+  manifest?: DatasetManifest | undefined;
+};
+
+/**
+ * Describes the message millrace.feature.v1.ReportDatasetResponse.
+ * Use `create(ReportDatasetResponseSchema)` to create a new message.
+ */
+export const ReportDatasetResponseSchema: GenMessage<ReportDatasetResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_feature_v1_dataset_service, 16);
+
+/**
+ * Builds point-in-time correct datasets from the event log, and answers what is in them.
+ *
+ * Where a request names a dataset, it is by the content hash or the beginning of one: `not_found` when there is none, `invalid_argument`
+ * when several begin so.
  *
  * @generated from service millrace.feature.v1.DatasetService
  */
@@ -227,6 +702,54 @@ export const DatasetService: GenService<{
     methodKind: "server_streaming";
     input: typeof BuildDatasetRequestSchema;
     output: typeof BuildDatasetResponseSchema;
+  },
+  /**
+   * Newest first.
+   *
+   * @generated from rpc millrace.feature.v1.DatasetService.ListDatasets
+   */
+  listDatasets: {
+    methodKind: "unary";
+    input: typeof ListDatasetsRequestSchema;
+    output: typeof ListDatasetsResponseSchema;
+  },
+  /**
+   * @generated from rpc millrace.feature.v1.DatasetService.DescribeDataset
+   */
+  describeDataset: {
+    methodKind: "unary";
+    input: typeof DescribeDatasetRequestSchema;
+    output: typeof DescribeDatasetResponseSchema;
+  },
+  /**
+   * What differs between two datasets: definitions, ranges, counts, and the distribution of each column.
+   *
+   * @generated from rpc millrace.feature.v1.DatasetService.DiffDatasets
+   */
+  diffDatasets: {
+    methodKind: "unary";
+    input: typeof DiffDatasetsRequestSchema;
+    output: typeof DiffDatasetsResponseSchema;
+  },
+  /**
+   * The manifest, then the bytes of its files, one after the other in row order.
+   *
+   * @generated from rpc millrace.feature.v1.DatasetService.ExportDataset
+   */
+  exportDataset: {
+    methodKind: "server_streaming";
+    input: typeof ExportDatasetRequestSchema;
+    output: typeof ExportDatasetResponseSchema;
+  },
+  /**
+   * Is this data honest enough to train on?
+   *
+   * @generated from rpc millrace.feature.v1.DatasetService.ReportDataset
+   */
+  reportDataset: {
+    methodKind: "unary";
+    input: typeof ReportDatasetRequestSchema;
+    output: typeof ReportDatasetResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_feature_v1_dataset_service, 0);
