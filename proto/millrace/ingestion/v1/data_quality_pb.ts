@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/ingestion/v1/data_quality.proto.
  */
 export const file_millrace_ingestion_v1_data_quality: GenFile = /*@__PURE__*/
-  fileDesc("CihtaWxscmFjZS9pbmdlc3Rpb24vdjEvZGF0YV9xdWFsaXR5LnByb3RvEhVtaWxscmFjZS5pbmdlc3Rpb24udjEi0AIKC0RhdGFRdWFsaXR5EgsKA2FwcBgBIAEoCRIMCgR0eXBlGAIgASgJEigKBGhvdXIYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHJldmlzaW9uGAQgASgEEhAKCGFjY2VwdGVkGAUgASgEEhAKCHJlamVjdGVkGAYgASgEEkYKCnZpb2xhdGlvbnMYByADKAsyMi5taWxscmFjZS5pbmdlc3Rpb24udjEuRGF0YVF1YWxpdHkuVmlvbGF0aW9uc0VudHJ5EjMKBmZpZWxkcxgIIAMoCzIjLm1pbGxyYWNlLmluZ2VzdGlvbi52MS5GaWVsZFF1YWxpdHkSFgoOdW5rbm93bl92YWx1ZXMYCSABKAQaMQoPVmlvbGF0aW9uc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEijQMKDEZpZWxkUXVhbGl0eRIMCgRuYW1lGAEgASgJEg4KBmV2ZW50cxgCIAEoBBIPCgdtaXNzaW5nGAMgASgEEkcKCnZpb2xhdGlvbnMYBCADKAsyMy5taWxscmFjZS5pbmdlc3Rpb24udjEuRmllbGRRdWFsaXR5LlZpb2xhdGlvbnNFbnRyeRIOCgZ2YWx1ZXMYBSABKAQSDQoFemVyb3MYBiABKAQSEAoDbWluGAcgASgBSACIAQESEAoDbWF4GAggASgBSAGIAQESEQoEbWVhbhgJIAEoAUgCiAEBEiAKE3NxdWFyZWRfZGlmZmVyZW5jZXMYCiABKAFIA4gBARIQCghkaXN0aW5jdBgLIAEoARIXCg9kaXN0aW5jdF9za2V0Y2gYDCABKAwaMQoPVmlvbGF0aW9uc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAFCBgoEX21pbkIGCgRfbWF4QgcKBV9tZWFuQhYKFF9zcXVhcmVkX2RpZmZlcmVuY2VzIqwBChZMaXN0RGF0YVF1YWxpdHlSZXF1ZXN0EgsKA2FwcBgBIAEoCRIMCgR0eXBlGAIgASgJEg0KBWZpZWxkGAMgASgJEigKBGZyb20YBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiYKAnRvGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg5maWVsZHNfYnlfaG91chgGIAEoCCKLAgoXTGlzdERhdGFRdWFsaXR5UmVzcG9uc2USKAoEZnJvbRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoCdG8YAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjIKBnRvdGFscxgDIAMoCzIiLm1pbGxyYWNlLmluZ2VzdGlvbi52MS5EYXRhUXVhbGl0eRIxCgVob3VycxgEIAMoCzIiLm1pbGxyYWNlLmluZ2VzdGlvbi52MS5EYXRhUXVhbGl0eRI3CghmaW5kaW5ncxgFIAMoCzIlLm1pbGxyYWNlLmluZ2VzdGlvbi52MS5RdWFsaXR5RmluZGluZyJaCg5RdWFsaXR5RmluZGluZxIMCgR0eXBlGAEgASgJEg0KBWZpZWxkGAIgASgJEgwKBGtpbmQYAyABKAkSDQoFdGl0bGUYBCABKAkSDgoGYWR2aWNlGAUgASgJMoYBChJEYXRhUXVhbGl0eVNlcnZpY2UScAoPTGlzdERhdGFRdWFsaXR5Ei0ubWlsbHJhY2UuaW5nZXN0aW9uLnYxLkxpc3REYXRhUXVhbGl0eVJlcXVlc3QaLi5taWxscmFjZS5pbmdlc3Rpb24udjEuTGlzdERhdGFRdWFsaXR5UmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("CihtaWxscmFjZS9pbmdlc3Rpb24vdjEvZGF0YV9xdWFsaXR5LnByb3RvEhVtaWxscmFjZS5pbmdlc3Rpb24udjEi0AIKC0RhdGFRdWFsaXR5EgsKA2FwcBgBIAEoCRIMCgR0eXBlGAIgASgJEigKBGhvdXIYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCHJldmlzaW9uGAQgASgEEhAKCGFjY2VwdGVkGAUgASgEEhAKCHJlamVjdGVkGAYgASgEEkYKCnZpb2xhdGlvbnMYByADKAsyMi5taWxscmFjZS5pbmdlc3Rpb24udjEuRGF0YVF1YWxpdHkuVmlvbGF0aW9uc0VudHJ5EjMKBmZpZWxkcxgIIAMoCzIjLm1pbGxyYWNlLmluZ2VzdGlvbi52MS5GaWVsZFF1YWxpdHkSFgoOdW5rbm93bl92YWx1ZXMYCSABKAQaMQoPVmlvbGF0aW9uc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEijQMKDEZpZWxkUXVhbGl0eRIMCgRuYW1lGAEgASgJEg4KBmV2ZW50cxgCIAEoBBIPCgdtaXNzaW5nGAMgASgEEkcKCnZpb2xhdGlvbnMYBCADKAsyMy5taWxscmFjZS5pbmdlc3Rpb24udjEuRmllbGRRdWFsaXR5LlZpb2xhdGlvbnNFbnRyeRIOCgZ2YWx1ZXMYBSABKAQSDQoFemVyb3MYBiABKAQSEAoDbWluGAcgASgBSACIAQESEAoDbWF4GAggASgBSAGIAQESEQoEbWVhbhgJIAEoAUgCiAEBEiAKE3NxdWFyZWRfZGlmZmVyZW5jZXMYCiABKAFIA4gBARIQCghkaXN0aW5jdBgLIAEoARIXCg9kaXN0aW5jdF9za2V0Y2gYDCABKAwaMQoPVmlvbGF0aW9uc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAFCBgoEX21pbkIGCgRfbWF4QgcKBV9tZWFuQhYKFF9zcXVhcmVkX2RpZmZlcmVuY2VzIkgKE0RhdGFRdWFsaXR5QWRkaXRpb24SMQoFaG91cnMYASADKAsyIi5taWxscmFjZS5pbmdlc3Rpb24udjEuRGF0YVF1YWxpdHkirAEKFkxpc3REYXRhUXVhbGl0eVJlcXVlc3QSCwoDYXBwGAEgASgJEgwKBHR5cGUYAiABKAkSDQoFZmllbGQYAyABKAkSKAoEZnJvbRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoCdG8YBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDmZpZWxkc19ieV9ob3VyGAYgASgIIosCChdMaXN0RGF0YVF1YWxpdHlSZXNwb25zZRIoCgRmcm9tGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBImCgJ0bxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMgoGdG90YWxzGAMgAygLMiIubWlsbHJhY2UuaW5nZXN0aW9uLnYxLkRhdGFRdWFsaXR5EjEKBWhvdXJzGAQgAygLMiIubWlsbHJhY2UuaW5nZXN0aW9uLnYxLkRhdGFRdWFsaXR5EjcKCGZpbmRpbmdzGAUgAygLMiUubWlsbHJhY2UuaW5nZXN0aW9uLnYxLlF1YWxpdHlGaW5kaW5nIloKDlF1YWxpdHlGaW5kaW5nEgwKBHR5cGUYASABKAkSDQoFZmllbGQYAiABKAkSDAoEa2luZBgDIAEoCRINCgV0aXRsZRgEIAEoCRIOCgZhZHZpY2UYBSABKAkyhgEKEkRhdGFRdWFsaXR5U2VydmljZRJwCg9MaXN0RGF0YVF1YWxpdHkSLS5taWxscmFjZS5pbmdlc3Rpb24udjEuTGlzdERhdGFRdWFsaXR5UmVxdWVzdBouLm1pbGxyYWNlLmluZ2VzdGlvbi52MS5MaXN0RGF0YVF1YWxpdHlSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * What the events of one type looked like in one hour of event time. Published on `quality.<app>` when the stream's clock has passed the
@@ -187,6 +187,25 @@ export const FieldQualitySchema: GenMessage<FieldQuality> = /*@__PURE__*/
   messageDesc(file_millrace_ingestion_v1_data_quality, 1);
 
 /**
+ * What a stored batch of events adds to its hours; ingestion keeps it until it is added.
+ *
+ * @generated from message millrace.ingestion.v1.DataQualityAddition
+ */
+export type DataQualityAddition = Message<"millrace.ingestion.v1.DataQualityAddition"> & {
+  /**
+   * @generated from field: repeated millrace.ingestion.v1.DataQuality hours = 1;
+   */
+  hours: DataQuality[];
+};
+
+/**
+ * Describes the message millrace.ingestion.v1.DataQualityAddition.
+ * Use `create(DataQualityAdditionSchema)` to create a new message.
+ */
+export const DataQualityAdditionSchema: GenMessage<DataQualityAddition> = /*@__PURE__*/
+  messageDesc(file_millrace_ingestion_v1_data_quality, 2);
+
+/**
  * @generated from message millrace.ingestion.v1.ListDataQualityRequest
  */
 export type ListDataQualityRequest = Message<"millrace.ingestion.v1.ListDataQualityRequest"> & {
@@ -236,7 +255,7 @@ export type ListDataQualityRequest = Message<"millrace.ingestion.v1.ListDataQual
  * Use `create(ListDataQualityRequestSchema)` to create a new message.
  */
 export const ListDataQualityRequestSchema: GenMessage<ListDataQualityRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_ingestion_v1_data_quality, 2);
+  messageDesc(file_millrace_ingestion_v1_data_quality, 3);
 
 /**
  * @generated from message millrace.ingestion.v1.ListDataQualityResponse
@@ -279,7 +298,7 @@ export type ListDataQualityResponse = Message<"millrace.ingestion.v1.ListDataQua
  * Use `create(ListDataQualityResponseSchema)` to create a new message.
  */
 export const ListDataQualityResponseSchema: GenMessage<ListDataQualityResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_ingestion_v1_data_quality, 3);
+  messageDesc(file_millrace_ingestion_v1_data_quality, 4);
 
 /**
  * Something about a field that a person should look at.
@@ -326,7 +345,7 @@ export type QualityFinding = Message<"millrace.ingestion.v1.QualityFinding"> & {
  * Use `create(QualityFindingSchema)` to create a new message.
  */
 export const QualityFindingSchema: GenMessage<QualityFinding> = /*@__PURE__*/
-  messageDesc(file_millrace_ingestion_v1_data_quality, 4);
+  messageDesc(file_millrace_ingestion_v1_data_quality, 5);
 
 /**
  * What the events of an app look like, field by field and hour by hour.
