@@ -89,7 +89,7 @@ export class QualityPublisher implements AsyncDisposable {
     );
     const confirmed = hours.filter((_, index) => results[index]?.status === "fulfilled");
     await markPublished(this.#database, confirmed);
-    const failed = results.find(({ status }) => status === "rejected");
+    const failed = results.find((result) => result.status === "rejected");
     if (failed !== undefined) throw failed.reason;
   }
 
