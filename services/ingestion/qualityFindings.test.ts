@@ -2,12 +2,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { EventTypeSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
-import { type Event, EventSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
+import { type Event, EventSchema, type Value, ValueSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import { HourQuality } from "./hourQuality.ts";
-import { number, text } from "./ingestionForTests.ts";
 import { findOddities } from "./qualityFindings.ts";
 
 const SCHEMA = create(EventTypeSchema, { fields: { name: { required: true }, price: {} } });
+
+const text = (value: string): Value => create(ValueSchema, { kind: { case: "stringValue", value } });
+const number = (value: number): Value => create(ValueSchema, { kind: { case: "doubleValue", value } });
 
 const order = (fields: Record<string, string | number>): Event =>
   create(EventSchema, {
