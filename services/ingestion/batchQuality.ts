@@ -76,8 +76,7 @@ class Hours {
     if (known !== undefined) return known;
     const byType = this.#byApp.get(settings) ?? new Map<string, Map<number, HourQuality>>();
     const byHour = byType.get(type) ?? new Map<number, HourQuality>();
-    const names = Object.keys(settings.types.get(type)?.schema.fields ?? {}).sort();
-    const added = new HourQuality(settings.name, type, hour * HOUR_MS, names);
+    const added = new HourQuality(settings.name, type, hour * HOUR_MS, settings.types.get(type)?.schema.fields);
     this.#byApp.set(settings, byType.set(type, byHour.set(hour, added)));
     this.all.push(added);
     return added;

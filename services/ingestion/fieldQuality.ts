@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
+import type { FieldType } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { Value } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import {
   type FieldQuality as FieldQualityMessage,
@@ -14,6 +15,7 @@ import { DistinctSketch } from "./distinctSketch.ts";
  */
 export class FieldQuality {
   readonly name: string;
+  readonly type: FieldType;
   events = 0;
   missing = 0;
   readonly violations = new Map<string, number>();
@@ -26,8 +28,9 @@ export class FieldQuality {
   squaredDifferences = Number.NaN;
   readonly sketch = new DistinctSketch();
 
-  constructor(name: string) {
+  constructor({ name, type }: { readonly name: string; readonly type: FieldType }) {
     this.name = name;
+    this.type = type;
   }
 
   /** Takes an accepted event's value; answers whether there was one. */
@@ -108,9 +111,10 @@ export class FieldQuality {
   }
 
   toMessage(): FieldQualityMessage {
-    const { name, events, missing, values, zeros, min, max, mean, squaredDifferences } = this;
+    const { name, type, events, missing, values, zeros, min, max, mean, squaredDifferences } = this;
     return create(FieldQualitySchema, {
       name,
+      type,
       events: BigInt(events),
       missing: BigInt(missing),
       violations: countsMessage(this.violations),

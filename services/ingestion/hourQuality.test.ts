@@ -2,13 +2,21 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { type EventType, EventTypeSchema, FieldType } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { type Event, EventSchema, type Value, ValueSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import { type DataQuality, DataQualitySchema } from "@millrace/proto/millrace/ingestion/v1/data_quality_pb.ts";
 import type { Violation } from "@millrace/runtime";
 import { HourQuality } from "./hourQuality.ts";
 
+const { STRING, DOUBLE, INT64, BOOL, TIMESTAMP } = FieldType;
+const SCHEMA = fieldsOf({ price: DOUBLE, count: INT64, good: BOOL, name: STRING, code: STRING, at: TIMESTAMP });
 const NAMES = ["at", "code", "count", "good", "name", "price"];
 const HOUR_MS = Date.UTC(2001, 0, 1, 8);
+
+function fieldsOf(types: Record<string, FieldType>): EventType["fields"] {
+  const fields = Object.fromEntries(Object.entries(types).map(([name, type]) => [name, { type }]));
+  return create(EventTypeSchema, { fields }).fields;
+}
 
 /** A generator with a seed: xorshift (Marsaglia 2003). Answers numbers from 0 to 1. */
 function randomOf(seed: number): () => number {
@@ -54,7 +62,7 @@ function randomEvent(random: () => number): Seen {
 }
 
 function qualityOf(seen: readonly Seen[]): HourQuality {
-  const quality = new HourQuality("shop", "order", HOUR_MS, NAMES);
+  const quality = new HourQuality("shop", "order", HOUR_MS, SCHEMA);
   for (const { event, violations } of seen) {
     if (violations === undefined) quality.accept(event);
     else quality.refuse(event, violations);
@@ -183,17 +191,17 @@ test("a field without values has no range and no mean, and numbers beyond a doub
 });
 
 test("a field that a newer schema brings is counted from then on; a name that objects inherit is a field like any other", () => {
-  const old = new HourQuality("shop", "order", HOUR_MS, ["price"]);
+  const old = new HourQuality("shop", "order", HOUR_MS, fieldsOf({ price: DOUBLE }));
   old.accept(create(EventSchema));
-  const newer = new HourQuality("shop", "order", HOUR_MS, ["constructor", "price"]);
+  const newer = new HourQuality("shop", "order", HOUR_MS, fieldsOf({ price: DOUBLE, constructor: STRING }));
   newer.accept(create(EventSchema));
   newer.accept(create(EventSchema, { fields: { constructor: value({ case: "stringValue", value: "me" }) } }));
   const { fields } = mergeAll([stored(old), stored(newer)]).toMessage();
   assert.deepEqual(
-    fields.map(({ name, events, missing }) => [name, events, missing]),
+    fields.map(({ name, type, events, missing }) => [name, type, events, missing]),
     [
-      ["constructor", 2n, 1n],
-      ["price", 3n, 3n],
+      ["constructor", STRING, 2n, 1n],
+      ["price", DOUBLE, 3n, 3n],
     ],
   );
 });

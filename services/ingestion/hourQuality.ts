@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { EventType, FieldType } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { Event } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import { type DataQuality, DataQualitySchema } from "@millrace/proto/millrace/ingestion/v1/data_quality_pb.ts";
 import type { Violation } from "@millrace/runtime";
@@ -22,12 +23,14 @@ export class HourQuality {
   readonly violations = new Map<string, number>();
   #fields: FieldQuality[];
 
-  /** @param names of the schema's fields, in alphabetical order */
-  constructor(app: string, type: string, hourMs: number, names: readonly string[] = []) {
+  /** @param fields of the schema */
+  constructor(app: string, type: string, hourMs: number, fields: EventType["fields"] = {}) {
     this.app = app;
     this.type = type;
     this.hourMs = hourMs;
-    this.#fields = names.map((name) => new FieldQuality(name));
+    this.#fields = Object.entries(fields)
+      .map(([name, field]) => new FieldQuality({ name, type: field.type }))
+      .sort(byName);
   }
 
   get fields(): readonly FieldQuality[] {
@@ -61,15 +64,15 @@ export class HourQuality {
     this.rejected += Number(other.rejected);
     this.unknownValues += Number(other.unknownValues);
     addCounts(this.violations, other.violations);
-    for (const field of other.fields) this.#field(field.name).merge(field);
+    for (const field of other.fields) this.#field(field).merge(field);
   }
 
   /** A field that a newer version of the schema brought is counted from then on. */
-  #field(name: string): FieldQuality {
-    const known = this.#fields.find((field) => field.name === name);
+  #field(named: { readonly name: string; readonly type: FieldType }): FieldQuality {
+    const known = this.#fields.find(({ name }) => name === named.name);
     if (known !== undefined) return known;
-    const added = new FieldQuality(name);
-    this.#fields = [...this.#fields, added].sort((left, right) => (left.name < right.name ? -1 : 1));
+    const added = new FieldQuality(named);
+    this.#fields = [...this.#fields, added].sort(byName);
     return added;
   }
 
@@ -87,6 +90,8 @@ export class HourQuality {
     });
   }
 }
+
+const byName = (left: FieldQuality, right: FieldQuality): number => (left.name < right.name ? -1 : 1);
 
 function valuesIn(fields: Event["fields"]): number {
   let values = 0;

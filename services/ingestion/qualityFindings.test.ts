@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
-import { EventTypeSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { EventTypeSchema, FieldType } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { type Event, EventSchema, type Value, ValueSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import { HourQuality } from "./hourQuality.ts";
 import { findOddities } from "./qualityFindings.ts";
 
-const SCHEMA = create(EventTypeSchema, { fields: { name: { required: true }, price: {} } });
+const SCHEMA = create(EventTypeSchema, {
+  fields: { name: { type: FieldType.STRING, required: true }, price: { type: FieldType.DOUBLE } },
+});
 
 const text = (value: string): Value => create(ValueSchema, { kind: { case: "stringValue", value } });
 const number = (value: number): Value => create(ValueSchema, { kind: { case: "doubleValue", value } });
@@ -20,7 +22,7 @@ const order = (fields: Record<string, string | number>): Event =>
 
 /** An hour of 200 good orders, with some changes to each. */
 function hourOf(change: (index: number) => Record<string, string | number>, accepted = 200): HourQuality {
-  const hour = new HourQuality("shop", "order", 0, ["name", "price"]);
+  const hour = new HourQuality("shop", "order", 0, SCHEMA.fields);
   for (let index = 0; index < accepted; index += 1) hour.accept(order(change(index)));
   return hour;
 }
@@ -71,7 +73,7 @@ test("a field that breaks its rules in a hundredth of the events is told, with t
 });
 
 test("a type of which everything is rejected is told", () => {
-  const hour = new HourQuality("shop", "order", 0, ["name", "price"]);
+  const hour = new HourQuality("shop", "order", 0, SCHEMA.fields);
   hour.refuse(order({ name: "n", price: 1 }), [{ field: "id", reason: "missing_id", description: "" }]);
   const [finding] = findOddities(hour.toMessage(), SCHEMA);
   assert.equal(finding?.title, "none of 1 event of order was accepted");
