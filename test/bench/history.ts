@@ -17,8 +17,8 @@ import { silentLogger } from "@millrace/runtime";
 import { startTestPlatform, type TestPlatform } from "@millrace/test-harness";
 import { parquetReadObjects } from "hyparquet";
 import { fillEventLog } from "./history/fillEventLog.ts";
-import { peakMemoryMiB, resetPeakMemory } from "./history/peakMemory.ts";
 import { FEATURES_BY_SQL, fillFlights } from "./history/sqlFeatures.ts";
+import { peakMemoryMiB, resetPeakMemory } from "./processes/peakMemory.ts";
 
 const AIM_SECONDS = 60;
 const AIM_MIB = 1_024;
