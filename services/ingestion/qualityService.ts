@@ -14,7 +14,7 @@ import { HOUR_MS, HourQuality } from "./hourQuality.ts";
 import { findOddities } from "./qualityFindings.ts";
 import { addNotedQuality, readClocks, readQuality } from "./qualityStore.ts";
 
-const DAY_MS = 24 * HOUR_MS;
+const DEFAULT_HOURS = 24;
 
 /** What a request may ask for; the answer has to fit a message. */
 const MAX_HOURS = 31 * 24;
@@ -76,9 +76,9 @@ interface Range {
   readonly toMs: number;
 }
 
-async function rangeOf(database: Database, { app, from, to }: ListDataQualityRequest): Promise<Range> {
+async function rangeOf(database: Database, { app, from, to, hours }: ListDataQualityRequest): Promise<Range> {
   const toMs = to === undefined ? await clockHourEnd(database, app) : milliseconds(to);
-  const fromMs = from === undefined ? toMs - DAY_MS : milliseconds(from);
+  const fromMs = from === undefined ? toMs - (hours || DEFAULT_HOURS) * HOUR_MS : milliseconds(from);
   if (fromMs < toMs) return { fromMs, toMs };
   const text = `from (${new Date(fromMs).toISOString()}) must be before to (${new Date(toMs).toISOString()})`;
   throw new MillraceError("invalid_argument", text);

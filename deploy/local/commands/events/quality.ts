@@ -1,0 +1,66 @@
+import { toJsonString } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  DataQualityService,
+  ListDataQualityResponseSchema,
+} from "@millrace/proto/millrace/ingestion/v1/data_quality_pb.ts";
+import { connectRpc } from "@millrace/rpc";
+import { MillraceError } from "@millrace/runtime";
+import { readOptions } from "../../commandLine.ts";
+import { readEndpoints } from "../../endpoints.ts";
+import { defaultHome, Home } from "../../home.ts";
+import type { Command } from "../command.ts";
+import { qualityText } from "./qualityText.ts";
+
+/** Shows what the fields of an app's events looked like, and what looks odd. */
+export const quality: Command = {
+  name: "events quality",
+  usage: "--app <app> [--type <event type>] [--field <field>] [--hours <n>] [--until <time>] [--json]",
+  what: "what the fields of an app's events look like: missing, broken rules, range, mean, different values",
+  async run(commandArguments) {
+    const { values } = readOptions({
+      args: [...commandArguments],
+      options: {
+        app: { type: "string" },
+        type: { type: "string" },
+        field: { type: "string" },
+        hours: { type: "string" },
+        until: { type: "string" },
+        json: { type: "boolean" },
+      },
+    });
+    const { app = "", type = "", field = "", json = false } = values;
+    if (app === "") {
+      throw new MillraceError(
+        "invalid_argument",
+        "events quality needs --app <app>; npm run millrace -- apps lists them",
+      );
+    }
+    const until = readTime(values.until);
+    const request = { app, type, field, fieldsByHour: json, hours: readHours(values.hours), ...until };
+    const address = readEndpoints(new Home(defaultHome())).grpc.ingestion;
+    if (address === undefined) throw new MillraceError("failed_precondition", "The service ingestion is not running");
+    using service = connectRpc(DataQualityService, address);
+    const response = await service.listDataQuality(request, { timeoutMs: 60_000 });
+    const text = json
+      ? toJsonString(ListDataQualityResponseSchema, response, { prettySpaces: 2, alwaysEmitImplicit: true })
+      : qualityText(app, response);
+    console.log(text);
+    return 0;
+  },
+};
+
+/** 0 leaves it to the service. */
+function readHours(text: string | undefined): number {
+  if (text === undefined) return 0;
+  const hours = Number(text);
+  if (Number.isInteger(hours) && hours >= 1 && hours <= 744) return hours;
+  throw new MillraceError("invalid_argument", `--hours must be a whole number from 1 to 744, not "${text}"`);
+}
+
+function readTime(text: string | undefined) {
+  if (text === undefined) return {};
+  const milliseconds = Date.parse(text);
+  if (!Number.isNaN(milliseconds)) return { to: timestampFromMs(milliseconds) };
+  throw new MillraceError("invalid_argument", `--until must be a time such as 2001-02-03T04:00:00Z, not "${text}"`);
+}
