@@ -76,7 +76,7 @@ export class LiveApp implements AsyncDisposable {
     const lastSequence = (await bus.manager.streams.info("ACCEPTED")).state.last_seq;
     const watermark = Number((await writer.readWatermark())?.streamSequence ?? 0n);
     const stored = await checkpoints.load();
-    let state = (stored && LiveState.restore(set, stored)) ?? LiveState.empty(set);
+    let state = (stored && restore(set, stored, logger)) ?? LiveState.empty(set);
     let writtenBefore = watermark;
     if (Math.max(state.position.streamSequence, watermark) > lastSequence) {
       // Somebody made the stream anew; what was kept belongs to another one.
@@ -209,5 +209,15 @@ export class LiveApp implements AsyncDisposable {
     await this.#checkpoints.save(checkpoint);
     this.#savedSequence = streamSequence;
     this.#savedAt = this.#options.clock.now();
+  }
+}
+
+/** Goes on from a checkpoint; one that is damaged is left out, as if there were none. */
+function restore(set: FeatureSet, stored: Uint8Array, logger: Logger): LiveState | undefined {
+  try {
+    return LiveState.restore(set, stored);
+  } catch (error) {
+    logger.warn({ err: error }, describeError(error));
+    return undefined;
   }
 }

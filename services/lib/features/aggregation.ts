@@ -24,9 +24,10 @@ export interface Aggregation {
 export type Exactness = "whole numbers" | "doubles";
 
 /**
- * The aggregation of a feature; undefined for DISTINCT, which keeps sketches instead (`distinctSketch.ts`). All of them give the same result whatever the order in which the values came: COUNT, MIN, MAX and
- * LAST always; SUM, MEAN and STDDEV for whole numbers and booleans while sums (STDDEV: of squares) stay below 2^53, and SUM and MEAN of
- * doubles as `exactSum.ts` says.
+ * The aggregation of a feature; undefined for DISTINCT, which keeps sketches instead (`distinctSketch.ts`). All of them give the same
+ * result, to the last bit, whatever the order in which the values came: COUNT, MIN, MAX and LAST always; the others for whole numbers and
+ * booleans while sums (STDDEV: of squares) stay below 2^53, and for doubles while the sum of the absolute values (STDDEV: of the squares)
+ * stays below 2^48 times the smallest of them that is not zero. Beyond that the result is as good, but its last bits may depend on the order.
  *
  * COUNT and SUM of nothing are 0; the others are missing. STDDEV is the sample's (divisor n - 1), missing below two values. LAST is the
  * value that happened last; of several at the same millisecond, the largest.
@@ -166,20 +167,23 @@ const LAST: Aggregation = {
   finish: (window) => get(window, 1),
 };
 
+/** Squares are summed as products and their errors apart: a single pair has too few bits for them when the mean is large. */
 const STDDEV: Aggregation = {
-  layout: "count, sum pair, square pair",
-  width: 5,
-  identity: [0, 0, 0, 0, 0],
+  layout: "count, sum pair, square pair, square error pair",
+  width: 7,
+  identity: [0, 0, 0, 0, 0, 0, 0],
   add: (components, at, value) => {
     components[at] = get(components, at) + 1;
     addPair(components, at + 1, value, 0);
     const [square, error] = multiply(value, value);
-    addPair(components, at + 3, square, error);
+    addPair(components, at + 3, square, 0);
+    addPair(components, at + 5, error, 0);
   },
   merge: (window, components, at) => {
     window[0] = get(window, 0) + get(components, at);
-    addPair(window, 1, get(components, at + 1), get(components, at + 2));
-    addPair(window, 3, get(components, at + 3), get(components, at + 4));
+    for (let pair = 1; pair < 7; pair += 2) {
+      addPair(window, pair, get(components, at + pair), get(components, at + pair + 1));
+    }
   },
   finish: standardDeviation,
 };
@@ -195,5 +199,6 @@ function standardDeviation(window: Float64Array): number {
   const rest = (square - back - backError + low) / count;
   const difference: Pair = [get(window, 3), get(window, 4)];
   addPair(difference, 0, -quotient, -rest);
+  addPair(difference, 0, get(window, 5), get(window, 6));
   return Math.sqrt(Math.max(0, get(difference, 0)) / (count - 1));
 }

@@ -60,7 +60,8 @@ serving: {deadline: 50ms}
 
 export const appForTests = (text = APP_TEXT): App => parseApp(text);
 
-type Plain = Readonly<Record<string, string | number | bigint | boolean | Date>>;
+/** Plain values by field name. */
+export type Plain = Readonly<Record<string, string | number | bigint | boolean | Date>>;
 
 const valueOf = (value: Plain[string]): Value => {
   if (value instanceof Date) {

@@ -1,12 +1,16 @@
+import { createHash } from "node:crypto";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import {
+  type EngineCheckpoint,
   EngineCheckpointSchema,
   type EntityCheckpoint,
   EntityCheckpointSchema,
 } from "@millrace/proto/millrace/feature/v1/checkpoint_pb.ts";
-import { FeatureEngine } from "./engine.ts";
+import { MillraceError } from "@millrace/runtime";
+import { type EngineOptions, FeatureEngine } from "./engine.ts";
 import type { FeatureSet } from "./featureSet.ts";
+import type { MissingSeries } from "./heldSeries.ts";
 
 /** How far in the stream an engine has come. */
 export interface Position {
@@ -17,6 +21,22 @@ export interface Position {
   /** First log_sequence of each batch applied lately, oldest first. */
   readonly recentBatches: readonly bigint[];
 }
+
+export interface DecodeOptions extends EngineOptions {
+  /** Take a checkpoint that lacks series, too: those that it has go on, the others are told as `missing`. Default: do not take it. */
+  readonly keepKnown?: boolean;
+}
+
+export interface DecodedCheckpoint {
+  readonly engine: FeatureEngine;
+  readonly position: Position;
+  /** Series that the engine has to be given (`adoptSeries`) before their features are right. */
+  readonly missing: readonly MissingSeries[];
+}
+
+/** The last field of a checkpoint: number 15, 32 bytes. */
+const DIGEST_PREFIX = Buffer.from([0x7a, 32]);
+const DIGEST_BYTES = 32;
 
 /** Encodes an engine and its position as one `EngineCheckpoint`. */
 export function encodeCheckpoint(engine: FeatureEngine, position: Position): Uint8Array {
@@ -31,28 +51,38 @@ export function encodeCheckpoint(engine: FeatureEngine, position: Position): Uin
     );
   }
   const checkpoint = create(EngineCheckpointSchema, {
-    definitions: engine.set.definitions,
+    definitions: engine.definitions,
     streamSequence: BigInt(position.streamSequence),
     ...(engine.knownAtMs === -Infinity ? {} : { knownAt: timestampFromMs(engine.knownAtMs) }),
     ...(position.completeBeforeMs === -Infinity ? {} : { completeBefore: timestampFromMs(position.completeBeforeMs) }),
+    ...(engine.exactFromMs === -Infinity ? {} : { exactFromMs: engine.exactFromMs }),
     entities,
     recentBatches: [...position.recentBatches],
   });
-  return toBinary(EngineCheckpointSchema, checkpoint);
+  const body = toBinary(EngineCheckpointSchema, checkpoint);
+  return Buffer.concat([body, DIGEST_PREFIX, digestOf(body)]);
 }
 
 /**
  * Brings an engine back from a checkpoint, equal in every later answer to the one that was encoded. Undefined when it was made
- * by other definitions.
+ * by other definitions: when it lacks a series that the set needs or, with `keepKnown`, has none of them.
+ *
+ * @throws `data_loss` when the bytes are damaged, cut off, or no checkpoint at all.
  */
 export function decodeCheckpoint(
   set: FeatureSet,
   bytes: Uint8Array,
-): { readonly engine: FeatureEngine; readonly position: Position } | undefined {
-  const checkpoint = fromBinary(EngineCheckpointSchema, bytes);
-  if (checkpoint.definitions !== set.definitions) return undefined;
-  const engine = new FeatureEngine(set);
-  if (checkpoint.knownAt !== undefined) engine.restoreClock(timestampMs(checkpoint.knownAt));
+  { keepKnown = false, ...options }: DecodeOptions = {},
+): DecodedCheckpoint | undefined {
+  const checkpoint = readCheckpoint(bytes);
+  const engine = new FeatureEngine(set, options);
+  engine.remember({
+    knownAtMs: checkpoint.knownAt === undefined ? -Infinity : timestampMs(checkpoint.knownAt),
+    exactFromMs: checkpoint.exactFromMs ?? -Infinity,
+    definitions: checkpoint.definitions,
+  });
+  const { missing } = engine;
+  if (missing.length > 0 && (!keepKnown || engine.definitions === "")) return undefined;
   for (const { key, state, dueAtMs } of checkpoint.entities) {
     if (state !== undefined) engine.restore(key, state, dueAtMs ?? Infinity);
   }
@@ -61,5 +91,22 @@ export function decodeCheckpoint(
     completeBeforeMs: checkpoint.completeBefore === undefined ? -Infinity : timestampMs(checkpoint.completeBefore),
     recentBatches: checkpoint.recentBatches,
   };
-  return { engine, position };
+  return { engine, position, missing };
+}
+
+function readCheckpoint(bytes: Uint8Array): EngineCheckpoint {
+  const end = bytes.length - DIGEST_BYTES;
+  const body = bytes.subarray(0, Math.max(0, end - DIGEST_PREFIX.length));
+  if (end < DIGEST_PREFIX.length || !DIGEST_PREFIX.equals(bytes.subarray(body.length, end))) {
+    throw damaged("it does not end with its digest: it is cut off, or from a release before there were digests");
+  }
+  if (!digestOf(body).equals(bytes.subarray(end))) throw damaged("its bytes do not match its digest");
+  return fromBinary(EngineCheckpointSchema, body);
+}
+
+const digestOf = (bytes: Uint8Array): Buffer => createHash("sha256").update(bytes).digest();
+
+function damaged(reason: string): MillraceError {
+  const advice = "leave it out and go on from the beginning of the stream";
+  return new MillraceError("data_loss", `the checkpoint cannot be used: ${reason}; ${advice}`);
 }

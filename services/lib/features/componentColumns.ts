@@ -28,6 +28,10 @@ class ComponentColumns extends TileColumns {
     return aggregation.finish(window);
   }
 
+  clone(): TileColumns {
+    return new ComponentColumns(this.#aggregation, this.tiles.slice(), this.known.slice(), this.#components.slice());
+  }
+
   encodeFrom(index: number): { components: number[] } {
     return { components: this.#components.slice(index * this.#aggregation.width) };
   }

@@ -57,6 +57,14 @@ export class DistinctSketch {
     }
   }
 
+  /** The same values, in a sketch of its own. */
+  clone(): DistinctSketch {
+    const sketch = new DistinctSketch();
+    sketch.#hashes = this.#hashes?.slice();
+    sketch.#registers = this.#registers?.slice();
+    return sketch;
+  }
+
   /** How many distinct values were added: exact up to 128, an estimate with decimals beyond. */
   estimate(): number {
     if (this.#hashes !== undefined) return this.#hashes.length;

@@ -2,7 +2,7 @@ interface Due {
   dueAtMs: number;
 }
 
-/** Entities by the time at which they are due; each is there once, at its earliest. */
+/** Entities by the time at which they are due; each is there once, at its earliest. One whose `dueAtMs` is set to Infinity is there no more. */
 export class DueEntities<Entity extends Due> {
   readonly #byTime = new Map<number, Entity[]>();
 

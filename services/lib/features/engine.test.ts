@@ -5,7 +5,7 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { AcceptedEvent } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import { type EntityState, EntityStateSchema } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
 import { accepted, appForTests, fieldsOf, randomNumbers } from "./appForTests.ts";
-import { compileFeatures, decodeCheckpoint, encodeCheckpoint, FeatureEngine, type FeatureRequest } from "./mod.ts";
+import { compileFeatures, FeatureEngine, type FeatureRequest } from "./mod.ts";
 
 const START_MS = Date.UTC(2001, 0, 1);
 const set = compileFeatures(appForTests());
@@ -178,47 +178,44 @@ test("an entity is due when one of its changed tiles has ended, once however man
   assert.deepEqual(engine.dirty(), []);
 });
 
-test("an engine that goes on from a checkpoint answers like one that never stopped", () => {
-  const events = randomEvents(3, 600);
-  const whole = new FeatureEngine(set);
-  let parts = new FeatureEngine(set);
-  events.forEach((event, index) => {
-    whole.apply(event);
-    parts.apply(event);
-    if (index % 50 !== 0) return;
-    const taken = parts.takeDirty(knownAtMs(event)).map(({ key }) => key);
-    assert.deepEqual(
-      taken.sort(),
-      whole
-        .takeDirty(knownAtMs(event))
-        .map(({ key }) => key)
-        .sort(),
-    );
-    const position = { streamSequence: index, completeBeforeMs: knownAtMs(event), recentBatches: [5n, 9n] };
-    const restored = decodeCheckpoint(set, encodeCheckpoint(parts, position));
-    assert.ok(restored);
-    assert.deepEqual(restored.position, position);
-    parts = restored.engine;
-  });
-  assert.deepEqual(parts.dirty().sort(), whole.dirty().sort());
-  for (const request of REQUESTS) assert.equal(bits(parts.read(request)), bits(whole.read(request)));
+test("a value lives as long as its window: LAST of an older one is missing", () => {
+  const engine = new FeatureEngine(set);
+  const lane = { depot: "north", target: "x" };
+  engine.apply(accepted("parcel.sent", at(1), { ...lane, weight: 2.5 }));
+  assert.equal(read(engine, 64.999, lane)["weight_last"], 2.5);
+  assert.ok(Number.isNaN(read(engine, 65, lane)["weight_last"]));
 });
 
-test("a checkpoint of other features is not used", () => {
-  const other = compileFeatures(withoutFeature("lost_share"));
-  const bytes = encodeCheckpoint(new FeatureEngine(other), {
-    streamSequence: 3,
-    completeBeforeMs: -Infinity,
-    recentBatches: [],
-  });
-  assert.equal(decodeCheckpoint(set, bytes), undefined);
+test("an entity whose last value has left all windows is told as expired, also when its last change was not written; one that comes again is new", () => {
+  const engine = new FeatureEngine(set, { lookBackMs: 60_000 });
+  for (const depot of ["north", "söuth"]) {
+    engine.apply(accepted("parcel.sent", at(1), { depot, target: "x", weight: 1 }));
+  }
+  const clock = (seconds: number): void => engine.apply(accepted("parcel.sent", at(seconds), {}));
+  // The longest window over the depot is of 120 s; an exact read may be 60 s behind, and covers whole tiles of 10 s.
+  clock(189);
+  const [taken] = engine.takeDirty(at(5));
+  assert.deepEqual(engine.takeExpired(), []);
+  engine.apply(accepted("parcel.sent", at(189), { depot: "söuth", target: "x", weight: 1 }));
+  clock(190);
+  const expired = ["depot.north", "lane.north.x"];
+  assert.deepEqual(engine.takeExpired().sort(), expired);
+  assert.deepEqual(engine.takeExpired(), []);
+  assert.equal(engine.encode("depot.north"), undefined);
+  assert.ok(taken);
+  engine.putBack(taken, at(5));
+  const due = engine.takeDirty().map(({ key }) => key);
+  assert.deepEqual(
+    due.filter((key) => expired.includes(key)),
+    [],
+    "nothing brings it back",
+  );
+  engine.apply(accepted("parcel.sent", at(191), { depot: "north", target: "x" }));
+  assert.equal(read(engine, 200, { depot: "north" })["sent_1m"], 1);
+  clock(1_000);
+  assert.deepEqual(engine.takeExpired().sort(), ["depot.north", "depot.s=C3=B6uth", "lane.s=C3=B6uth.x"]);
+  assert.deepEqual(engine.takeDirty(), []);
 });
-
-function withoutFeature(name: string): ReturnType<typeof appForTests> {
-  const app = appForTests();
-  delete app.features[name];
-  return app;
-}
 
 test("DISTINCT counts values of any type, exactly while they are few, and not those that are missing", () => {
   const engine = new FeatureEngine(set);

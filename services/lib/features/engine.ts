@@ -1,10 +1,12 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { AcceptedEvent } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import type { EntityState } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
+import { MillraceError } from "@millrace/runtime";
 import { DueEntities } from "./dueEntities.ts";
 import { entityKey, type Fields } from "./entityKey.ts";
 import { decodeEntity, type EntityTiles, emptyTiles, encodeEntity } from "./entityState.ts";
 import type { FeatureRequest, FeatureSet } from "./featureSet.ts";
+import { HeldSeries, type MissingSeries } from "./heldSeries.ts";
 import type { EntityPlan, RoutePlan, SeriesPlan } from "./plan.ts";
 
 /** An entity that the engine keeps. */
@@ -21,6 +23,15 @@ export interface EngineOptions {
   readonly lookBackMs?: number;
 }
 
+/** What an engine knew about itself when it was stored. */
+export interface EngineMemory {
+  /** The stream's clock; -Infinity before the first event. */
+  readonly knownAtMs: number;
+  readonly exactFromMs: number;
+  /** The series that it held whole, as `definitions` of it said. */
+  readonly definitions: string;
+}
+
 const DEFAULT_LOOK_BACK_MS = 3_600_000;
 
 /**
@@ -29,19 +40,52 @@ const DEFAULT_LOOK_BACK_MS = 3_600_000;
  */
 export class FeatureEngine {
   readonly set: FeatureSet;
-  readonly #lookBackMs: number;
+  readonly lookBackMs: number;
   readonly #entities = new Map<string, KeptEntity>();
   readonly #due = new DueEntities<KeptEntity>();
+  #held: HeldSeries;
+  /** Keys that were stored, but hold nothing that this engine knows. */
+  #useless: string[] = [];
   #knownAtMs = -Infinity;
+  #exactFromMs = -Infinity;
 
   constructor(set: FeatureSet, { lookBackMs = DEFAULT_LOOK_BACK_MS }: EngineOptions = {}) {
     this.set = set;
-    this.#lookBackMs = lookBackMs;
+    this.lookBackMs = lookBackMs;
+    this.#held = HeldSeries.all(set.plan);
   }
 
   /** The stream's clock: the latest known_at applied; -Infinity before the first. */
   get knownAtMs(): number {
     return this.#knownAtMs;
+  }
+
+  /**
+   * Reads at this time and later are exact, of what was applied: the engine's own, and those of every state that it encodes from now until its
+   * clock moves on. What an earlier read would need may have been dropped already. It never goes back.
+   */
+  get exactFromMs(): number {
+    return Math.max(this.#exactFromMs, this.#knownAtMs - this.lookBackMs);
+  }
+
+  /** Whether a read as of this time is exact; what is not there any more makes other reads too small, or missing. */
+  isExact(asOfMs: number): boolean {
+    return this.set.isExact(asOfMs, this.exactFromMs);
+  }
+
+  /** Says that reads before this time are not exact, for a reason that the engine cannot know: the stream did not begin early enough. */
+  raiseExactFrom(asOfMs: number): void {
+    this.#exactFromMs = Math.max(this.#exactFromMs, asOfMs);
+  }
+
+  /** The series that are not whole, because the checkpoint did not have them; until they are adopted their features are not right. */
+  get missing(): readonly MissingSeries[] {
+    return this.#held.missing;
+  }
+
+  /** Names the series that are whole; equal to the set's when none is missing. */
+  get definitions(): string {
+    return this.#held.names;
   }
 
   get size(): number {
@@ -82,34 +126,43 @@ export class FeatureEngine {
     return this.#due.take(asOfMs);
   }
 
-  /** Marks an entity as changed again, after it was taken. */
+  /** Marks an entity as changed again, after it was taken; unless it has expired meanwhile. */
   putBack(entity: KeptEntity, dueAtMs: number): void {
-    this.#due.add(entity, dueAtMs);
+    if (this.#entities.get(entity.key) === entity) this.#due.add(entity, dueAtMs);
   }
 
-  /** An entity's state for the bucket; empty for one without events. */
+  /** An entity's state for the bucket; undefined for one without events. */
   encode(key: string): EntityState | undefined {
     const entity = this.#entities.get(key);
     return entity === undefined ? undefined : this.encodeEntity(entity);
   }
 
+  /** What reads from `exactFromMs` on can need of an entity, and nothing else: equal for all who applied the same events. */
   encodeEntity({ plan, tiles }: KeptEntity): EntityState {
     return encodeEntity(plan, tiles, (series) => this.#firstTile(series));
   }
 
-  /** Forgets entities whose last tile nobody can ask for any more, and returns their keys. */
+  /** As `takeExpired`, of the entities that were here. */
   removeExpired(): string[] {
     const removed: string[] = [];
-    for (const { key, plan, tiles, dueAtMs } of this.#entities.values()) {
-      if (dueAtMs !== Infinity) continue;
-      const alive = plan.series.some((series) => {
-        const last = tiles[series.slot]?.tiles.at(-1);
-        return last !== undefined && last >= this.#firstTile(series);
-      });
-      if (!alive) removed.push(key);
+    for (const entity of this.#entities.values()) if (this.#hasExpired(entity)) removed.push(entity.key);
+    for (const key of removed) {
+      // What is not written yet need not be written any more.
+      (this.#entities.get(key) as KeptEntity).dueAtMs = Infinity;
+      this.#entities.delete(key);
     }
-    for (const key of removed) this.#entities.delete(key);
     return removed;
+  }
+
+  /**
+   * Forgets entities whose time to live is over: their last value is older than all of their windows, for every read that is exact. Returns
+   * their keys and those of stored entities that no series knows any more; a live driver deletes these from the bucket, then takes its
+   * checkpoint. A read of a deleted entity says the same as one of an expired entity. One for which an event comes afterwards is new.
+   */
+  takeExpired(): string[] {
+    const useless = this.#useless.filter((key) => !this.#entities.has(key));
+    this.#useless = [];
+    return [...useless, ...this.removeExpired()];
   }
 
   /** Everything kept, for a checkpoint. */
@@ -117,25 +170,89 @@ export class FeatureEngine {
     return this.#entities.values();
   }
 
-  /** Brings back a checkpoint's clock. */
-  restoreClock(knownAtMs: number): void {
+  /** Brings back what a stored engine knew about itself; before its entities. */
+  remember({ knownAtMs, exactFromMs, definitions }: EngineMemory): void {
     this.#knownAtMs = Math.max(this.#knownAtMs, knownAtMs);
+    this.raiseExactFrom(exactFromMs);
+    this.#held = HeldSeries.named(this.set.plan, definitions);
   }
 
-  /** Brings back an entity of a checkpoint. False when the set has no such entity. */
+  /** Brings back a stored entity. False when none of its series is known, or all of it has expired: `takeExpired` tells it then. */
   restore(key: string, state: EntityState, dueAtMs: number): boolean {
     const plan = this.set.plan.entities.find(({ name }) => key.startsWith(`${name}.`));
-    if (plan === undefined) return false;
-    const entity: KeptEntity = { key, plan, tiles: decodeEntity(plan, state), dueAtMs: Infinity };
+    const tiles = plan === undefined ? [] : decodeEntity(plan, state);
+    if (plan === undefined || tiles.every((columns) => columns === undefined)) {
+      this.#useless.push(key);
+      return false;
+    }
+    const entity: KeptEntity = { key, plan, tiles, dueAtMs: Infinity };
     this.#entities.set(key, entity);
     if (dueAtMs !== Infinity) this.#due.add(entity, dueAtMs);
     return true;
   }
 
+  /**
+   * Takes missing series over from another engine, a backfill's say, in the place of what this one has of them. Exact when both have applied
+   * the same events, from as far back as the series' windows reach: so bring the other engine to this one's place in the log first.
+   * A series that is whole already is left alone, so doing it again changes nothing. Every entity that has such a series becomes due at
+   * once. The other engine stays as it is.
+   *
+   * @param hashes of series, as `missing` names them; default: all that are missing
+   * @throws `failed_precondition`, having changed nothing, when the other engine does not have one of them whole, or is ahead of this one.
+   */
+  adoptSeries(other: FeatureEngine, hashes: Iterable<bigint> = this.missing.map(({ hash }) => hash)): void {
+    if (other.knownAtMs > this.#knownAtMs) {
+      const message = `the other engine has come to ${time(other.knownAtMs)}, this one to ${time(this.#knownAtMs)} only: bring both to the same place in the log`;
+      throw new MillraceError("failed_precondition", message);
+    }
+    const pairs = [...hashes].map((hash) => this.#pair(other, hash)).filter(({ mine }) => !this.#held.covers(mine));
+    for (const { mine, theirs } of pairs) {
+      this.#replace(mine, theirs, other);
+      this.#held.add(mine);
+    }
+    if (pairs.length > 0) this.raiseExactFrom(other.exactFromMs);
+  }
+
+  #pair(other: FeatureEngine, hash: bigint): { mine: SeriesPlan; theirs: SeriesPlan } {
+    const mine = this.#series(hash);
+    const theirs = other.#series(hash);
+    if (mine !== undefined && theirs !== undefined && other.#held.covers(theirs)) {
+      if (theirs.longestWindow >= mine.longestWindow) return { mine, theirs };
+    }
+    const lacking = mine === undefined ? "this engine" : "the other engine";
+    throw new MillraceError("failed_precondition", `${lacking} does not have the whole series ${hash.toString(16)}`);
+  }
+
+  #series(hash: bigint): SeriesPlan | undefined {
+    return this.set.plan.entities.flatMap(({ series }) => series).find((series) => series.hash === hash);
+  }
+
+  #replace(mine: SeriesPlan, theirs: SeriesPlan, other: FeatureEngine): void {
+    const plan = this.set.plan.entities.find(({ name }) => name === mine.entity) as EntityPlan;
+    for (const { key, plan: theirPlan, tiles } of other.#entities.values()) {
+      const columns = theirPlan.name === plan.name ? tiles[theirs.slot] : undefined;
+      if (columns !== undefined) this.#entity(key, plan).tiles[mine.slot] = columns.clone();
+    }
+    for (const entity of this.#entities.values()) {
+      if (entity.plan !== plan || entity.tiles[mine.slot] === undefined) continue;
+      if (other.#entities.get(entity.key)?.tiles[theirs.slot] === undefined) entity.tiles[mine.slot] = undefined;
+      this.#due.add(entity, -Infinity);
+    }
+  }
+
+  #entity(key: string, plan: EntityPlan): KeptEntity {
+    let entity = this.#entities.get(key);
+    if (entity === undefined) {
+      entity = { key, plan, tiles: emptyTiles(plan), dueAtMs: Infinity };
+      this.#entities.set(key, entity);
+    }
+    return entity;
+  }
+
   #applyTo({ entity: plan, series }: RoutePlan, fields: Fields, occurredAtMs: number, knownAtMs: number): void {
     const key = entityKey(plan.name, plan.keyFields, fields);
     if (key === undefined) return;
-    let entity = this.#entities.get(key);
+    let entity: KeptEntity | undefined;
     let dueAtMs = Infinity;
     for (const one of series) {
       if (one.where !== undefined && one.where.evaluate(fields, occurredAtMs) !== true) continue;
@@ -143,10 +260,7 @@ export class FeatureEngine {
       if (value === undefined) continue;
       const tile = Math.floor(occurredAtMs / one.tileMs);
       if (tile < this.#firstTile(one)) continue;
-      if (entity === undefined) {
-        entity = { key, plan, tiles: emptyTiles(plan), dueAtMs: Infinity };
-        this.#entities.set(key, entity);
-      }
+      entity ??= this.#entity(key, plan);
       const known = Math.floor(knownAtMs / one.tileMs);
       const columns = (entity.tiles[one.slot] ??= one.kind.create());
       columns.add(tile, known, value, occurredAtMs);
@@ -156,8 +270,17 @@ export class FeatureEngine {
     if (entity !== undefined && dueAtMs < entity.dueAtMs) this.#due.add(entity, dueAtMs);
   }
 
+  #hasExpired({ plan, tiles }: KeptEntity): boolean {
+    return !plan.series.some((series) => {
+      const last = tiles[series.slot]?.tiles.at(-1);
+      return last !== undefined && last >= this.#firstTile(series);
+    });
+  }
+
   /** The first tile that a read within the look-back can still cover. */
   #firstTile({ tileMs, longestWindow }: SeriesPlan): number {
-    return Math.floor((this.#knownAtMs - this.#lookBackMs) / tileMs) - longestWindow;
+    return Math.floor((this.#knownAtMs - this.lookBackMs) / tileMs) - longestWindow;
   }
 }
+
+const time = (ms: number): string => (Number.isFinite(ms) ? new Date(ms).toISOString() : "no event");

@@ -44,6 +44,14 @@ export class FeatureSet {
     return Math.max(0, ...lengths);
   }
 
+  /**
+   * Whether a read as of this time is exact, from states of which reads at `exactFromMs` and later are: a `FeatureEngine` tells that time,
+   * and drops what only earlier reads would need. Features of the request alone are always exact.
+   */
+  isExact(asOfMs: number, exactFromMs: number): boolean {
+    return asOfMs >= exactFromMs || this.plan.entities.length === 0;
+  }
+
   /** Keys, in the bucket `features_<app>`, of the entities that a request is about; entities with a missing key field are left out. */
   entityKeys(fields: Fields): string[] {
     const keys: string[] = [];

@@ -1,5 +1,12 @@
-export { decodeCheckpoint, encodeCheckpoint, type Position } from "./checkpoint.ts";
-export { type EngineOptions, FeatureEngine, type KeptEntity } from "./engine.ts";
+export {
+  type DecodedCheckpoint,
+  type DecodeOptions,
+  decodeCheckpoint,
+  encodeCheckpoint,
+  type Position,
+} from "./checkpoint.ts";
+export { type EngineMemory, type EngineOptions, FeatureEngine, type KeptEntity } from "./engine.ts";
 export { entityKey, type Fields, fieldText } from "./entityKey.ts";
 export { EventReader, type ReadEvent } from "./eventReader.ts";
 export { compileFeatures, type FeatureRequest, FeatureSet } from "./featureSet.ts";
+export type { MissingSeries } from "./heldSeries.ts";

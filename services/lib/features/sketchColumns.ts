@@ -23,6 +23,11 @@ class SketchColumns extends TileColumns {
     return window.estimate();
   }
 
+  clone(): TileColumns {
+    const sketches = this.#sketches.map((sketch) => sketch.clone());
+    return new SketchColumns(this.tiles.slice(), this.known.slice(), sketches);
+  }
+
   encodeFrom(index: number): { sketches: Uint8Array[] } {
     return { sketches: this.#sketches.slice(index).map((sketch) => sketch.encode()) };
   }

@@ -74,6 +74,9 @@ export abstract class TileColumns {
     return low;
   }
 
+  /** The same tiles, which change no more with these. */
+  abstract clone(): TileColumns;
+
   /** What the entries from `index` on hold, to be stored. */
   abstract encodeFrom(index: number): { components: number[] } | { sketches: Uint8Array[] };
 

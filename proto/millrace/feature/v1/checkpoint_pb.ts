@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/feature/v1/checkpoint.proto.
  */
 export const file_millrace_feature_v1_checkpoint: GenFile = /*@__PURE__*/
-  fileDesc("CiRtaWxscmFjZS9mZWF0dXJlL3YxL2NoZWNrcG9pbnQucHJvdG8SE21pbGxyYWNlLmZlYXR1cmUudjEi9AEKEEVuZ2luZUNoZWNrcG9pbnQSEwoLZGVmaW5pdGlvbnMYASABKAkSFwoPc3RyZWFtX3NlcXVlbmNlGAIgASgEEiwKCGtub3duX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIzCg9jb21wbGV0ZV9iZWZvcmUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjcKCGVudGl0aWVzGAUgAygLMiUubWlsbHJhY2UuZmVhdHVyZS52MS5FbnRpdHlDaGVja3BvaW50EhYKDnJlY2VudF9iYXRjaGVzGAYgAygEInYKEEVudGl0eUNoZWNrcG9pbnQSCwoDa2V5GAEgASgJEi8KBXN0YXRlGAIgASgLMiAubWlsbHJhY2UuZmVhdHVyZS52MS5FbnRpdHlTdGF0ZRIWCglkdWVfYXRfbXMYAyABKAFIAIgBAUIMCgpfZHVlX2F0X21zYgZwcm90bzM", [file_google_protobuf_timestamp, file_millrace_feature_v1_entity_state]);
+  fileDesc("CiRtaWxscmFjZS9mZWF0dXJlL3YxL2NoZWNrcG9pbnQucHJvdG8SE21pbGxyYWNlLmZlYXR1cmUudjEisgIKEEVuZ2luZUNoZWNrcG9pbnQSEwoLZGVmaW5pdGlvbnMYASABKAkSFwoPc3RyZWFtX3NlcXVlbmNlGAIgASgEEiwKCGtub3duX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIzCg9jb21wbGV0ZV9iZWZvcmUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjcKCGVudGl0aWVzGAUgAygLMiUubWlsbHJhY2UuZmVhdHVyZS52MS5FbnRpdHlDaGVja3BvaW50EhYKDnJlY2VudF9iYXRjaGVzGAYgAygEEhoKDWV4YWN0X2Zyb21fbXMYByABKAFIAIgBARIOCgZkaWdlc3QYDyABKAxCEAoOX2V4YWN0X2Zyb21fbXMidgoQRW50aXR5Q2hlY2twb2ludBILCgNrZXkYASABKAkSLwoFc3RhdGUYAiABKAsyIC5taWxscmFjZS5mZWF0dXJlLnYxLkVudGl0eVN0YXRlEhYKCWR1ZV9hdF9tcxgDIAEoAUgAiAEBQgwKCl9kdWVfYXRfbXNiBnByb3RvMw", [file_google_protobuf_timestamp, file_millrace_feature_v1_entity_state]);
 
 /**
  * The whole state of a feature engine, with the place in the stream up to which it has applied everything. In the object store
@@ -24,7 +24,8 @@ export const file_millrace_feature_v1_checkpoint: GenFile = /*@__PURE__*/
  */
 export type EngineCheckpoint = Message<"millrace.feature.v1.EngineCheckpoint"> & {
   /**
-   * Names the definitions that the state was made by; an engine with other ones cannot use it.
+   * Names the series that the state holds whole, and of how many tiles their longest window is: `<hash>/<tiles>`, separated by spaces. An
+   * engine goes on with those that it knows, too.
    *
    * @generated from field: string definitions = 1;
    */
@@ -60,6 +61,20 @@ export type EngineCheckpoint = Message<"millrace.feature.v1.EngineCheckpoint"> &
    * @generated from field: repeated uint64 recent_batches = 6;
    */
   recentBatches: bigint[];
+
+  /**
+   * Reads before this are not exact. Absent: all are, of what was applied.
+   *
+   * @generated from field: optional double exact_from_ms = 7;
+   */
+  exactFromMs?: number | undefined;
+
+  /**
+   * SHA-256 over everything before it. Always the last field, so that what is damaged or cut off is told.
+   *
+   * @generated from field: bytes digest = 15;
+   */
+  digest: Uint8Array;
 };
 
 /**
