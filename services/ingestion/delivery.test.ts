@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { test } from "node:test";
 import { create, toBinary } from "@bufbuild/protobuf";
@@ -15,6 +14,7 @@ import { checkEvent } from "./checkedEvent.ts";
 import { FLIGHTS, NOW_MS, START_MS, scheduled, TestIngestion, text } from "./ingestionForTests.ts";
 import { partitionOf } from "./partitioning.ts";
 import { Partitions } from "./partitions.ts";
+import { startProcess } from "./processForTests.ts";
 
 const timesOf = (events: readonly AcceptedEvent[], id: string): number =>
   events.filter(({ event }) => event?.id === id).length;
@@ -111,26 +111,6 @@ test("events are spread over the app's partitions by id, each partition in the o
   }
   assert.equal((await ingestion.republished()).length, 200);
 });
-
-/** The service as a process of its own. */
-function startProcess({ config, postgres }: TestIngestion): ChildProcess {
-  return spawn(process.execPath, [new URL("./main.ts", import.meta.url).pathname], {
-    stdio: ["pipe", "ignore", "inherit"],
-    env: {
-      ...process.env,
-      NATS_URL: config.bus.url,
-      NATS_USER: config.bus.user,
-      NATS_PASSWORD: config.bus.password,
-      DATABASE_URL: postgres.url("ingestion"),
-      MILLRACE_GRPC_ADDRESS: "127.0.0.1:0",
-      MILLRACE_HTTP_PORT: "0",
-      MILLRACE_PARENT: "stdin",
-      INGESTION_MAX_BATCH: "100",
-      INGESTION_ACK_WAIT_MS: "1000",
-      LOG_LEVEL: "error",
-    },
-  });
-}
 
 test("killed again and again while events flow, the service loses none and doubles none", async () => {
   await using ingestion = await TestIngestion.start({ running: false });

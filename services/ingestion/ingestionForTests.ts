@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { applyApp } from "@millrace/app";
 import { type Bus, eventSubject, type JsMsg } from "@millrace/bus";
@@ -13,6 +13,11 @@ import {
   type Value,
   ValueSchema,
 } from "@millrace/proto/millrace/event/v1/event_pb.ts";
+import {
+  DataQualityService,
+  type ListDataQualityRequestSchema,
+  type ListDataQualityResponse,
+} from "@millrace/proto/millrace/ingestion/v1/data_quality_pb.ts";
 import { type CountEventsResponse, EventLogService } from "@millrace/proto/millrace/ingestion/v1/event_log_pb.ts";
 import { connectRpc } from "@millrace/rpc";
 import { silentLogger } from "@millrace/runtime";
@@ -146,6 +151,11 @@ export class TestIngestion implements AsyncDisposable {
   async counts(app = APP): Promise<CountEventsResponse> {
     using log = connectRpc(EventLogService, this.#address);
     return await log.countEvents({ app });
+  }
+
+  async quality(request: MessageInitShape<typeof ListDataQualityRequestSchema> = {}): Promise<ListDataQualityResponse> {
+    using quality = connectRpc(DataQualityService, this.#address);
+    return await quality.listDataQuality({ app: APP, ...request });
   }
 
   async readLog(
