@@ -7,13 +7,12 @@ import { binsOf, distinctOf, quantilesOf } from "./distribution.ts";
 import { labelSignal } from "./labelSignal.ts";
 
 /**
- * Mean and spread of a column in one pass over all rows: Welford's method (Knuth, TAOCP 2, 4.2.2). NaN is missing. What needs the values in
+ * Mean and spread of a column in one pass over all rows: Welford's method (Knuth, TAOCP 2, 4.2.2). NaN is missing; values are finite. What needs the values in
  * order (quantiles, bins, distinct) is of a sample.
  */
 export class ColumnSummary {
   #count = 0;
   #missing = 0;
-  #infinite = 0;
   #mean = 0;
   #squares = 0;
   #min = Infinity;
@@ -24,21 +23,17 @@ export class ColumnSummary {
       this.#missing += 1;
       return;
     }
-    if (value < this.#min) this.#min = value;
-    if (value > this.#max) this.#max = value;
-    if (value === Infinity || value === -Infinity) {
-      this.#infinite += 1;
-      return;
-    }
     this.#count += 1;
     const difference = value - this.#mean;
     this.#mean += difference / this.#count;
     this.#squares += difference * (value - this.#mean);
+    if (value < this.#min) this.#min = value;
+    if (value > this.#max) this.#max = value;
   }
 
   /** Values that are not missing. */
   get count(): number {
-    return this.#count + this.#infinite;
+    return this.#count;
   }
 
   /**
@@ -48,17 +43,16 @@ export class ColumnSummary {
    * @param labels of the sample's rows; none for the label's own column
    */
   statistics(name: string, sample: Float64Array, labels?: Float64Array): ColumnStatistics {
-    const none = this.count === 0;
+    const none = this.#count === 0;
     const sorted = sample.filter((value) => !Number.isNaN(value)).sort();
     const bins = binsOf(sorted);
     return create(ColumnStatisticsSchema, {
       name,
       missing: BigInt(this.#missing),
-      mean: this.#count === 0 ? Number.NaN : this.#mean,
+      mean: none ? Number.NaN : this.#mean,
       standardDeviation: this.#count < 2 ? Number.NaN : Math.sqrt(this.#squares / (this.#count - 1)),
       min: none ? Number.NaN : this.#min,
       max: none ? Number.NaN : this.#max,
-      infinite: BigInt(this.#infinite),
       constant: none || (this.#missing === 0 && this.#min === this.#max),
       distinct: BigInt(distinctOf(sorted)),
       quantiles: quantilesOf(sorted),

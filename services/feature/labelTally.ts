@@ -29,6 +29,7 @@ export class LabelTally {
   /** Labelled rows and positive ones. */
   readonly #fine = new TimeSlices([FINE_MS], MAX_FINE_SLICES, 2);
   readonly #totals = new Float64Array(4);
+  #mature = 0;
 
   constructor(waitMs: number) {
     this.#waitMs = waitMs;
@@ -42,8 +43,10 @@ export class LabelTally {
   add({ occurredAtMs, label }: DatasetRow, logClockMs: number): void {
     const slice = this.#slices.at(occurredAtMs);
     this.#increment(slice, ROWS);
+    const mature = occurredAtMs + this.#waitMs < logClockMs;
+    if (mature) this.#mature += 1;
     if (Number.isNaN(label)) {
-      if (occurredAtMs + this.#waitMs >= logClockMs) this.#increment(slice, PENDING);
+      if (!mature) this.#increment(slice, PENDING);
       return;
     }
     const fine = this.#fine.at(occurredAtMs);
@@ -61,6 +64,7 @@ export class LabelTally {
     return create(LabelStatisticsSchema, {
       pendingRows: BigInt(pending),
       neverLabelledRows: BigInt(rows - labelled - pending),
+      matureRows: BigInt(this.#mature),
       positiveRows: BigInt(positive),
       events: BigInt(counts.labelEvents),
       duplicates: BigInt(counts.duplicates),

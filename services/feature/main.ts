@@ -1,9 +1,9 @@
 import { connectBus } from "@millrace/bus";
-import { DatasetService } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
-import { implement, startRpcServer } from "@millrace/rpc";
+import { startRpcServer } from "@millrace/rpc";
 import { readConfig, runService, systemClock } from "@millrace/runtime";
 import { readFeatureConfig } from "./config.ts";
 import { buildDatasetInWorker } from "./datasetThread.ts";
+import { datasetService } from "./grpc.ts";
 import { LiveApps } from "./liveApps.ts";
 
 await runService({
@@ -12,8 +12,7 @@ await runService({
     const config = readConfig(process.env, readFeatureConfig);
     const bus = stack.use(await connectBus(config.bus, "feature", logger));
     stack.use(await LiveApps.start({ bus, config, logger, clock: systemClock, onFailure: fail }));
-    const buildDataset = buildDatasetInWorker(config, logger);
-    const services = [implement(DatasetService, { buildDataset })];
+    const services = [datasetService(bus, buildDatasetInWorker(config, logger))];
     stack.use(await startRpcServer({ address: config.grpcAddress, services, logger }));
   },
 });
