@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
-import { featureBucket, type KV } from "@millrace/bus";
+import { type Bus, featureBucket, type KV } from "@millrace/bus";
 import { EntityStateSchema } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
 import { WatermarkSchema } from "@millrace/proto/millrace/feature/v1/watermark_pb.ts";
 import { silentLogger } from "@millrace/runtime";
@@ -22,16 +22,39 @@ const watermark = (ms: number): Uint8Array =>
 const countOf = (cache: FeatureCache, key: string): number | undefined => cache.lookup(key)?.series[0]?.components[0];
 const asOfMs = (cache: FeatureCache): number | undefined => cache.asOf && timestampMs(cache.asOf);
 
+/** The bus, but for the answers of buckets to reads, which are kept back until `before` has resolved. */
+function answersLate(bus: Bus, before: () => Promise<void>): Bus {
+  return Object.create(bus, {
+    keyValue: {
+      value: async (name: string): Promise<KV> => {
+        const bucket = await bus.keyValue(name);
+        const get = async (key: string) => {
+          const entry = await bucket.get(key);
+          await before();
+          return entry;
+        };
+        return new Proxy(bucket, {
+          get(target, property) {
+            if (property === "get") return get;
+            const value: unknown = Reflect.get(target, property);
+            return typeof value === "function" ? value.bind(target) : value;
+          },
+        });
+      },
+    },
+  });
+}
+
 async function start(options: Partial<FeatureCacheOptions> = {}) {
   const stack = new AsyncDisposableStack();
   const nats = stack.use(await startNats());
   const admin = stack.use(await nats.connect());
   const bus = stack.use(await nats.connect("inference-gateway"));
   const makeBucket = (): Promise<KV> => admin.createKeyValue(featureBucket(APP), { history: 1 });
-  const startCache = (): FeatureCache =>
+  const startCache = (through: Bus = bus): FeatureCache =>
     stack.use(
       new FeatureCache({
-        bus,
+        bus: through,
         app: APP,
         maxBytes: 1 << 20,
         graceMs: 50,
@@ -40,7 +63,7 @@ async function start(options: Partial<FeatureCacheOptions> = {}) {
         ...options,
       }),
     );
-  return { nats, makeBucket, startCache, [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose]() };
+  return { nats, bus, makeBucket, startCache, [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose]() };
 }
 
 test("it holds what the bucket held, then follows: when the watermark is there, so are the entities before it", async () => {
@@ -119,6 +142,47 @@ test("its memory is bounded, and what was evicted is read again when it is neede
     assert.deepEqual(cache.lookup("origin.none")?.series ?? [], []);
     assert.ok(cache.bytes <= maxBytes * 1.1, `${cache.bytes} bytes`);
   }
+});
+
+test("what a prediction has fetched stays with it, though the cache is too small to hold it", async () => {
+  await using setup = await start({ maxBytes: 1 });
+  const bucket = await setup.makeBucket();
+  const keys = ["origin.SFO", "destination.LAX", "route.SFO.LAX"];
+  await Promise.all(keys.map((key, index) => bucket.put(key, state(index + 1))));
+  await bucket.put("watermark.0", watermark(1));
+  const cache = setup.startCache();
+  await cache.firstRead;
+  const lookups = await Promise.all(Array.from({ length: 50 }, async () => await cache.fetch(() => keys)));
+  for (const lookup of lookups) {
+    assert.deepEqual(
+      keys.map((key) => lookup?.(key)?.series[0]?.components[0]),
+      [1, 2, 3],
+    );
+  }
+});
+
+test("a state that is read while the watch brings a newer one is not taken for the newest", async () => {
+  await using setup = await start({ maxBytes: 1 });
+  const bucket = await setup.makeBucket();
+  await bucket.put("origin.SFO", state(1));
+  await bucket.put("watermark.0", watermark(1));
+  const answered = Promise.withResolvers<undefined>();
+  const held = Promise.withResolvers<undefined>();
+  const cache = setup.startCache(
+    answersLate(setup.bus, async () => {
+      answered.resolve(undefined);
+      await held.promise;
+    }),
+  );
+  await cache.firstRead;
+  const fetching = cache.fetch(() => ["origin.SFO"]);
+  await answered.promise;
+  await bucket.put("origin.SFO", state(2));
+  await bucket.put("watermark.0", watermark(2));
+  await waitFor(() => asOfMs(cache) === 2);
+  held.resolve(undefined);
+  const lookup = await fetching;
+  assert.equal(lookup?.("origin.SFO")?.series[0]?.components[0], 2);
 });
 
 test("without a bucket, and without NATS, it says why the features cannot be used; with them it goes on", async () => {

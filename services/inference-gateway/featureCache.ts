@@ -2,9 +2,10 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fromBinary } from "@bufbuild/protobuf";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Bus, featureBucket, KeyValueWatch, type KV, type KvWatchEntry } from "@millrace/bus";
-import { type EntityState, EntityStateSchema } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
+import type { EntityState } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
 import { WatermarkSchema } from "@millrace/proto/millrace/feature/v1/watermark_pb.ts";
 import { type Clock, describeError, type Logger, MillraceError } from "@millrace/runtime";
+import { type CachedEntity, EntityCache } from "./entityCache.ts";
 
 export interface FeatureCacheOptions {
   readonly bus: Bus;
@@ -17,12 +18,14 @@ export interface FeatureCacheOptions {
   readonly logger: Logger;
 }
 
-interface CacheEntry {
-  /** The stored bytes, until they are decoded for the first time. */
-  bytes: Uint8Array | undefined;
-  state: EntityState | undefined;
-  readonly revision: number;
-  cost: number;
+/** Gives the state of an entity by its key; undefined for one without events. */
+export type Lookup = (key: string) => EntityState | undefined;
+
+/** A read of the bucket that is under way. */
+interface EntityRead {
+  /** The revision that the watch has brought meanwhile, and the cache perhaps evicted. */
+  readonly newest: { revision: number };
+  readonly entity: Promise<CachedEntity>;
 }
 
 const WATERMARK = "watermark.";
@@ -30,19 +33,14 @@ const RETRY_MS = 250;
 const MAX_RETRY_MS = 2_000;
 /** A bucket that changes faster than it can be read is used all the same after so long, without a watermark. */
 const COHERENCE_PATIENCE_MS = 5_000;
-/** What an entry costs besides its bytes, and how much its bytes grow when decoded. */
-const ENTRY_COST = 200;
-const DECODED_FACTOR = 6;
-
 /**
  * A near copy of an app's online features: the whole bucket `features_<app>`, kept coherent by a watch. A watermark is believed when
  * everything that was written before it is here, also what the bucket has replaced since.
  */
 export class FeatureCache implements AsyncDisposable {
-  hits = 0;
-  misses = 0;
   readonly #options: FeatureCacheOptions;
-  readonly #entries = new Map<string, CacheEntry>();
+  readonly #entities: EntityCache;
+  readonly #reads = new Map<string, EntityRead>();
   readonly #watermarks = new Map<string, { time: Timestamp; ms: number }>();
   readonly #stopping = new AbortController();
   readonly #running: Promise<void>;
@@ -51,9 +49,6 @@ export class FeatureCache implements AsyncDisposable {
   #asOf: Timestamp | undefined;
   #asOfMs = -Infinity;
   readonly #waiting = new Set<{ readonly ms: number; readonly resolve: () => void }>();
-  #bytes = 0;
-  /** Entries have been evicted: an entity that is not here may be in the bucket. */
-  #partial = false;
   #following = false;
   #brokenSince: number;
   #problem = "the app's features have not been read yet";
@@ -61,6 +56,7 @@ export class FeatureCache implements AsyncDisposable {
 
   constructor(options: FeatureCacheOptions) {
     this.#options = options;
+    this.#entities = new EntityCache(options.maxBytes, options.logger);
     this.#brokenSince = -Infinity;
     this.#running = this.#follow();
   }
@@ -95,34 +91,35 @@ export class FeatureCache implements AsyncDisposable {
   }
 
   get bytes(): number {
-    return this.#bytes;
+    return this.#entities.bytes;
   }
 
   get entities(): number {
-    return this.#entries.size;
+    return this.#entities.size;
   }
 
-  /** An entity's state; undefined for one without events. Decoded when first asked for. */
-  readonly lookup = (key: string): EntityState | undefined => {
-    const entry = this.#entries.get(key);
-    if (entry === undefined) {
-      this.misses += 1;
-      return undefined;
-    }
-    this.hits += 1;
-    if (this.#partial) {
-      this.#entries.delete(key);
-      this.#entries.set(key, entry);
-    }
-    if (entry.bytes !== undefined) this.#decode(key, entry);
-    return entry.state;
-  };
+  /** Look-ups that found a state, and that did not. */
+  get hits(): number {
+    return this.#entities.hits;
+  }
 
-  /** Makes sure that `lookup` knows these entities. Undefined, at once, unless some had to be evicted before. */
-  fetch(keys: () => readonly string[]): Promise<void> | undefined {
-    if (!this.#partial || this.#bucket === undefined) return undefined;
-    const missing = keys().filter((key) => !this.#entries.has(key));
-    return missing.length === 0 ? undefined : this.#read(this.#bucket, missing);
+  get misses(): number {
+    return this.#entities.misses;
+  }
+
+  /** An entity's state, for the moment: what is not here may have been evicted, unless `fetch` says otherwise. */
+  readonly lookup: Lookup = (key) => this.#entities.lookup(key);
+
+  /**
+   * Makes sure of these entities, of which some may have been evicted before. Undefined, at once, when `lookup` has them all now; else a
+   * look-up that has them, also when the cache evicts them again meanwhile.
+   */
+  fetch(keys: () => readonly string[]): Promise<Lookup> | undefined {
+    if (!this.#entities.partial || this.#bucket === undefined) return undefined;
+    // In use, so that they are not the ones to go when those that are missing come in.
+    const held = new Map(keys().map((key) => [key, this.#entities.use(key)]));
+    const missing = [...held.keys()].filter((key) => held.get(key) === undefined);
+    return missing.length === 0 ? undefined : this.#read(this.#bucket, missing, held);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -189,10 +186,10 @@ export class FeatureCache implements AsyncDisposable {
     patience.abort();
     reading = false;
     // What was deleted while nobody looked.
-    for (const [key, entry] of this.#entries) if (!seen.has(key) && entry.revision > 0) this.#remove(key);
+    this.#entities.keepOnly(seen);
     this.#following = true;
     this.#caughtUp.resolve();
-    logger.info({ app, entities: this.#entries.size, bytes: this.#bytes }, `features of ${app} are in the near cache`);
+    logger.info({ app, entities: this.entities, bytes: this.bytes }, `features of ${app} are in the near cache`);
     const failure = await Promise.race([ended.promise, stopped.promise]);
     if (failure !== undefined) this.#broken(describeError(failure));
     this.#following = false;
@@ -206,9 +203,11 @@ export class FeatureCache implements AsyncDisposable {
   }
 
   #adopt(entry: KvWatchEntry): void {
+    const read = this.#reads.get(entry.key);
+    if (read !== undefined) read.newest.revision = entry.revision;
     if (entry.key.startsWith(WATERMARK)) this.#adoptWatermark(entry);
-    else if (entry.operation === "PUT") this.#put(entry.key, entry.value, entry.revision);
-    else this.#remove(entry.key);
+    else if (entry.operation === "PUT") this.#entities.put(entry.key, entry.value, entry.revision);
+    else this.#entities.remove(entry.key);
   }
 
   #adoptWatermark(entry: KvWatchEntry): void {
@@ -235,54 +234,40 @@ export class FeatureCache implements AsyncDisposable {
     }
   }
 
-  #put(key: string, bytes: Uint8Array, revision: number): void {
-    const known = this.#entries.get(key);
-    if (known !== undefined && known.revision > revision) return;
-    const cost = ENTRY_COST + bytes.length;
-    this.#bytes += cost - (known?.cost ?? 0);
-    this.#entries.set(key, { bytes, state: undefined, revision, cost });
-    this.#evict();
+  async #read(bucket: KV, keys: readonly string[], held: Map<string, CachedEntity | undefined>): Promise<Lookup> {
+    await Promise.all(keys.map(async (key) => held.set(key, await this.#readEntity(bucket, key))));
+    return (key) => {
+      const state = this.#entities.lookup(key);
+      const entity = held.get(key);
+      return state ?? (entity && this.#entities.stateOf(entity));
+    };
   }
 
-  #remove(key: string): void {
-    this.#bytes -= this.#entries.get(key)?.cost ?? 0;
-    this.#entries.delete(key);
+  /** Reads an entity from the bucket, once for all who ask at the same time. */
+  #readEntity(bucket: KV, key: string): Promise<CachedEntity> {
+    const running = this.#reads.get(key);
+    if (running !== undefined) return running.entity;
+    const newest = { revision: 0 };
+    const entity = this.#readNewest(bucket, key, newest);
+    this.#reads.set(key, { newest, entity });
+    return entity;
   }
 
-  #decode(key: string, entry: CacheEntry): void {
-    const bytes = entry.bytes as Uint8Array;
-    entry.bytes = undefined;
+  async #readNewest(bucket: KV, key: string, newest: { revision: number }): Promise<CachedEntity> {
     try {
-      entry.state = fromBinary(EntityStateSchema, bytes);
-    } catch (error) {
-      this.#options.logger.error({ err: error, key }, `the state of ${key} cannot be read: ${describeError(error)}`);
+      for (;;) {
+        const entry = await bucket.get(key);
+        if ((entry?.revision ?? 0) < newest.revision) continue;
+        const found = entry?.operation === "PUT";
+        // That there is none is remembered, too, until the watch tells otherwise.
+        return this.#entities.put(key, found ? entry.value : new Uint8Array(), found ? entry.revision : 0);
+      }
+    } catch (cause) {
+      throw new MillraceError("unavailable", `the features of ${key} cannot be read: ${describeError(cause)}`, {
+        cause,
+      });
+    } finally {
+      this.#reads.delete(key);
     }
-    const cost = ENTRY_COST + bytes.length * DECODED_FACTOR;
-    this.#bytes += cost - entry.cost;
-    entry.cost = cost;
-  }
-
-  #evict(): void {
-    if (this.#bytes <= this.#options.maxBytes) return;
-    this.#partial = true;
-    for (const [key] of this.#entries) {
-      this.#remove(key);
-      if (this.#bytes <= this.#options.maxBytes * 0.95) return;
-    }
-  }
-
-  async #read(bucket: KV, keys: readonly string[]): Promise<void> {
-    await Promise.all(
-      keys.map(async (key) => {
-        const entry = await bucket.get(key).catch((cause: unknown) => {
-          throw new MillraceError("unavailable", `the features of ${key} cannot be read: ${describeError(cause)}`, {
-            cause,
-          });
-        });
-        if (entry?.operation === "PUT") this.#put(key, entry.value, entry.revision);
-        // Remember that there is none, until the watch tells otherwise.
-        else this.#put(key, new Uint8Array(), 0);
-      }),
-    );
   }
 }

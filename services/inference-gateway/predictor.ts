@@ -94,9 +94,11 @@ export class Predictor {
     // Read before the features: they may be newer than it says, never older.
     const asOf = cache.asOf;
     const fetching = cache.fetch(() => app.features.entityKeys(request.fields));
-    let features: Float64Array | string | undefined = cache.problem();
-    if (features === undefined && fetching !== undefined) features = await within(fetching, clock, answerBy);
-    features ??= app.features.vector({ occurredAtMs: timestampMs(occurredAt), fields: request.fields }, cache.lookup);
+    const looked = cache.problem() ?? (fetching === undefined ? cache.lookup : await within(fetching, clock, answerBy));
+    const features =
+      typeof looked === "string"
+        ? looked
+        : app.features.vector({ occurredAtMs: timestampMs(occurredAt), fields: request.fields }, looked);
     const answer = await askChain(
       {
         app,
@@ -197,19 +199,15 @@ function joinKey(value: Value | undefined): string {
   return kind.case === "timestampValue" ? String(timestampMs(kind.value)) : String(kind.value);
 }
 
-/** Waits, but not beyond a point in time; says why it failed, if it did. */
-async function within(work: Promise<void>, clock: Clock, by: number): Promise<string | undefined> {
+/** Waits, but not beyond a point in time; answers with a sentence when that came first, or the work failed. */
+async function within<Value>(work: Promise<Value>, clock: Clock, by: number): Promise<Value | string> {
   const late = Promise.withResolvers<string>();
   const timer = setTimeout(
     () => late.resolve("the features did not come in time"),
     Math.max(0, (by - clock.now()) / 2),
   );
-  const done = work.then(
-    () => undefined,
-    (error: unknown) => describeError(error),
-  );
   try {
-    return await Promise.race([done, late.promise]);
+    return await Promise.race([work.catch(describeError), late.promise]);
   } finally {
     clearTimeout(timer);
   }
