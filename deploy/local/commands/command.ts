@@ -5,6 +5,8 @@ export interface Command {
   readonly usage: string;
   /** What it does, in one line. */
   readonly what: string;
+  /** Its options and what they mean, for its own --help. */
+  readonly details?: string;
   /** Runs it; returns the exit status. */
   run(commandArguments: readonly string[]): Promise<number>;
 }
