@@ -1,12 +1,13 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { DistinctSketch, hashDouble, hashInteger, hashText } from "@millrace/features";
 import type { FieldType } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { Value } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import {
   type FieldQuality as FieldQualityMessage,
   FieldQualitySchema,
 } from "@millrace/proto/millrace/ingestion/v1/data_quality_pb.ts";
-import { DistinctSketch } from "./distinctSketch.ts";
+import { MillraceError } from "@millrace/runtime";
 
 /**
  * What one field looked like in some events: how often it was missing, which rules it broke, and what its values were like. Those of two
@@ -57,13 +58,14 @@ export class FieldQuality {
   #enter(kind: Value["kind"]): number {
     switch (kind.case) {
       case "stringValue":
-        return this.sketch.addText(kind.value);
+        this.sketch.add(hashText(kind.value));
+        return charactersIn(kind.value);
       case "int64Value":
-        this.sketch.addInteger(kind.value);
+        this.sketch.add(hashInteger(kind.value));
         return Number(kind.value);
       default: {
         const value = numberOf(kind);
-        this.sketch.addNumber(value);
+        this.sketch.add(hashDouble(value));
         return value;
       }
     }
@@ -90,7 +92,7 @@ export class FieldQuality {
     this.events += Number(other.events);
     this.missing += Number(other.missing);
     addCounts(this.violations, other.violations);
-    this.sketch.mergeEncoded(other.distinctSketch);
+    this.sketch.merge(decodeSketch(other));
     const added = Number(other.values);
     if (added === 0) return;
     this.zeros += Number(other.zeros);
@@ -140,6 +142,24 @@ function numberOf(kind: Value["kind"]): number {
     default:
       return Number.NaN;
   }
+}
+
+/** Code points: what a person would call characters. */
+function charactersIn(text: string): number {
+  let characters = text.length;
+  // A pair of surrogates is one; decoded UTF-8 has no single ones.
+  for (let index = 0; index < text.length; index += 1)
+    if ((text.charCodeAt(index) & 0xfc00) === 0xdc00) characters -= 1;
+  return characters;
+}
+
+function decodeSketch({ name, distinctSketch }: FieldQualityMessage): DistinctSketch {
+  const sketch = DistinctSketch.decode(distinctSketch);
+  if (sketch !== undefined) return sketch;
+  throw new MillraceError(
+    "data_loss",
+    `the ${distinctSketch.length} bytes kept for ${name} are no sketch of distinct values`,
+  );
 }
 
 /** Adds counts by reason to others. */

@@ -81,9 +81,8 @@ function violating(total: DataQuality, { name, events: seen, violations }: Field
 }
 
 function constant(total: DataQuality, field: FieldQuality): QualityFinding | undefined {
-  const { name, values, distinct, min, max } = field;
-  // The sketch may take two values for one; their ranges tell most of those apart.
-  if (values < MIN_EVENTS || Math.round(distinct) > 1 || min !== max) return undefined;
+  const { name, values, distinct } = field;
+  if (values < MIN_EVENTS || distinct !== 1) return undefined;
   const title = `${total.type}.${name} has the same value in ${events(values)}`;
   return finding(total, name, "constant", title, "a model learns nothing from it; is the producer sending a default?");
 }

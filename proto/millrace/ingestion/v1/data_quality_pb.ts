@@ -166,15 +166,15 @@ export type FieldQuality = Message<"millrace.ingestion.v1.FieldQuality"> & {
   squaredDifferences?: number | undefined;
 
   /**
-   * About how many different values there are: HyperLogLog with 1,024 registers, standard error 3.25 %; up to some 20 mostly exact.
+   * How many different values there are: exact up to 128; beyond, HyperLogLog with 1,024 registers, whose standard error is 3.25 %.
    *
    * @generated from field: double distinct = 11;
    */
   distinct: number;
 
   /**
-   * The registers behind `distinct`. The larger of each pair of registers is the sketch of both sets together. 1,024 bytes, or,
-   * when shorter, a big-endian pair of bytes for every register that is not 0: its number times 64, plus its value.
+   * What `distinct` is estimated from, mergeable: the values' hashes of 6 bytes (up to 128), ascending and little-endian, or 1,024
+   * registers of a byte. The same as a feature's tile holds for DISTINCT.
    *
    * @generated from field: bytes distinct_sketch = 12;
    */
