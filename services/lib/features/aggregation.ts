@@ -14,8 +14,8 @@ export interface Aggregation {
   readonly identity: readonly number[];
   /** Adds one value that happened at `occurredAtMs`. */
   add(components: Pair, at: number, value: number, occurredAtMs: number): void;
-  /** Adds a tile to a window's accumulator, which starts as `identity` at index 0. */
-  merge(window: Float64Array, components: Pair, at: number): void;
+  /** Adds the tiles from index `from` to `to` to a window's accumulator, which starts as `identity` at index 0. */
+  merge(window: Float64Array, components: Pair, from: number, to: number): void;
   /** The feature; NaN means missing. */
   finish(window: Float64Array): number;
 }
@@ -63,8 +63,10 @@ const COUNT: Aggregation = {
   add: (components, at) => {
     components[at] = get(components, at) + 1;
   },
-  merge: (window, components, at) => {
-    window[0] = get(window, 0) + get(components, at);
+  merge: (window, components, from, to) => {
+    let sum = get(window, 0);
+    for (let at = from; at < to; at += 1) sum += get(components, at);
+    window[0] = sum;
   },
   finish: (window) => get(window, 0),
 };
@@ -76,8 +78,10 @@ const WHOLE_SUM: Aggregation = {
   add: (components, at, value) => {
     components[at] = get(components, at) + value;
   },
-  merge: (window, components, at) => {
-    window[0] = get(window, 0) + get(components, at);
+  merge: (window, components, from, to) => {
+    let sum = get(window, 0);
+    for (let at = from; at < to; at += 1) sum += get(components, at);
+    window[0] = sum;
   },
   finish: (window) => get(window, 0),
 };
@@ -87,7 +91,9 @@ const SUM: Aggregation = {
   width: 2,
   identity: [0, 0],
   add: (components, at, value) => addPair(components, at, value, 0),
-  merge: (window, components, at) => addPair(window, 0, get(components, at), get(components, at + 1)),
+  merge: (window, components, from, to) => {
+    for (let at = 2 * from; at < 2 * to; at += 2) addPair(window, 0, get(components, at), get(components, at + 1));
+  },
   finish: (window) => get(window, 0),
 };
 
@@ -101,9 +107,15 @@ const WHOLE_MEAN: Aggregation = {
     components[at] = get(components, at) + 1;
     components[at + 1] = get(components, at + 1) + value;
   },
-  merge: (window, components, at) => {
-    window[0] = get(window, 0) + get(components, at);
-    window[1] = get(window, 1) + get(components, at + 1);
+  merge: (window, components, from, to) => {
+    let count = get(window, 0);
+    let sum = get(window, 1);
+    for (let at = 2 * from; at < 2 * to; at += 2) {
+      count += get(components, at);
+      sum += get(components, at + 1);
+    }
+    window[0] = count;
+    window[1] = sum;
   },
   finish: meanOf,
 };
@@ -116,9 +128,11 @@ const MEAN: Aggregation = {
     components[at] = get(components, at) + 1;
     addPair(components, at + 1, value, 0);
   },
-  merge: (window, components, at) => {
-    window[0] = get(window, 0) + get(components, at);
-    addPair(window, 1, get(components, at + 1), get(components, at + 2));
+  merge: (window, components, from, to) => {
+    for (let at = 3 * from; at < 3 * to; at += 3) {
+      window[0] = get(window, 0) + get(components, at);
+      addPair(window, 1, get(components, at + 1), get(components, at + 2));
+    }
   },
   finish: meanOf,
 };
@@ -132,8 +146,10 @@ const MIN: Aggregation = {
   add: (components, at, value) => {
     if (value < get(components, at)) components[at] = value;
   },
-  merge: (window, components, at) => {
-    if (get(components, at) < get(window, 0)) window[0] = get(components, at);
+  merge: (window, components, from, to) => {
+    for (let at = from; at < to; at += 1) {
+      if (get(components, at) < get(window, 0)) window[0] = get(components, at);
+    }
   },
   finish: (window) => finiteOrMissing(get(window, 0)),
 };
@@ -145,8 +161,10 @@ const MAX: Aggregation = {
   add: (components, at, value) => {
     if (value > get(components, at)) components[at] = value;
   },
-  merge: (window, components, at) => {
-    if (get(components, at) > get(window, 0)) window[0] = get(components, at);
+  merge: (window, components, from, to) => {
+    for (let at = from; at < to; at += 1) {
+      if (get(components, at) > get(window, 0)) window[0] = get(components, at);
+    }
   },
   finish: (window) => finiteOrMissing(get(window, 0)),
 };
@@ -163,7 +181,9 @@ const LAST: Aggregation = {
   width: 2,
   identity: [-Infinity, Number.NaN],
   add: (components, at, value, occurredAtMs) => takeLater(components, at, occurredAtMs, value),
-  merge: (window, components, at) => takeLater(window, 0, get(components, at), get(components, at + 1)),
+  merge: (window, components, from, to) => {
+    for (let at = 2 * from; at < 2 * to; at += 2) takeLater(window, 0, get(components, at), get(components, at + 1));
+  },
   finish: (window) => get(window, 1),
 };
 
@@ -179,10 +199,12 @@ const STDDEV: Aggregation = {
     addPair(components, at + 3, square, 0);
     addPair(components, at + 5, error, 0);
   },
-  merge: (window, components, at) => {
-    window[0] = get(window, 0) + get(components, at);
-    for (let pair = 1; pair < 7; pair += 2) {
-      addPair(window, pair, get(components, at + pair), get(components, at + pair + 1));
+  merge: (window, components, from, to) => {
+    for (let at = 7 * from; at < 7 * to; at += 7) {
+      window[0] = get(window, 0) + get(components, at);
+      for (let pair = 1; pair < 7; pair += 2) {
+        addPair(window, pair, get(components, at + pair), get(components, at + pair + 1));
+      }
     }
   },
   finish: standardDeviation,

@@ -17,13 +17,17 @@ class ComponentColumns extends TileColumns {
   }
 
   read(from: number, to: number): number {
-    const { tiles, known } = this;
-    const components = this.#components;
+    const { known } = this;
     const aggregation = this.#aggregation;
     const { width, identity } = aggregation;
     for (let index = 0; index < width; index += 1) window[index] = identity[index] as number;
-    for (let index = this.lowerBound(from); index < tiles.length && (tiles[index] as number) < to; index += 1) {
-      if ((known[index] as number) < to) aggregation.merge(window, components, index * width);
+    const first = this.lowerBound(from);
+    const end = this.endBefore(to);
+    if (this.latestLate < to) aggregation.merge(window, this.#components, first, end);
+    else {
+      for (let index = first; index < end; index += 1) {
+        if ((known[index] as number) < to) aggregation.merge(window, this.#components, index, index + 1);
+      }
     }
     return aggregation.finish(window);
   }

@@ -3,7 +3,7 @@ import type { AcceptedEvent } from "@millrace/proto/millrace/event/v1/event_pb.t
 import type { EntityState } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
 import { MillraceError } from "@millrace/runtime";
 import { DueEntities } from "./dueEntities.ts";
-import { entityKey, type Fields } from "./entityKey.ts";
+import type { Fields } from "./entityKey.ts";
 import { decodeEntity, type EntityTiles, emptyTiles, encodeEntity } from "./entityState.ts";
 import type { FeatureRequest, FeatureSet } from "./featureSet.ts";
 import { HeldSeries, type MissingSeries } from "./heldSeries.ts";
@@ -250,7 +250,7 @@ export class FeatureEngine {
   }
 
   #applyTo({ entity: plan, series }: RoutePlan, fields: Fields, occurredAtMs: number, knownAtMs: number): void {
-    const key = entityKey(plan.name, plan.keyFields, fields);
+    const key = plan.keys.of(fields);
     if (key === undefined) return;
     let entity: KeptEntity | undefined;
     let dueAtMs = Infinity;

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Value } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import { MillraceError } from "@millrace/runtime";
-import { APP_TEXT, appForTests, fieldsOf, randomNumbers } from "./appForTests.ts";
+import { APP_TEXT, appForTests, fieldsOf, type Plain, randomNumbers } from "./appForTests.ts";
+import { EntityKeys } from "./entityKey.ts";
 import { addPair, multiply } from "./exactSum.ts";
 import { compileFeatures, entityKey } from "./mod.ts";
 
@@ -34,6 +36,21 @@ test("different key values never share a key, and every key is allowed in a buck
   );
   assert.equal(new Set(keys).size, parts.length ** 2);
   for (const key of keys) assert.match(key, /^[-/=.\w]+$/);
+});
+
+test("a key that is remembered is the one that would be made, however many there are", () => {
+  const random = randomNumbers(3);
+  const keys = new EntityKeys("lane", ["x", "y"]);
+  const parts = ["", "a", "a.b", "=61", "é", 5n, true, 2.5, undefined];
+  const fields = (): Record<string, Value> => {
+    const plain = { x: parts[Math.floor(random() * parts.length)], y: parts[Math.floor(random() * parts.length)] };
+    return fieldsOf(Object.fromEntries(Object.entries(plain).filter(([, part]) => part !== undefined)) as Plain);
+  };
+  for (let round = 0; round < 90_000; round += 1) {
+    const wanted = round % 3 === 0 ? fields() : fieldsOf({ x: `${round % 7}`, y: `y ${round}` });
+    assert.equal(keys.of(wanted), entityKey("lane", ["x", "y"], wanted));
+    assert.equal(keys.of(wanted), entityKey("lane", ["x", "y"], wanted));
+  }
 });
 
 test("an aggregate that does not exist is refused with the place in the file", () => {

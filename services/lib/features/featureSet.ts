@@ -1,6 +1,6 @@
 import type { App } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { EntityState } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
-import { entityKey, type Fields } from "./entityKey.ts";
+import type { Fields } from "./entityKey.ts";
 import { decodeEntity, type EntityTiles } from "./entityState.ts";
 import { type EntityPlan, type FeaturePlan, type Plan, planFeatures } from "./plan.ts";
 
@@ -55,8 +55,8 @@ export class FeatureSet {
   /** Keys, in the bucket `features_<app>`, of the entities that a request is about; entities with a missing key field are left out. */
   entityKeys(fields: Fields): string[] {
     const keys: string[] = [];
-    for (const { name, keyFields } of this.plan.entities) {
-      const key = entityKey(name, keyFields, fields);
+    for (const plan of this.plan.entities) {
+      const key = plan.keys.of(fields);
       if (key !== undefined) keys.push(key);
     }
     return keys;
@@ -79,7 +79,7 @@ export class FeatureSet {
   read(request: FeatureRequest, tilesOf: (key: string, plan: EntityPlan) => EntityTiles | undefined): Float64Array {
     const { features, entities } = this.plan;
     const tiles = entities.map((plan) => {
-      const key = entityKey(plan.name, plan.keyFields, request.fields);
+      const key = plan.keys.of(request.fields);
       return key === undefined ? null : tilesOf(key, plan);
     });
     const vector = new Float64Array(features.length);

@@ -1,6 +1,7 @@
 import { compileRequestExpression, type Expression, eventTypeOf } from "@millrace/app";
 import type { App } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { compileWindow, invalid, type SeriesDefinition, type WindowDefinition } from "./definition.ts";
+import { EntityKeys } from "./entityKey.ts";
 
 /** A series, and how long its tiles are of use. */
 export interface SeriesPlan extends SeriesDefinition {
@@ -15,7 +16,8 @@ export interface EntityPlan {
   readonly name: string;
   /** Place among the entities. */
   readonly index: number;
-  readonly keyFields: readonly string[];
+  /** Keys in the bucket `features_<app>`. */
+  readonly keys: EntityKeys;
   readonly series: SeriesPlan[];
 }
 
@@ -87,7 +89,7 @@ function planEntity(
   }
   let plan = entities.get(name);
   if (plan === undefined) {
-    plan = { name, index: entities.size, keyFields, series: [] };
+    plan = { name, index: entities.size, keys: new EntityKeys(name, keyFields), series: [] };
     entities.set(name, plan);
   }
   return plan;

@@ -15,10 +15,10 @@ class SketchColumns extends TileColumns {
   }
 
   read(from: number, to: number): number {
-    const { tiles, known } = this;
     window.clear();
-    for (let index = this.lowerBound(from); index < tiles.length && (tiles[index] as number) < to; index += 1) {
-      if ((known[index] as number) < to) window.merge(this.#sketches[index] as DistinctSketch);
+    const end = this.endBefore(to);
+    for (let index = this.lowerBound(from); index < end; index += 1) {
+      if ((this.known[index] as number) < to) window.merge(this.#sketches[index] as DistinctSketch);
     }
     return window.estimate();
   }

@@ -27,9 +27,14 @@ export abstract class TileColumns {
   /** Tile numbers in which the values became known. */
   readonly known: number[];
 
+  /** The latest tile in which a value of a tile before it became known; a read in a later tile sees all of its window. */
+  protected latestLate = -Infinity;
+
   constructor(tiles: number[], known: number[]) {
     this.tiles = tiles;
     this.known = known;
+    for (let index = 0; index < tiles.length; index += 1)
+      this.#noteLate(tiles[index] as number, known[index] as number);
   }
 
   get length(): number {
@@ -74,6 +79,17 @@ export abstract class TileColumns {
     return low;
   }
 
+  /** Index after the last entry whose tile is before `tile`; reads are mostly of the newest tiles. */
+  endBefore(tile: number): number {
+    const { tiles } = this;
+    let end = tiles.length;
+    for (let steps = 0; steps < 8; steps += 1) {
+      if (end === 0 || (tiles[end - 1] as number) < tile) return end;
+      end -= 1;
+    }
+    return this.lowerBound(tile);
+  }
+
   /** The same tiles, which change no more with these. */
   abstract clone(): TileColumns;
 
@@ -87,7 +103,12 @@ export abstract class TileColumns {
   /** Removes what the first entries hold. */
   protected abstract cut(count: number): void;
 
+  #noteLate(tile: number, known: number): void {
+    if (known !== tile && known > this.latestLate) this.latestLate = known;
+  }
+
   #insert(index: number, tile: number, known: number): void {
+    this.#noteLate(tile, known);
     if (index === this.tiles.length) {
       this.tiles.push(tile);
       this.known.push(known);
