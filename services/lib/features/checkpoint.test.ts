@@ -259,4 +259,24 @@ test("series are not adopted from an engine that lacks them, or that is ahead; n
   );
   assert.deepEqual(statesOf(live), before);
   assert.equal(live.missing.length, 2);
+
+  const shorter = setWithout("weight_mean_long");
+  const grown = decodeCheckpoint(set, encodeCheckpoint(filled(shorter, events), POSITION), { keepKnown: true })?.engine;
+  assert.throws(() => grown?.adoptSeries(filled(shorter, events)), /the other engine does not have the whole series/);
+});
+
+test("an engine is exact only from when on what it adopted is", () => {
+  const events = streamOf(7);
+  const bytes = encodeCheckpoint(filled(setWithout("lost_share"), events), POSITION);
+  const live = decodeCheckpoint(set, bytes, { keepKnown: true })?.engine;
+  assert.ok(live);
+  live.adoptSeries(filled(set, events, 10_000));
+  assert.equal(live.exactFromMs, live.knownAtMs - 10_000);
+});
+
+test("what an engine did not need for a while it does not have whole when it is needed again", () => {
+  const shorter = setWithout("weight_mean_long");
+  const decoded = decodeCheckpoint(shorter, encodeCheckpoint(filled(set, streamOf(8)), POSITION));
+  assert.equal(decoded?.engine.definitions, shorter.definitions);
+  assert.equal(decodeCheckpoint(set, encodeCheckpoint(decoded.engine, POSITION)), undefined);
 });

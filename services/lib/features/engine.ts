@@ -234,9 +234,7 @@ export class FeatureEngine {
       if (columns !== undefined) this.#entity(key, plan).tiles[mine.slot] = columns.clone();
     }
     for (const entity of this.#entities.values()) {
-      if (entity.plan !== plan || entity.tiles[mine.slot] === undefined) continue;
-      if (other.#entities.get(entity.key)?.tiles[theirs.slot] === undefined) entity.tiles[mine.slot] = undefined;
-      this.#due.add(entity, -Infinity);
+      if (entity.plan === plan && entity.tiles[mine.slot] !== undefined) this.#due.add(entity, -Infinity);
     }
   }
 

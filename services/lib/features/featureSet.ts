@@ -52,6 +52,15 @@ export class FeatureSet {
     return asOfMs >= exactFromMs || this.plan.entities.length === 0;
   }
 
+  /** A read as of `asOfMs` counts only events known before this time: the beginning of the youngest tile that it leaves out. */
+  knownBeforeMs(asOfMs: number): number {
+    let latest = -Infinity;
+    for (const { series } of this.plan.entities) {
+      for (const { tileMs } of series) latest = Math.max(latest, Math.floor(asOfMs / tileMs) * tileMs);
+    }
+    return latest;
+  }
+
   /** Keys, in the bucket `features_<app>`, of the entities that a request is about; entities with a missing key field are left out. */
   entityKeys(fields: Fields): string[] {
     const keys: string[] = [];
