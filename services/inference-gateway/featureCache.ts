@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Bus, featureBucket, KeyValueWatch, type KV, type KvWatchEntry } from "@millrace/bus";
 import type { EntityState } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
@@ -41,13 +41,14 @@ export class FeatureCache implements AsyncDisposable {
   readonly #options: FeatureCacheOptions;
   readonly #entities: EntityCache;
   readonly #reads = new Map<string, EntityRead>();
-  readonly #watermarks = new Map<string, { time: Timestamp; ms: number }>();
+  readonly #watermarks = new Map<string, { time: Timestamp; ms: number; exactFromMs: number }>();
   readonly #stopping = new AbortController();
   readonly #running: Promise<void>;
   #bucket: KV | undefined;
   #watermarksChanged = false;
   #asOf: Timestamp | undefined;
   #asOfMs = -Infinity;
+  #exactFromMs = -Infinity;
   readonly #waiting = new Set<{ readonly ms: number; readonly resolve: () => void }>();
   #following = false;
   #brokenSince: number;
@@ -76,6 +77,14 @@ export class FeatureCache implements AsyncDisposable {
   /** Every event known before this is in what `lookup` gives; undefined before the first watermark. */
   get asOf(): Timestamp | undefined {
     return this.#asOf;
+  }
+
+  /**
+   * Whether what `lookup` gave is exact, so that it will not be otherwise in a dataset: for a read at `readMs` that counts events known
+   * before `knownBeforeMs`. `asOf` is what it was before the look-ups.
+   */
+  isExact(asOf: Timestamp | undefined, knownBeforeMs: number, readMs: number): boolean {
+    return asOf !== undefined && timestampMs(asOf) >= knownBeforeMs && readMs >= this.#exactFromMs;
   }
 
   /**
@@ -211,10 +220,14 @@ export class FeatureCache implements AsyncDisposable {
   }
 
   #adoptWatermark(entry: KvWatchEntry): void {
-    const time = entry.operation === "PUT" ? fromBinary(WatermarkSchema, entry.value).eventTime : undefined;
+    const { eventTime: time, exactFrom } =
+      entry.operation === "PUT" ? fromBinary(WatermarkSchema, entry.value) : create(WatermarkSchema);
+    const exactFromMs = exactFrom === undefined ? -Infinity : timestampMs(exactFrom);
     if (time === undefined) this.#watermarks.delete(entry.key);
-    else this.#watermarks.set(entry.key, { time, ms: timestampMs(time) });
+    else this.#watermarks.set(entry.key, { time, ms: timestampMs(time), exactFromMs });
     this.#watermarksChanged = true;
+    // Unlike the time, at once: entities that come before it may have lost what earlier reads need.
+    this.#exactFromMs = Math.max(...[...this.#watermarks.values()].map((watermark) => watermark.exactFromMs));
   }
 
   /** Everything that the watermarks read so far cover has been read, too. */

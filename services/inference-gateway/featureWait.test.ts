@@ -2,12 +2,20 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { compileFeatures } from "@millrace/features";
+import type { App } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { WatermarkSchema } from "@millrace/proto/millrace/feature/v1/watermark_pb.ts";
-import { APP, TestGateway, WATERMARK_MS } from "./gatewayForTests.ts";
+import { APP, TestGateway, testApp, WATERMARK_MS } from "./gatewayForTests.ts";
 
 const MINUTE_MS = 60_000;
-const watermark = (ms: number): Uint8Array =>
-  toBinary(WatermarkSchema, create(WatermarkSchema, { eventTime: timestampFromMs(ms) }));
+const watermark = (ms: number, exactFromMs?: number): Uint8Array =>
+  toBinary(
+    WatermarkSchema,
+    create(WatermarkSchema, {
+      eventTime: timestampFromMs(ms),
+      ...(exactFromMs === undefined ? {} : { exactFrom: timestampFromMs(exactFromMs) }),
+    }),
+  );
 
 function request(featuresKnownBeforeMs: number) {
   return {
@@ -36,6 +44,30 @@ test("features that do not come in time hold up no answer, which says how old it
   await using gateway = await TestGateway.start();
   const { prediction } = await gateway.client.predict(request(WATERMARK_MS + MINUTE_MS), { timeoutMs: 1_000 });
   assert.equal(prediction?.featuresAsOf && timestampMs(prediction.featuresAsOf), WATERMARK_MS);
+});
+
+test("an answer says whether its features are exactly those of history", async () => {
+  await using gateway = await TestGateway.start();
+  const tileMs = Math.max(
+    ...compileFeatures(testApp().app as App).plan.entities.map(({ series }) => series[0]?.tileMs ?? 0),
+  );
+  const isExact = async (occurredAtMs: number): Promise<boolean | undefined> => {
+    const { prediction } = await gateway.client.predict({ ...request(0), occurredAt: timestampFromMs(occurredAtMs) });
+    return prediction?.featuresExact;
+  };
+  const follows = async (ms: number, exactFromMs: number): Promise<void> => {
+    await gateway.features.put("watermark.0", watermark(ms, exactFromMs));
+    await gateway.client.predict(request(ms));
+  };
+  const tileStart = Math.floor(WATERMARK_MS / tileMs) * tileMs;
+  await follows(tileStart + tileMs, tileStart - 5 * tileMs);
+  assert.equal(await isExact(tileStart + 2 * tileMs - 1), true);
+  assert.equal(await isExact(tileStart + 2 * tileMs), false, "a tile that counts is not complete");
+  assert.equal(await isExact(tileStart - 5 * tileMs), true);
+  assert.equal(await isExact(tileStart - 5 * tileMs - 1), false, "what it needs may have been dropped");
+  await follows(tileStart + 2 * tileMs, tileStart);
+  assert.equal(await isExact(tileStart + 2 * tileMs), true);
+  assert.equal(await isExact(tileStart - 1), false);
 });
 
 test("a moment that is no time is refused by name", async () => {

@@ -95,10 +95,10 @@ export class Predictor {
     const asOf = cache.asOf;
     const fetching = cache.fetch(() => app.features.entityKeys(request.fields));
     const looked = cache.problem() ?? (fetching === undefined ? cache.lookup : await within(fetching, clock, answerBy));
+    const occurredAtMs = timestampMs(occurredAt);
     const features =
-      typeof looked === "string"
-        ? looked
-        : app.features.vector({ occurredAtMs: timestampMs(occurredAt), fields: request.fields }, looked);
+      typeof looked === "string" ? looked : app.features.vector({ occurredAtMs, fields: request.fields }, looked);
+    const exact = cache.isExact(asOf, app.features.knownBeforeMs(occurredAtMs), occurredAtMs);
     const answer = await askChain(
       {
         app,
@@ -113,7 +113,7 @@ export class Predictor {
       clock,
     );
     const durationMs = clock.now() - arrivedAt;
-    const prediction = makePrediction(request, app, occurredAt, asOf, answer, durationMs);
+    const prediction = makePrediction(request, app, occurredAt, { asOf, exact }, answer, durationMs);
     const { prediction: stored, recorded } = await recorder.record(prediction, answerBy, call.traceparent);
     counts.answered(app.name, stored.madeBy, clock.now() - arrivedAt);
     return create(PredictResponseSchema, { prediction: stored, recorded });
@@ -170,7 +170,7 @@ function makePrediction(
   request: PredictRequest,
   app: ServedApp,
   occurredAt: Timestamp,
-  asOf: Timestamp | undefined,
+  { asOf, exact }: { readonly asOf: Timestamp | undefined; readonly exact: boolean },
   answer: ChainAnswer,
   durationMs: number,
 ): Prediction {
@@ -188,6 +188,7 @@ function makePrediction(
   prediction.features = Array.from(answer.features);
   prediction.appVersion = app.version;
   if (asOf !== undefined) prediction.featuresAsOf = asOf;
+  prediction.featuresExact = exact && answer.features.length > 0;
   prediction.durationUs = Math.round(durationMs * 1_000);
   return prediction;
 }

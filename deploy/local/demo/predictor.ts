@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { APP, type Flights, flightId, requestFields } from "@millrace/flight-delays";
 import { MadeBy } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import {
@@ -88,7 +88,7 @@ export class Predictor implements Disposable {
           metadata,
         });
         this.#progress.latencies.add(performance.now() - startMs);
-        this.#note(response, featuresAtMs);
+        this.#note(response);
         sending.done();
         break;
       } catch (error) {
@@ -118,7 +118,7 @@ export class Predictor implements Disposable {
     };
   }
 
-  #note({ prediction, recorded }: PredictResponse, featuresAtMs: number): void {
+  #note({ prediction, recorded }: PredictResponse): void {
     if (prediction === undefined) throw new MillraceError("internal", "the gateway answered without a prediction");
     const progress = this.#progress;
     const madeBy = MADE_BY.get(prediction.madeBy) ?? "UNSPECIFIED";
@@ -128,8 +128,7 @@ export class Predictor implements Disposable {
       progress.fallbackReasons[prediction.reason] = (progress.fallbackReasons[prediction.reason] ?? 0) + 1;
     }
     if (!recorded) progress.unrecorded += 1;
-    if (prediction.featuresAsOf === undefined || timestampMs(prediction.featuresAsOf) < featuresAtMs)
-      progress.staleFeatures += 1;
+    if (!prediction.featuresExact) progress.inexactFeatures += 1;
     progress.predictionIds.add(prediction.id);
     if (madeBy === "CHAMPION") progress.modelVersion = prediction.modelVersion;
   }

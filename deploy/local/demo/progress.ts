@@ -19,8 +19,8 @@ export class Progress {
   readonly madeBy: Record<string, number> = {};
   /** Reasons of answers that the champion did not give. */
   readonly fallbackReasons: Record<string, number> = {};
-  /** Answers whose features were older than the moment that the replay had waited for. */
-  staleFeatures = 0;
+  /** Answers whose features are not certain to be what a dataset will hold for the same moment. */
+  inexactFeatures = 0;
   unrecorded = 0;
   retries = 0;
   failures = 0;

@@ -33,7 +33,8 @@ export interface Report {
     readonly madeBy: Readonly<Record<string, number>>;
     readonly fallbackReasons: Readonly<Record<string, number>>;
     readonly unrecorded: number;
-    readonly withFeaturesBehind: number;
+    /** Features that are not certain to be what a dataset will hold for the same moment. */
+    readonly withInexactFeatures: number;
     readonly retries: number;
     readonly p50Ms: number;
     readonly p99Ms: number;
@@ -114,7 +115,7 @@ export async function makeReport({
       madeBy: progress.madeBy,
       fallbackReasons: progress.fallbackReasons,
       unrecorded: progress.unrecorded,
-      withFeaturesBehind: progress.staleFeatures,
+      withInexactFeatures: progress.inexactFeatures,
       retries: progress.retries,
       p50Ms: progress.latencies.quantile(0.5),
       p99Ms: progress.latencies.quantile(0.99),

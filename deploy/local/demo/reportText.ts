@@ -45,7 +45,7 @@ function predictionLines({ predictions, labels }: Report): string[] {
     line("latency", `p50 ${predictions.p50Ms.toFixed(1)} ms, p99 ${predictions.p99Ms.toFixed(1)} ms`),
     line(
       "features",
-      `${whole(predictions.answered - predictions.withFeaturesBehind)} as fresh as asked for, ${whole(predictions.withFeaturesBehind)} behind`,
+      `${whole(predictions.answered - predictions.withInexactFeatures)} exactly those of history, ${whole(predictions.withInexactFeatures)} not certain to be`,
     ),
     line(
       "truth",

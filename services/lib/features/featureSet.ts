@@ -2,6 +2,7 @@ import type { App } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { EntityState } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
 import type { Fields } from "./entityKey.ts";
 import { decodeEntity, type EntityTiles } from "./entityState.ts";
+import type { MissingSeries } from "./heldSeries.ts";
 import { type EntityPlan, type FeaturePlan, type Plan, planFeatures } from "./plan.ts";
 
 /** What a prediction is asked about. */
@@ -133,3 +134,13 @@ export class FeatureSet {
  * @throws `invalid_argument` naming the path in the app file and what is wrong.
  */
 export const compileFeatures = (app: App): FeatureSet => new FeatureSet(planFeatures(app));
+
+/**
+ * Compiles only the features whose series are missing: what a backfill has to calculate. It needs the events that became known within
+ * `longestWindowMs` of the set and the look-back before the moment at which its series are adopted, and nothing older.
+ */
+export function compileMissing(app: App, missing: readonly MissingSeries[]): FeatureSet {
+  const names = new Set(missing.flatMap(({ features }) => features));
+  const features = Object.fromEntries(Object.entries(app.features).filter(([name]) => names.has(name)));
+  return compileFeatures({ ...app, features });
+}

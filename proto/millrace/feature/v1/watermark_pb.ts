@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/feature/v1/watermark.proto.
  */
 export const file_millrace_feature_v1_watermark: GenFile = /*@__PURE__*/
-  fileDesc("CiNtaWxscmFjZS9mZWF0dXJlL3YxL3dhdGVybWFyay5wcm90bxITbWlsbHJhY2UuZmVhdHVyZS52MSJUCglXYXRlcm1hcmsSLgoKZXZlbnRfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoPc3RyZWFtX3NlcXVlbmNlGAIgASgEYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("CiNtaWxscmFjZS9mZWF0dXJlL3YxL3dhdGVybWFyay5wcm90bxITbWlsbHJhY2UuZmVhdHVyZS52MSKEAQoJV2F0ZXJtYXJrEi4KCmV2ZW50X3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhcKD3N0cmVhbV9zZXF1ZW5jZRgCIAEoBBIuCgpleGFjdF9mcm9tGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcGIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * How far the features follow: every event known before `event_time` is readable. In the bucket `features_<app>` under
@@ -32,6 +32,13 @@ export type Watermark = Message<"millrace.feature.v1.Watermark"> & {
    * @generated from field: uint64 stream_sequence = 2;
    */
   streamSequence: bigint;
+
+  /**
+   * Reads as of this time and later are exact; what only earlier ones would need may have been dropped. Absent: all are.
+   *
+   * @generated from field: google.protobuf.Timestamp exact_from = 3;
+   */
+  exactFrom?: Timestamp | undefined;
 };
 
 /**

@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/prediction/v1/prediction.proto.
  */
 export const file_millrace_prediction_v1_prediction: GenFile = /*@__PURE__*/
-  fileDesc("CidtaWxscmFjZS9wcmVkaWN0aW9uL3YxL3ByZWRpY3Rpb24ucHJvdG8SFm1pbGxyYWNlLnByZWRpY3Rpb24udjEi6wIKClByZWRpY3Rpb24SCgoCaWQYASABKAkSCwoDYXBwGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSEAoIam9pbl9rZXkYBCABKAkSLwoLb2NjdXJyZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC3Byb2JhYmlsaXR5GAYgASgBEhAKCGRlY2lzaW9uGAcgASgJEhUKDW1vZGVsX3ZlcnNpb24YCCABKAkSLwoHbWFkZV9ieRgJIAEoDjIeLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuTWFkZUJ5Eg4KBnJlYXNvbhgKIAEoCRIQCghmZWF0dXJlcxgLIAMoARITCgthcHBfdmVyc2lvbhgMIAEoDRIyCg5mZWF0dXJlc19hc19vZhgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZHVyYXRpb25fdXMYDiABKA0qeQoGTWFkZUJ5EhcKE01BREVfQllfVU5TUEVDSUZJRUQQABIUChBNQURFX0JZX0NIQU1QSU9OEAESFAoQTUFERV9CWV9QUkVWSU9VUxACEhQKEE1BREVfQllfQkFTRUxJTkUQAxIUChBNQURFX0JZX0NPTlNUQU5UEARiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("CidtaWxscmFjZS9wcmVkaWN0aW9uL3YxL3ByZWRpY3Rpb24ucHJvdG8SFm1pbGxyYWNlLnByZWRpY3Rpb24udjEigwMKClByZWRpY3Rpb24SCgoCaWQYASABKAkSCwoDYXBwGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSEAoIam9pbl9rZXkYBCABKAkSLwoLb2NjdXJyZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC3Byb2JhYmlsaXR5GAYgASgBEhAKCGRlY2lzaW9uGAcgASgJEhUKDW1vZGVsX3ZlcnNpb24YCCABKAkSLwoHbWFkZV9ieRgJIAEoDjIeLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuTWFkZUJ5Eg4KBnJlYXNvbhgKIAEoCRIQCghmZWF0dXJlcxgLIAMoARITCgthcHBfdmVyc2lvbhgMIAEoDRIyCg5mZWF0dXJlc19hc19vZhgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZHVyYXRpb25fdXMYDiABKA0SFgoOZmVhdHVyZXNfZXhhY3QYDyABKAgqeQoGTWFkZUJ5EhcKE01BREVfQllfVU5TUEVDSUZJRUQQABIUChBNQURFX0JZX0NIQU1QSU9OEAESFAoQTUFERV9CWV9QUkVWSU9VUxACEhQKEE1BREVfQllfQkFTRUxJTkUQAxIUChBNQURFX0JZX0NPTlNUQU5UEARiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * One answered prediction, published on `predictions.<app>` before the answer leaves the gateway.
@@ -109,6 +109,14 @@ export type Prediction = Message<"millrace.prediction.v1.Prediction"> & {
    * @generated from field: uint32 duration_us = 14;
    */
   durationUs: number;
+
+  /**
+   * The features are those that a dataset will hold for this moment, to the last bit: every event that counts had been applied, and
+   * nothing that they need had been dropped. False when that was not certain.
+   *
+   * @generated from field: bool features_exact = 15;
+   */
+  featuresExact: boolean;
 };
 
 /**
