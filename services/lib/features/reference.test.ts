@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { AcceptedEventsSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import { type EntityState, EntityStateSchema } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
-import { appForTests, fieldsOf, type Plain, randomNumbers } from "./appForTests.ts";
-import { compileFeatures, FeatureEngine } from "./mod.ts";
+import { ReadEventsResponseSchema } from "@millrace/proto/millrace/ingestion/v1/event_log_pb.ts";
+import { accepted, appForTests, fieldsOf, type Plain, randomNumbers } from "./appForTests.ts";
+import { compileFeatures, EventReader, FeatureEngine } from "./mod.ts";
 import { type PlainEvent, randomStream, referenceVector } from "./referenceForTests.ts";
 
 const START_MS = Date.UTC(2001, 0, 1);
@@ -130,4 +132,30 @@ test("a read is exact from exactFromMs on while tiles and entities are dropped, 
   }
   assert.ok(expired > 1_000, `${expired} entities expired`);
   assert.ok(wrong > 50, `${wrong} reads before exactFromMs were not exact`);
+});
+
+test("live and in history features are the same to the last bit: decoded from the stream or read from the log's wire", () => {
+  for (let seed = 1; seed <= 60; seed += 1) {
+    const random = randomNumbers(seed + 3_000_000);
+    const weight = Object.values(WEIGHTS)[seed % 4] as (random: () => number) => number;
+    const options = { count: 150, seconds: SECONDS, lateSeconds: 150, startMs: START_MS, weight };
+    const events = randomStream(seed, options).map(({ type, occurredAtMs, plain, knownAtMs }) =>
+      accepted(type, occurredAtMs, plain, knownAtMs),
+    );
+    const live = new FeatureEngine(set);
+    const batch = toBinary(AcceptedEventsSchema, create(AcceptedEventsSchema, { events }));
+    for (const event of fromBinary(AcceptedEventsSchema, batch).events) live.apply(event);
+    const history = new FeatureEngine(set);
+    const page = toBinary(ReadEventsResponseSchema, create(ReadEventsResponseSchema, { events }));
+    new EventReader().read(page, 1, ({ type, fields, occurredAtMs, knownAtMs }) =>
+      history.applyFields(type, fields, occurredAtMs, knownAtMs),
+    );
+    const lookup = publishedBy(live);
+    for (let round = 0; round < 20; round += 1) {
+      const occurredAtMs = START_MS + Math.floor(random() * SECONDS * 1_000);
+      const request = { occurredAtMs, fields: fieldsOf(randomRequest(random)) };
+      const message = `seed ${seed}, ${(occurredAtMs - START_MS) / 1_000} s`;
+      assert.equal(bits(set.vector(request, lookup)), bits(history.read(request)), message);
+    }
+  }
 });
