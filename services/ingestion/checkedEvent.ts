@@ -2,32 +2,14 @@ import { toBinary } from "@bufbuild/protobuf";
 import { type Event, EventSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import type { Violation } from "@millrace/runtime";
 import type { AppDirectory, IngestedApp, IngestedType } from "./appDirectory.ts";
-import { readEvent } from "./eventReader.ts";
-import { show } from "./validation.ts";
+import { checkTime } from "./checkTime.ts";
+import { MAX_FIELD_NAME_LENGTH, MAX_FIELDS, MAX_ID_LENGTH } from "./eventLimits.ts";
+import { type ReceivedEvent, readMessage } from "./eventReader.ts";
+import type { RawEvent } from "./rawEvent.ts";
+import type { CompiledSchema } from "./validation.ts";
+import { isPrintable, printable, show, violation } from "./violation.ts";
 
-/** A raw message, free of what carried it. */
-export interface RawEvent {
-  readonly subject: string;
-  readonly data: Uint8Array;
-  readonly contentType: string;
-  /** Of the producer's span; empty when it is not sampled. */
-  readonly traceparent: string;
-  /** Its message's place in the stream EVENTS. */
-  readonly streamSequence: number;
-  /** Its place within the message: 0, unless the message holds several events. */
-  readonly place: number;
-  /** The message was delivered before, so that what became of it may have been decided already. */
-  readonly redelivered?: boolean;
-  /** Of a rejected event that is tried again: which, and by whom. */
-  readonly replay?: ReplayOf | undefined;
-}
-
-/** What a replayed event says of itself in its headers. */
-export interface ReplayOf {
-  /** The rejected event's id: its sequence in REJECTED. */
-  readonly rejectedId: number;
-  readonly run: string;
-}
+export type { RawEvent, ReplayOf } from "./rawEvent.ts";
 
 interface Checked {
   readonly app: string;
@@ -68,52 +50,71 @@ export interface DroppedEvent extends Checked {
 /** What became of a message when its content was looked at. */
 export type CheckedEvent = ValidEvent | RejectedEvent | DroppedEvent;
 
-/** Characters of an event's id. */
-const MAX_ID_LENGTH = 256;
-
-/** Bytes of an event: with what is added to it, it must fit a message of the bus. */
-export const MAX_EVENT_BYTES = 512 * 1_024;
-
 /** Reasons that a newer version of the app could do away with. */
 const CURED_BY_REFRESH = new Set(["unknown_app", "unknown_event_type", "unknown_schema_version"]);
 
 export const needsRefresh = (checked: CheckedEvent): boolean =>
   checked.kind === "rejected" && checked.violations.some(({ reason }) => CURED_BY_REFRESH.has(reason));
 
-/** Checks a message against its app, in full: every violation is found. */
-export function checkEvent(raw: RawEvent, apps: AppDirectory, nowMs: number): CheckedEvent {
+/** Checks the events of a message against its app, in full: every violation of each is found. */
+export function checkEvent(raw: RawEvent, apps: AppDirectory, nowMs: number): CheckedEvent[] {
   const { app, type } = parseSubject(raw.subject);
-  const place = { app, type, raw };
-  if (raw.data.length > MAX_EVENT_BYTES) {
-    const description = `${raw.data.length} bytes are more than the ${MAX_EVENT_BYTES} that an event may have`;
-    return rejected(place, [{ field: "event", reason: "too_large", description }]);
-  }
-  const findSchema = (appName: string, typeName: string) => apps.get(appName)?.types.get(typeName)?.schema;
-  const read = readEvent(raw.data, raw.contentType, app, findSchema);
-  if (!("event" in read)) return rejected(place, [read]);
-  const violations: Violation[] = [];
   const settings = apps.get(app);
-  checkEnvelope(read.event, app, type, violations);
+  const received = readMessage(raw, app, (typeName) => settings?.types.get(typeName)?.schema);
+  return received.map((event) => checkReceived(event, { app, type, raw: event.raw }, settings, nowMs));
+}
+
+function checkReceived(
+  { event, bytes, violations: unread }: ReceivedEvent,
+  place: Checked,
+  settings: IngestedApp | undefined,
+  nowMs: number,
+): CheckedEvent {
+  if (event === undefined) return rejected(place, unread);
+  const violations: Violation[] = [];
+  checkEnvelope(event, place.app, place.type, violations);
   if (settings === undefined) {
-    violations.push(violation("app", "unknown_app", `there is no app ${show(app)}; apply its file first`));
-    return rejected(place, violations, read.event);
+    violations.push(violation("app", "unknown_app", `there is no app ${show(place.app)}; apply its file first`));
+    return rejected(place, merge(unread, violations), event);
   }
-  checkTime(read.event, settings, nowMs, violations);
-  checkContent(read.event, type, settings, violations);
-  if (violations.length > 0) return rejected(place, violations, read.event, settings);
-  return accept(place, read.event, read.bytes, settings);
+  checkTime(event, settings.futureMs, nowMs, violations);
+  checkContent(event, place.type, settings, violations);
+  if (unread.length + violations.length > 0) return rejected(place, merge(unread, violations), event, settings);
+  return accept(place, event, bytes, settings);
+}
+
+/** What carries a CloudEvent's fields. */
+const DATA = new Set(["data", "data_base64", "content-type"]);
+
+/** What could not be read comes first; that it is missing then says nothing new. */
+function merge(unread: readonly Violation[], violations: readonly Violation[]): readonly Violation[] {
+  if (unread.length === 0) return violations;
+  const told = new Set(unread.map(({ field }) => (field === "time" ? "occurred_at" : field)));
+  const withoutData = unread.some(({ field }) => DATA.has(field));
+  return [
+    ...unread,
+    ...violations.filter(({ field, reason }) => !told.has(field) && !(withoutData && reason === "missing_field")),
+  ];
 }
 
 /** `events.<app>.<type>`; a type may have dots. */
 function parseSubject(subject: string): { app: string; type: string } {
-  const [, app = "", ...type] = subject.split(".");
-  return { app, type: type.join(".") };
+  const known = subjects.get(subject);
+  if (known !== undefined) return known;
+  const [, app = "", ...type] = printable(subject).split(".");
+  const parsed = { app, type: type.join(".") };
+  if (subjects.size < MAX_SUBJECTS) subjects.set(subject, parsed);
+  return parsed;
 }
+
+/** There are as many as event types; the limit is for producers that make them up. */
+const MAX_SUBJECTS = 1_000;
+const subjects = new Map<string, { app: string; type: string }>();
 
 function checkEnvelope(event: Event, app: string, type: string, violations: Violation[]): void {
   const { id } = event;
   if (id === "") violations.push(violation("id", "missing_id", "id is required: a text that is unique within the app"));
-  else if (id.length > MAX_ID_LENGTH || hasControlCharacter(id)) {
+  else if (id.length > MAX_ID_LENGTH || !isPrintable(id)) {
     const rule = `must have at most ${MAX_ID_LENGTH} characters and no control characters`;
     violations.push(violation("id", "bad_id", `id ${rule}, not ${show(id)}`));
   }
@@ -124,30 +125,6 @@ function checkEnvelope(event: Event, app: string, type: string, violations: Viol
   if (event.type !== type) {
     const description = `type must be ${show(type)}, as the subject says, not ${show(event.type)}`;
     violations.push(violation("type", "subject_mismatch", description));
-  }
-}
-
-function hasControlCharacter(text: string): boolean {
-  for (let index = 0; index < text.length; index += 1) if (text.charCodeAt(index) < 32) return true;
-  return false;
-}
-
-function checkTime({ occurredAt }: Event, { futureMs }: IngestedApp, nowMs: number, violations: Violation[]): void {
-  if (occurredAt === undefined) {
-    violations.push(
-      violation("occurred_at", "missing_occurred_at", "occurred_at is required: when the event happened"),
-    );
-    return;
-  }
-  const seconds = Number(occurredAt.seconds);
-  const { nanos } = occurredAt;
-  if (seconds < 0 || seconds >= 253_402_300_800 || nanos < 0 || nanos > 999_999_999) {
-    const description = `occurred_at must be from 1970 to 9999, not ${seconds} s and ${nanos} ns after 1970`;
-    violations.push(violation("occurred_at", "occurred_at_out_of_range", description));
-  } else if (seconds * 1_000 > nowMs + futureMs) {
-    const limit = `at most ${futureMs / 1_000} s after now (${new Date(nowMs).toISOString()})`;
-    const description = `occurred_at must be ${limit}, not ${new Date(seconds * 1_000).toISOString()}`;
-    violations.push(violation("occurred_at", "future_dated", description));
   }
 }
 
@@ -167,12 +144,33 @@ function checkContent(event: Event, type: string, settings: IngestedApp, violati
     return;
   }
   schema.check(event.fields, violations);
-  if (settings.unknownFields !== "reject" || schema.knowsAll(event.fields)) return;
-  for (const name of Object.keys(event.fields)) {
+  if (settings.unknownFields !== "drop" && !schema.knowsAll(event.fields)) {
+    checkUnknown(event.fields, schema, type, settings, violations);
+  }
+}
+
+function checkUnknown(
+  fields: Event["fields"],
+  schema: CompiledSchema,
+  type: string,
+  { unknownFields }: IngestedApp,
+  violations: Violation[],
+): void {
+  const names = Object.keys(fields);
+  if (names.length > MAX_FIELDS) {
+    const description = `an event may have ${MAX_FIELDS} fields, not ${names.length}`;
+    violations.push(violation("fields", "too_many_fields", description));
+    return;
+  }
+  for (const name of names) {
     if (schema.knows(name)) continue;
-    violations.push(
-      violation(`fields.${name}`, "unknown_field", `fields.${name} is not in version ${schema.version} of ${type}`),
-    );
+    const path = `fields.${name}`;
+    if (unknownFields === "reject") {
+      violations.push(violation(path, "unknown_field", `${path} is not in version ${schema.version} of ${type}`));
+    } else if (name === "" || name.length > MAX_FIELD_NAME_LENGTH || !isPrintable(name)) {
+      const rule = `a name has 1 to ${MAX_FIELD_NAME_LENGTH} characters and no control characters`;
+      violations.push(violation(path, "bad_field_name", `${rule}, not ${show(name)}`));
+    }
   }
 }
 
@@ -228,11 +226,9 @@ function rejected(
     kind: "rejected",
     ...place,
     violations,
-    ...(event === undefined || event.id === "" ? {} : { id: event.id.slice(0, MAX_ID_LENGTH) }),
+    ...(event === undefined || event.id === "" ? {} : { id: printable(event.id).slice(0, MAX_ID_LENGTH) }),
     ...(known ? { occurredAtMs: seconds * 1_000 + Math.floor((event?.occurredAt?.nanos ?? 0) / 1e6) } : {}),
     ...(settings === undefined ? {} : { appVersion: settings.version, settings }),
     ...(event === undefined ? {} : { event }),
   };
 }
-
-const violation = (field: string, reason: string, description: string): Violation => ({ field, reason, description });

@@ -1,6 +1,7 @@
 import type { Bus, JsMsg, RunningConsumer } from "@millrace/bus";
-import type { RawEvent } from "./checkedEvent.ts";
 import { type IngestParts, ingest } from "./ingest.ts";
+import { readHeaders } from "./messageHeaders.ts";
+import type { RawEvent } from "./rawEvent.ts";
 
 export interface EventConsumerOptions {
   readonly maxBatch: number;
@@ -30,13 +31,15 @@ export function consumeEvents(
 }
 
 function rawEventOf(message: JsMsg): RawEvent {
-  const { headers } = message;
+  const { contentType, traceparent, attributes } = readHeaders(message.headers);
   return {
     subject: message.subject,
     data: message.data,
-    contentType: headers?.get("Content-Type") ?? "",
-    traceparent: headers?.get("traceparent") ?? "",
+    contentType,
+    traceparent,
+    attributes,
     streamSequence: message.seq,
     place: 0,
+    redelivered: message.redelivered,
   };
 }

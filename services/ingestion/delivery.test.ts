@@ -68,7 +68,7 @@ async function storeWithoutPublishing(
       streamSequence,
       place: 0,
     };
-    checked.push(checkEvent(raw, apps, NOW_MS));
+    checked.push(...checkEvent(raw, apps, NOW_MS));
   }
   await new BatchWriter(ingestion.database, new Partitions(ingestion.database)).store(checked, () => "");
 }

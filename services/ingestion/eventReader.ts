@@ -1,122 +1,129 @@
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { type EventType, FieldType } from "@millrace/proto/millrace/app/v1/app_pb.ts";
-import { type Event, EventSchema, type Value, ValueSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
-import { describeError, type Violation } from "@millrace/runtime";
+import { toBinary } from "@bufbuild/protobuf";
+import { type Event, EventSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
+import type { Violation } from "@millrace/runtime";
+import { type FindSchema, type ReadCloudEvent, readStructured } from "./cloudEvents.ts";
+import { readBinary } from "./cloudEventsBinary.ts";
+import { MAX_EVENT_BYTES, MAX_EVENTS_PER_MESSAGE } from "./eventLimits.ts";
+import { splitJsonArray } from "./jsonArray.ts";
+import { decodeEvent, splitEvents } from "./protobufEvents.ts";
+import type { RawEvent } from "./rawEvent.ts";
+import { show, violation } from "./violation.ts";
 
-/** An event as it came in: decoded, and as protobuf bytes. */
+/** One event of a message, read but not judged. */
 export interface ReceivedEvent {
-  readonly event: Event;
+  /** The message; or, of a message with several events, this one alone, in a format in which it can be sent again. */
+  readonly raw: RawEvent;
+  /** Undefined when it cannot be decoded. */
+  readonly event: Event | undefined;
+  /** An encoded Event. */
   readonly bytes: Uint8Array;
+  /** What could not be read. */
+  readonly violations: readonly Violation[];
 }
 
-/** Finds the schema of an event type, by which a JSON number or text gets its type. */
-export type FindSchema = (app: string, type: string) => EventType | undefined;
+const NO_BYTES = new Uint8Array();
+const NO_VIOLATIONS: readonly Violation[] = [];
 
-/** Reads a message's bytes by its content type; a violation says why they cannot be read. */
-export function readEvent(
-  data: Uint8Array,
-  contentType: string,
-  app: string,
-  findSchema: FindSchema,
-): ReceivedEvent | Violation {
-  const mediaType = contentType.split(";", 1)[0]?.trim().toLowerCase();
-  switch (mediaType) {
-    case "":
-    case "application/protobuf":
-    case "application/x-protobuf":
-      return readProtobuf(data);
-    case "application/cloudevents+json":
-      return readCloudEvent(data, app, findSchema);
-    default:
-      return violation(
-        "content-type",
-        "unsupported_content_type",
-        `${JSON.stringify(contentType)} is not read; send application/protobuf or application/cloudevents+json`,
+const EVENT_TYPE = "application/protobuf";
+const CLOUD_EVENT_TYPE = "application/cloudevents+json";
+const BATCH_TYPE = "application/cloudevents-batch+json";
+
+type Format = "event" | "events" | "structured" | "structured batch" | "binary";
+
+/** Reads the events of a message by its content type. A message that cannot be read at all is one event that cannot. */
+export function readMessage(raw: RawEvent, app: string, findSchema: FindSchema): ReceivedEvent[] {
+  switch (formatOf(raw)) {
+    case "event":
+      return [readEvent(raw)];
+    case "events":
+      return readParts(raw, splitEvents(raw.data), EVENT_TYPE, readEvent);
+    case "structured":
+      return [readOne(raw, app, findSchema)];
+    case "structured batch":
+      return readParts(raw, splitJsonArray(raw.data) ?? NOT_AN_ARRAY, CLOUD_EVENT_TYPE, (part) =>
+        readOne(part, app, findSchema),
       );
+    case "binary":
+      return [checkSize(raw) ?? received(raw, readBinary(raw, app, findSchema))];
+    default: {
+      const known = `${EVENT_TYPE}, ${CLOUD_EVENT_TYPE} or ${BATCH_TYPE}, or the headers of a CloudEvent (ce-id, …)`;
+      const description = `${show(raw.contentType)} is not read; send ${known}`;
+      return [unreadable(raw, violation("content-type", "unsupported_content_type", description))];
+    }
   }
 }
 
-function readProtobuf(data: Uint8Array): ReceivedEvent | Violation {
-  try {
-    return { event: fromBinary(EventSchema, data), bytes: data };
-  } catch (error) {
-    return violation(
-      "event",
-      "malformed",
-      `${data.length} bytes are not a millrace.event.v1.Event: ${describeError(error)}`,
-    );
+const NOT_AN_ARRAY = violation("event", "malformed", `${BATCH_TYPE} is a JSON array of CloudEvents, which this is not`);
+
+/** As the NATS binding of CloudEvents says, structured mode is told by the content type; only after that do `ce-` headers count. */
+function formatOf({ contentType, attributes }: RawEvent): Format | undefined {
+  // What nearly every message says.
+  if (attributes === undefined && (contentType === EVENT_TYPE || contentType === "")) return "event";
+  const [mediaType = "", ...parameters] = contentType.split(";").map((part) => part.trim().toLowerCase());
+  if (mediaType === BATCH_TYPE) return "structured batch";
+  if (mediaType === CLOUD_EVENT_TYPE || mediaType === "application/cloudevents") return "structured";
+  if (attributes !== undefined) return "binary";
+  if (mediaType !== EVENT_TYPE && mediaType !== "application/x-protobuf") return undefined;
+  const typeName = parameters.find((parameter) => /^(proto|messagetype)=/.test(parameter))?.replace(/^\w+=/, "");
+  switch (typeName?.replaceAll('"', "")) {
+    case undefined:
+    case "millrace.event.v1.event":
+      return "event";
+    case "millrace.event.v1.events":
+      return "events";
+    default:
+      return undefined;
   }
 }
 
-/** CloudEvents 1.0 in structured mode (https://github.com/cloudevents/spec, JSON event format); the data's members are the fields. */
-function readCloudEvent(data: Uint8Array, app: string, findSchema: FindSchema): ReceivedEvent | Violation {
-  let json: unknown;
-  try {
-    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(data));
-  } catch (error) {
-    return violation("event", "malformed", `${data.length} bytes are not JSON: ${describeError(error)}`);
+/** Reads each part of a message as if it had come alone. */
+function readParts(
+  raw: RawEvent,
+  parts: readonly Uint8Array[] | Violation,
+  contentType: string,
+  read: (part: RawEvent) => ReceivedEvent,
+): ReceivedEvent[] {
+  if (!Array.isArray(parts)) return [unreadable(raw, parts as Violation)];
+  if (parts.length === 0)
+    return [unreadable(raw, violation("events", "empty_batch", "a batch has at least one event"))];
+  if (parts.length > MAX_EVENTS_PER_MESSAGE) {
+    const description = `a message may have ${MAX_EVENTS_PER_MESSAGE} events, not ${parts.length}: send several messages`;
+    return [unreadable(raw, violation("events", "too_many_events", description))];
   }
-  if (!isObject(json)) return violation("event", "malformed", "a CloudEvent is a JSON object");
-  const { specversion, id, type, time, schemaversion, data: fields } = json;
-  if (specversion !== "1.0") {
-    return violation("specversion", "malformed", `must be "1.0", not ${JSON.stringify(specversion)}`);
-  }
-  if (fields !== undefined && !isObject(fields)) {
-    return violation(
-      "data",
-      "malformed",
-      `must be a JSON object with the event's fields, not ${JSON.stringify(fields).slice(0, 80)}`,
-    );
-  }
-  const occurredAt = typeof time === "string" ? parseTime(time) : undefined;
-  if (time !== undefined && occurredAt === undefined) {
-    return violation("time", "wrong_type", `must be a time such as 2001-02-03T04:05:06Z, not ${JSON.stringify(time)}`);
-  }
-  const typeName = typeof type === "string" ? type : "";
-  const event = create(EventSchema, {
-    id: typeof id === "string" ? id : "",
-    app,
-    type: typeName,
-    schemaVersion: typeof schemaversion === "number" && Number.isInteger(schemaversion) ? schemaversion : 0,
-    ...(occurredAt === undefined ? {} : { occurredAt }),
-    fields: valuesOf(fields ?? {}, findSchema(app, typeName)),
-  });
-  return { event, bytes: toBinary(EventSchema, event) };
+  return parts.map((data: Uint8Array, place) => read({ ...raw, data, contentType, place, isPart: true }));
 }
 
-function valuesOf(fields: Readonly<Record<string, unknown>>, schema: EventType | undefined): Record<string, Value> {
-  const values: Record<string, Value> = {};
-  for (const [name, json] of Object.entries(fields)) {
-    if (json === null) continue;
-    const type = schema !== undefined && Object.hasOwn(schema.fields, name) ? schema.fields[name]?.type : undefined;
-    values[name] = create(ValueSchema, { kind: kindOf(json, type) });
-  }
-  return values;
+function readEvent(raw: RawEvent): ReceivedEvent {
+  const tooLarge = checkSize(raw);
+  if (tooLarge !== undefined) return tooLarge;
+  const event = decodeEvent(raw.data);
+  if (!("fields" in event)) return unreadable(raw, event);
+  return { raw, event, bytes: raw.data, violations: NO_VIOLATIONS };
 }
 
-function kindOf(json: unknown, type: FieldType | undefined): Value["kind"] {
-  if (typeof json === "boolean") return { case: "boolValue", value: json };
-  if (typeof json === "number") {
-    const whole = type === FieldType.INT64 && Number.isSafeInteger(json);
-    return whole ? { case: "int64Value", value: BigInt(json) } : { case: "doubleValue", value: json };
-  }
-  if (typeof json === "string") {
-    // As in protobuf's JSON, a text may carry an integer that a JSON number could not hold.
-    if (type === FieldType.INT64 && /^-?\d{1,18}$/.test(json)) return { case: "int64Value", value: BigInt(json) };
-    const time = type === FieldType.TIMESTAMP ? parseTime(json) : undefined;
-    return time === undefined ? { case: "stringValue", value: json } : { case: "timestampValue", value: time };
-  }
-  return { case: "stringValue", value: JSON.stringify(json) };
+function readOne(raw: RawEvent, app: string, findSchema: FindSchema): ReceivedEvent {
+  const tooLarge = checkSize(raw);
+  if (tooLarge !== undefined) return tooLarge;
+  const read = readStructured(raw.data, app, findSchema);
+  return "event" in read ? received(raw, read) : unreadable(raw, read);
 }
 
-function parseTime(text: string): Timestamp | undefined {
-  if (!/^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$/.test(text)) return undefined;
-  const milliseconds = Date.parse(text);
-  return Number.isNaN(milliseconds) ? undefined : timestampFromMs(milliseconds);
+function received(raw: RawEvent, { event, violations, traceparent }: ReadCloudEvent): ReceivedEvent {
+  // An event's own is more exact than that of the message which brought it.
+  const traced = traceparent === "" ? raw : { ...raw, traceparent };
+  const bytes = toBinary(EventSchema, event);
+  return checkSize(traced, bytes.length) ?? { raw: traced, event, bytes, violations };
 }
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
+function checkSize(raw: RawEvent, bytes = raw.data.length): ReceivedEvent | undefined {
+  if (bytes <= MAX_EVENT_BYTES) return undefined;
+  const description = `${bytes} bytes are more than the ${MAX_EVENT_BYTES} that an event may have`;
+  return unreadable(raw, violation("event", "too_large", description));
+}
 
-const violation = (field: string, reason: string, description: string): Violation => ({ field, reason, description });
+const unreadable = (raw: RawEvent, why: Violation): ReceivedEvent => ({
+  raw,
+  event: undefined,
+  bytes: NO_BYTES,
+  violations: [why],
+});

@@ -1,8 +1,8 @@
-import { done, type Outcome, reject, skip } from "@millrace/bus";
+import { done, type Outcome, type RejectedPart, reject, skip } from "@millrace/bus";
 import type { Clock } from "@millrace/runtime";
 import type { AppDirectory } from "./appDirectory.ts";
 import type { BatchWriter } from "./batchWriter.ts";
-import { type CheckedEvent, checkEvent, needsRefresh, type RawEvent } from "./checkedEvent.ts";
+import { type CheckedEvent, checkEvent, needsRefresh, type RawEvent, type RejectedEvent } from "./checkedEvent.ts";
 import { countBatch } from "./metrics.ts";
 import type { Outbox } from "./outbox.ts";
 import { traceAcceptance, traceBatch } from "./tracing.ts";
@@ -17,43 +17,74 @@ export interface IngestParts {
 /** Takes a batch of raw messages the whole way: check, store, publish; answers how each message ended. */
 export function ingest(raw: readonly RawEvent[], parts: IngestParts): Promise<Outcome[]> {
   return traceBatch(raw, async () => {
-    const startedAt = performance.now();
-    const checked = await checkAll(raw, parts);
-    const stored = await parts.writer.store(checked, traceAcceptance);
-    await parts.outbox.publish(stored.outbox);
-    countBatch({
-      messages: raw.length,
-      accepted: stored.accepted,
-      duplicates: stored.duplicates,
-      dropped: checked.filter(({ kind }) => kind === "dropped").length,
-      rejectedReasons: checked.flatMap((event) =>
-        event.kind === "rejected" ? [event.violations[0]?.reason ?? ""] : [],
-      ),
-      durationMs: performance.now() - startedAt,
-    });
-    return checked.map(outcomeOf);
+    const messages = await checkAll(raw, parts);
+    for (const batch of batchesOf(messages)) await storeBatch(batch, parts);
+    return messages.map(outcomeOf);
   });
 }
 
+async function storeBatch(messages: readonly CheckedEvent[][], { writer, outbox }: IngestParts): Promise<void> {
+  const startedAt = performance.now();
+  const checked = messages.flat();
+  const stored = await writer.store(checked, traceAcceptance);
+  await outbox.publish(stored.outbox);
+  const { accepted, duplicates } = stored;
+  countBatch({ messages: messages.length, checked, accepted, duplicates, durationMs: performance.now() - startedAt });
+}
+
 /** Checks all messages; those that do not fit an app as it is known here are checked again after asking for its newest version. */
-async function checkAll(raw: readonly RawEvent[], { apps, clock }: IngestParts): Promise<CheckedEvent[]> {
+async function checkAll(raw: readonly RawEvent[], { apps, clock }: IngestParts): Promise<CheckedEvent[][]> {
   const nowMs = clock.now();
-  const checked = raw.map((event) => checkEvent(event, apps, nowMs));
-  const stale = new Set(checked.filter(needsRefresh).map(({ app }) => app));
+  const checked = raw.map((message) => checkEvent(message, apps, nowMs));
+  const stale = new Set<string>();
+  for (const events of checked) for (const event of events) if (needsRefresh(event)) stale.add(event.app);
   for (const app of stale) if (!(await apps.refresh(app, nowMs))) stale.delete(app);
   if (stale.size === 0) return checked;
-  return checked.map((event) =>
-    stale.has(event.app) && needsRefresh(event) ? checkEvent(event.raw, apps, nowMs) : event,
+  return checked.map((events, index) =>
+    events.some((event) => stale.has(event.app) && needsRefresh(event))
+      ? checkEvent(raw[index] as RawEvent, apps, nowMs)
+      : events,
   );
 }
 
-function outcomeOf(event: CheckedEvent): Outcome {
-  switch (event.kind) {
+/** Most events of a transaction, but for a single message with more. */
+const MAX_EVENTS_PER_TRANSACTION = 10_000;
+
+/** Messages with many events each are stored in several transactions, so that memory and the log's lock have bounds. */
+function batchesOf(messages: readonly CheckedEvent[][]): CheckedEvent[][][] {
+  const batches: CheckedEvent[][][] = [];
+  let batch: CheckedEvent[][] = [];
+  let events = 0;
+  for (const message of messages) {
+    if (events > 0 && events + message.length > MAX_EVENTS_PER_TRANSACTION) {
+      batches.push(batch);
+      batch = [];
+      events = 0;
+    }
+    batch.push(message);
+    events += message.length;
+  }
+  return [...batches, batch];
+}
+
+/** A message of several events is done when each is stored, or on REJECTED. */
+function outcomeOf(events: readonly CheckedEvent[]): Outcome {
+  const [first] = events;
+  if (first === undefined) return skip("no events");
+  if (first.raw.isPart === true) return done(events.filter((event) => event.kind === "rejected").map(rejectedPartOf));
+  switch (first.kind) {
     case "valid":
       return done();
     case "dropped":
       return skip("noise");
     default:
-      return reject(event.violations.map(({ description }) => description).join("; "), event.violations);
+      return reject(reasonOf(first), first.violations);
   }
 }
+
+function rejectedPartOf(event: RejectedEvent): RejectedPart {
+  const { place, data, contentType } = event.raw;
+  return { place, data, contentType, reason: reasonOf(event), violations: event.violations };
+}
+
+const reasonOf = ({ violations }: RejectedEvent): string => violations.map(({ description }) => description).join("; ");

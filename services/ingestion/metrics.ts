@@ -1,4 +1,5 @@
 import { metrics } from "@opentelemetry/api";
+import type { CheckedEvent } from "./checkedEvent.ts";
 
 const meter = metrics.getMeter("@millrace/ingestion");
 
@@ -21,16 +22,17 @@ const batchDuration = meter.createHistogram("millrace.ingestion.batch.duration",
 /** Counts what became of a batch. */
 export function countBatch(figures: {
   readonly messages: number;
+  readonly checked: readonly CheckedEvent[];
   readonly accepted: number;
   readonly duplicates: number;
-  readonly dropped: number;
-  readonly rejectedReasons: readonly string[];
   readonly durationMs: number;
 }): void {
   accepted.add(figures.accepted);
   duplicates.add(figures.duplicates);
-  dropped.add(figures.dropped);
-  for (const reason of figures.rejectedReasons) rejected.add(1, { reason });
+  for (const event of figures.checked) {
+    if (event.kind === "dropped") dropped.add(1);
+    else if (event.kind === "rejected") rejected.add(1, { reason: event.violations[0]?.reason ?? "" });
+  }
   batchSize.record(figures.messages);
   batchDuration.record(figures.durationMs);
 }

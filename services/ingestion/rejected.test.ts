@@ -117,8 +117,8 @@ const CASES: Readonly<Record<string, readonly [publish: () => Promise<number>, b
     [["content-type", "unsupported_content_type"]],
   ],
   "JSON that is no CloudEvent": [
-    () => ingestion.publishBytes(SUBJECT, Buffer.from("{}"), { "Content-Type": "application/cloudevents+json" }),
-    [["specversion", "malformed"]],
+    () => ingestion.publishBytes(SUBJECT, Buffer.from("[]"), { "Content-Type": "application/cloudevents+json" }),
+    [["event", "malformed"]],
   ],
   "text that is no JSON": [
     () => ingestion.publishBytes(SUBJECT, Buffer.from("{"), { "Content-Type": "application/cloudevents+json" }),

@@ -2,6 +2,7 @@ import { compilePattern } from "@millrace/app";
 import { type EventType, type Field, FieldType } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { Value } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import type { Violation } from "@millrace/runtime";
+import { show, violation } from "./violation.ts";
 
 type Values = { readonly [name: string]: Value };
 type Kind = NonNullable<Value["kind"]["case"]>;
@@ -51,10 +52,10 @@ function compileField(name: string, field: Field): FieldRule {
   return (values, violations) => {
     const value = values[name]?.kind;
     if (value === undefined || value.case === undefined) {
-      if (field.required) violations.push({ field: path, reason: "missing_field", description: `${path} is required` });
+      if (field.required) violations.push(violation(path, "missing_field", `${path} is required`));
     } else if (value.case !== kind) {
       const description = `${path} must be ${typeName}, not ${value.case.replace("Value", "").toUpperCase()} (${show(value.value)})`;
-      violations.push({ field: path, reason: "wrong_type", description });
+      violations.push(violation(path, "wrong_type", description));
     } else {
       checkValue(value.value as never, violations);
     }
@@ -88,7 +89,7 @@ function compileRange(
         : value < low
           ? `must be at least ${min}${suffix}`
           : `must be at most ${max}${suffix}`;
-    violations.push({ field: path, reason: "field_out_of_range", description: `${path} ${rule}, not ${value}` });
+    violations.push(violation(path, "field_out_of_range", `${path} ${rule}, not ${value}`));
   };
 }
 
@@ -100,27 +101,18 @@ function compileText(path: string, field: Field): (value: string, violations: Vi
     // Code units are at least as many as characters, so the short way decides nearly always.
     if (value.length > longest && charactersIn(value) > longest) {
       const description = `${path} must have at most ${longest} characters, not ${charactersIn(value)}`;
-      violations.push({ field: path, reason: "too_long", description });
+      violations.push(violation(path, "too_long", description));
     }
     if (allowed !== undefined && !allowed.has(value)) {
       const description = `${path} must be one of ${field.allowed.join(", ")}, not ${show(value)}`;
-      violations.push({ field: path, reason: "value_not_allowed", description });
+      violations.push(violation(path, "value_not_allowed", description));
     }
     if (matches !== undefined && !matches(value)) {
       const description = `${path} must match ${field.pattern}, not ${show(value)}`;
-      violations.push({ field: path, reason: "pattern_mismatch", description });
+      violations.push(violation(path, "pattern_mismatch", description));
     }
   };
 }
 
 /** Code points: what a person, and RE2, would call characters. */
 const charactersIn = (text: string): number => Array.from(text).length;
-
-/** A value as a message shows it. */
-export function show(value: unknown): string {
-  if (typeof value === "object" && value !== null && "seconds" in value) {
-    return new Date(Number(value.seconds) * 1_000).toISOString();
-  }
-  const text = typeof value === "string" ? JSON.stringify(value) : String(value);
-  return text.length > 80 ? `${text.slice(0, 77)}…` : text;
-}

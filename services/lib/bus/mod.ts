@@ -5,7 +5,7 @@ export { inBatchSpan } from "./batchSpan.ts";
 export { Bus, type BusConfig, connectBus, decode, type PublishOptions, readBusConfig } from "./connection.ts";
 export { type ConsumerOptions, RunningConsumer } from "./consumer.ts";
 export { KeyValueWatch, type KeyValueWatchOptions } from "./keyValueWatch.ts";
-export { done, type Outcome, reject, retry, skip } from "./outcome.ts";
+export { done, type Outcome, type RejectedPart, reject, retry, skip } from "./outcome.ts";
 export {
   acceptedSubject,
   alertSubject,

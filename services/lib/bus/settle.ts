@@ -1,8 +1,7 @@
 import type { Violation } from "@millrace/runtime";
 import type { JsMsg } from "@nats-io/jetstream";
-import { headers } from "@nats-io/transport-node";
 import type { Bus } from "./connection.ts";
-import type { Outcome } from "./outcome.ts";
+import type { Outcome, RejectedPart } from "./outcome.ts";
 import { rejectedSubject } from "./subjects.ts";
 
 /** A message that was delivered this often and still asks for a retry is rejected. */
@@ -12,6 +11,9 @@ export const MAX_DELIVERIES = 20;
 export async function settle(bus: Bus, stream: string, message: JsMsg, outcome: Outcome): Promise<void> {
   switch (outcome.kind) {
     case "done":
+      await Promise.all((outcome.rejected ?? []).map((part) => publishRejected(bus, stream, message, part)));
+      message.ack();
+      return;
     case "skip":
       message.ack();
       return;
@@ -21,7 +23,6 @@ export async function settle(bus: Bus, stream: string, message: JsMsg, outcome: 
         return;
       }
       await publishRejected(bus, stream, message, {
-        kind: "reject",
         reason: `given up after ${MAX_DELIVERIES} deliveries: ${outcome.reason}`,
         violations: [],
       });
@@ -33,57 +34,74 @@ export async function settle(bus: Bus, stream: string, message: JsMsg, outcome: 
   }
 }
 
-/** Room for a message's own headers beside its data. */
+/** Room beside the data, for the headers: 12,000 bytes of the message's own, twice 8,000 of why, and the subject. */
 const HEADER_ROOM_BYTES = 32_768;
+const OWN_HEADERS_BYTES = 12_000;
+const MAX_HEADER_BYTES = 8_000;
+
+/** What is rejected: a part of a message, or all of it. */
+type Rejected = Pick<RejectedPart, "reason" | "violations"> & Partial<RejectedPart>;
 
 /**
- * Keeps a message on REJECTED: its bytes and headers as they came, and beside them where it came from
- * (`Millrace-Subject`, `Millrace-Stream`, `Millrace-Sequence`), why (`Millrace-Reason`) and which rules it broke
- * (`Millrace-Violations`, a JSON array of field, reason, description). A message so large that the broker would not take it with
- * these headers is kept without its bytes (`Millrace-Omitted-Bytes` says how many); its stream has them still.
+ * Keeps a message on REJECTED, or a part of it: the bytes as they came, the message's headers, and beside them where it came from
+ * (`Millrace-Subject`, `Millrace-Stream`, `Millrace-Sequence`, of a part also `Millrace-Place`), why (`Millrace-Reason`) and which
+ * rules it broke (`Millrace-Violations`, a JSON array of field, reason, description). What the broker would not take with these
+ * headers is kept without its bytes (`Millrace-Omitted-Bytes` says how many) or without some headers (`Millrace-Omitted-Headers`);
+ * its stream has them still.
  */
-async function publishRejected(
-  bus: Bus,
-  stream: string,
-  message: JsMsg,
-  { reason, violations }: Extract<Outcome, { kind: "reject" }>,
-): Promise<void> {
-  const kept = headers();
-  if (message.headers !== undefined) {
-    for (const key of message.headers.keys()) {
-      if (!key.toLowerCase().startsWith("nats-")) kept.set(key, message.headers.get(key));
-    }
-  }
-  kept.set("Millrace-Subject", message.subject);
-  kept.set("Millrace-Stream", stream);
-  kept.set("Millrace-Sequence", String(message.seq));
-  kept.set("Millrace-Reason", headerSafe(reason));
-  if (violations.length > 0) kept.set("Millrace-Violations", violationsJson(violations));
+async function publishRejected(bus: Bus, stream: string, message: JsMsg, rejected: Rejected): Promise<void> {
+  const { place, reason, violations, data = message.data } = rejected;
+  const headers = ownHeaders(message, rejected.contentType);
+  headers["Millrace-Subject"] = message.subject;
+  headers["Millrace-Stream"] = stream;
+  headers["Millrace-Sequence"] = String(message.seq);
+  if (place !== undefined) headers["Millrace-Place"] = String(place);
+  headers["Millrace-Reason"] = shortened(reason.replace(/[\r\n]+/g, " "));
+  if (violations.length > 0) headers["Millrace-Violations"] = violationsJson(violations);
   const limit = bus.connection.info?.max_payload ?? Infinity;
-  const fits = message.data.length + HEADER_ROOM_BYTES <= limit;
-  if (!fits) kept.set("Millrace-Omitted-Bytes", String(message.data.length));
-  await bus.jetstream.publish(rejectedSubject(message.subject), fits ? message.data : new Uint8Array(), {
-    msgID: `${stream}/${message.seq}`,
-    headers: kept,
+  const fits = data.length + HEADER_ROOM_BYTES <= limit;
+  if (!fits) headers["Millrace-Omitted-Bytes"] = String(data.length);
+  await bus.publishBytes(rejectedSubject(message.subject), fits ? data : new Uint8Array(), {
+    id: place === undefined ? `${stream}/${message.seq}` : `${stream}/${message.seq}/${place}`,
+    traceparent: "",
+    headers,
   });
 }
 
-/** Longest header value. */
-const MAX_HEADER_LENGTH = 8_000;
+/** A message's own headers, as many as there is room for. Those that tell the broker what to do are none of them. */
+function ownHeaders(message: JsMsg, contentType: string | undefined): Record<string, string> {
+  const kept: Record<string, string> = contentType === undefined ? {} : { "Content-Type": contentType };
+  let bytes = 0;
+  let omitted = 0;
+  for (const [name, [value = ""]] of message.headers ?? []) {
+    const lower = name.toLowerCase();
+    if (lower.startsWith("nats-") || (contentType !== undefined && lower === "content-type")) continue;
+    const size = Buffer.byteLength(name) + Buffer.byteLength(value) + 4;
+    if (bytes + size > OWN_HEADERS_BYTES) omitted += 1;
+    else {
+      bytes += size;
+      kept[name] = value;
+    }
+  }
+  if (omitted > 0) kept["Millrace-Omitted-Headers"] = String(omitted);
+  return kept;
+}
 
-/** Header values are one line, and not long. */
-function headerSafe(text: string): string {
-  return text.replace(/[\r\n]+/g, " ").slice(0, MAX_HEADER_LENGTH);
+/** As much of a text as a header holds. */
+function shortened(text: string): string {
+  if (Buffer.byteLength(text) <= MAX_HEADER_BYTES) return text;
+  // A character that is cut in two ends as a replacement character, of three bytes.
+  return Buffer.from(text).toString("utf8", 0, MAX_HEADER_BYTES - 3);
 }
 
 /** As many violations as a header holds, as valid JSON, whatever the number and length of their texts. */
 function violationsJson(violations: readonly Violation[]): string {
   const items: string[] = [];
-  let length = 2;
+  let bytes = 2;
   for (const { field, reason, description } of violations) {
     const item = JSON.stringify({ field: field.slice(0, 300), reason, description: description.slice(0, 1_000) });
-    length += item.length + 1;
-    if (length > MAX_HEADER_LENGTH) break;
+    bytes += Buffer.byteLength(item) + 1;
+    if (bytes > MAX_HEADER_BYTES) break;
     items.push(item);
   }
   return `[${items.join(",")}]`;

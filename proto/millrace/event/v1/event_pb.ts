@@ -12,11 +12,11 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/event/v1/event.proto.
  */
 export const file_millrace_event_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("Ch1taWxscmFjZS9ldmVudC92MS9ldmVudC5wcm90bxIRbWlsbHJhY2UuZXZlbnQudjEi9gEKBUV2ZW50EgoKAmlkGAEgASgJEgsKA2FwcBgCIAEoCRIMCgR0eXBlGAMgASgJEhYKDnNjaGVtYV92ZXJzaW9uGAQgASgNEi8KC29jY3VycmVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI0CgZmaWVsZHMYBiADKAsyJC5taWxscmFjZS5ldmVudC52MS5FdmVudC5GaWVsZHNFbnRyeRpHCgtGaWVsZHNFbnRyeRILCgNrZXkYASABKAkSJwoFdmFsdWUYAiABKAsyGC5taWxscmFjZS5ldmVudC52MS5WYWx1ZToCOAEiowEKBVZhbHVlEhYKDHN0cmluZ192YWx1ZRgBIAEoCUgAEhYKDGRvdWJsZV92YWx1ZRgCIAEoAUgAEhUKC2ludDY0X3ZhbHVlGAMgASgDSAASFAoKYm9vbF92YWx1ZRgEIAEoCEgAEjUKD3RpbWVzdGFtcF92YWx1ZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBIAEIGCgRraW5kIp8BCg1BY2NlcHRlZEV2ZW50EicKBWV2ZW50GAEgASgLMhgubWlsbHJhY2UuZXZlbnQudjEuRXZlbnQSLAoIa25vd25fYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDGxvZ19zZXF1ZW5jZRgDIAEoBBITCgt0cmFjZXBhcmVudBgEIAEoCRIMCgRsYXRlGAUgASgIIokBCg5BY2NlcHRlZEV2ZW50cxIQCghiYXRjaF9pZBgBIAEoCRIwCgZldmVudHMYAiADKAsyIC5taWxscmFjZS5ldmVudC52MS5BY2NlcHRlZEV2ZW50EjMKD2NvbXBsZXRlX2JlZm9yZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("Ch1taWxscmFjZS9ldmVudC92MS9ldmVudC5wcm90bxIRbWlsbHJhY2UuZXZlbnQudjEi9gEKBUV2ZW50EgoKAmlkGAEgASgJEgsKA2FwcBgCIAEoCRIMCgR0eXBlGAMgASgJEhYKDnNjaGVtYV92ZXJzaW9uGAQgASgNEi8KC29jY3VycmVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI0CgZmaWVsZHMYBiADKAsyJC5taWxscmFjZS5ldmVudC52MS5FdmVudC5GaWVsZHNFbnRyeRpHCgtGaWVsZHNFbnRyeRILCgNrZXkYASABKAkSJwoFdmFsdWUYAiABKAsyGC5taWxscmFjZS5ldmVudC52MS5WYWx1ZToCOAEiMgoGRXZlbnRzEigKBmV2ZW50cxgBIAMoCzIYLm1pbGxyYWNlLmV2ZW50LnYxLkV2ZW50IqMBCgVWYWx1ZRIWCgxzdHJpbmdfdmFsdWUYASABKAlIABIWCgxkb3VibGVfdmFsdWUYAiABKAFIABIVCgtpbnQ2NF92YWx1ZRgDIAEoA0gAEhQKCmJvb2xfdmFsdWUYBCABKAhIABI1Cg90aW1lc3RhbXBfdmFsdWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSABCBgoEa2luZCKfAQoNQWNjZXB0ZWRFdmVudBInCgVldmVudBgBIAEoCzIYLm1pbGxyYWNlLmV2ZW50LnYxLkV2ZW50EiwKCGtub3duX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIUCgxsb2dfc2VxdWVuY2UYAyABKAQSEwoLdHJhY2VwYXJlbnQYBCABKAkSDAoEbGF0ZRgFIAEoCCKJAQoOQWNjZXB0ZWRFdmVudHMSEAoIYmF0Y2hfaWQYASABKAkSMAoGZXZlbnRzGAIgAygLMiAubWlsbHJhY2UuZXZlbnQudjEuQWNjZXB0ZWRFdmVudBIzCg9jb21wbGV0ZV9iZWZvcmUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * One thing that happened, as its producer tells it. Published on `events.<app>.<type>`, with the header
- * `Content-Type: application/protobuf` and `Nats-Msg-Id` set to `id`.
+ * `Content-Type: application/protobuf` (or `application/protobuf; proto=millrace.event.v1.Event`) and `Nats-Msg-Id` set to `id`.
  *
  * @generated from message millrace.event.v1.Event
  */
@@ -68,6 +68,27 @@ export const EventSchema: GenMessage<Event> = /*@__PURE__*/
   messageDesc(file_millrace_event_v1_event, 0);
 
 /**
+ * Several events of one type in one message, published on `events.<app>.<type>` with the header
+ * `Content-Type: application/protobuf; proto=millrace.event.v1.Events`, and a `Nats-Msg-Id` of the message's own. Each event is judged on
+ * its own.
+ *
+ * @generated from message millrace.event.v1.Events
+ */
+export type Events = Message<"millrace.event.v1.Events"> & {
+  /**
+   * @generated from field: repeated millrace.event.v1.Event events = 1;
+   */
+  events: Event[];
+};
+
+/**
+ * Describes the message millrace.event.v1.Events.
+ * Use `create(EventsSchema)` to create a new message.
+ */
+export const EventsSchema: GenMessage<Events> = /*@__PURE__*/
+  messageDesc(file_millrace_event_v1_event, 1);
+
+/**
  * One field's value. A field that is absent from the map is missing.
  *
  * @generated from message millrace.event.v1.Value
@@ -114,7 +135,7 @@ export type Value = Message<"millrace.event.v1.Value"> & {
  * Use `create(ValueSchema)` to create a new message.
  */
 export const ValueSchema: GenMessage<Value> = /*@__PURE__*/
-  messageDesc(file_millrace_event_v1_event, 1);
+  messageDesc(file_millrace_event_v1_event, 2);
 
 /**
  * An event that ingestion has checked and stored.
@@ -162,7 +183,7 @@ export type AcceptedEvent = Message<"millrace.event.v1.AcceptedEvent"> & {
  * Use `create(AcceptedEventSchema)` to create a new message.
  */
 export const AcceptedEventSchema: GenMessage<AcceptedEvent> = /*@__PURE__*/
-  messageDesc(file_millrace_event_v1_event, 2);
+  messageDesc(file_millrace_event_v1_event, 3);
 
 /**
  * What ingestion publishes on `accepted.<app>.<type>.<partition>`: the events of one stored batch, in log order.
@@ -196,5 +217,5 @@ export type AcceptedEvents = Message<"millrace.event.v1.AcceptedEvents"> & {
  * Use `create(AcceptedEventsSchema)` to create a new message.
  */
 export const AcceptedEventsSchema: GenMessage<AcceptedEvents> = /*@__PURE__*/
-  messageDesc(file_millrace_event_v1_event, 3);
+  messageDesc(file_millrace_event_v1_event, 4);
 
