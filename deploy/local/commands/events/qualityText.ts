@@ -5,9 +5,10 @@ import type {
   FieldQuality,
   ListDataQualityResponse,
 } from "@millrace/proto/millrace/ingestion/v1/data_quality_pb.ts";
+import { alignedTable, type TableColumn } from "../../alignedTable.ts";
+import { sparkline } from "../dataset/sparkline.ts";
 
 const HOUR_MS = 3_600_000;
-const BARS = "▁▂▃▄▅▆▇█";
 
 /** The longest line of bars; more hours than this share bars. */
 const MAX_BARS = 72;
@@ -64,25 +65,29 @@ function volumeLine(volumes: readonly number[]): string {
     sums.push(volumes.slice(start, start + hoursPerBar).reduce((sum, volume) => sum + volume, 0));
   }
   const most = Math.max(...sums);
-  const bars = sums.map((sum) => (sum === 0 ? " " : (BARS[Math.ceil((sum / most) * BARS.length) - 1] ?? "")));
+  // Nothing is seen at a glance, so it is left blank.
+  const bars = sparkline(
+    sums.map((sum) => (sum === 0 ? Number.NaN : sum)),
+    0,
+    most,
+  );
   const step = hoursPerBar === 1 ? "hour" : `${hoursPerBar} hours`;
-  return `  events per ${step}   |${bars.join("")}|   at most ${count(most)}`;
+  return `  events per ${step}   |${bars}|   at most ${count(most)}`;
 }
 
-const HEADINGS = ["field", "events", "missing", "~different", "range", "mean ± deviation", "broken rules"];
-/** Columns of numbers. */
-const RIGHT = new Set([1, 2, 3]);
+const COLUMNS: readonly TableColumn[] = [
+  { title: "field" },
+  { title: "events", align: "right" },
+  { title: "missing", align: "right" },
+  { title: "different", align: "right" },
+  { title: "range" },
+  { title: "mean ± deviation" },
+  { title: "broken rules" },
+];
 
-function tableOf({ fields }: DataQuality): string[] {
-  const rows = [HEADINGS, ...fields.map(rowOf)];
-  const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows.map((row) => {
-    const cells = row.map((cell, column) =>
-      RIGHT.has(column) ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0),
-    );
-    return `  ${cells.join("   ")}`.trimEnd();
-  });
-}
+/** Indented; above 128, the number of different values is an estimate. */
+const tableOf = ({ fields }: DataQuality): string[] =>
+  alignedTable(COLUMNS, fields.map(rowOf)).map((line) => `  ${line}`);
 
 function rowOf(field: FieldQuality): string[] {
   const { name, events, missing, distinct, violations } = field;
@@ -90,7 +95,7 @@ function rowOf(field: FieldQuality): string[] {
     name,
     count(events),
     percent(missing, events),
-    count(Math.round(distinct)),
+    `${Number.isInteger(distinct) ? "" : "~"}${count(Math.round(distinct))}`,
     rangeOf(field),
     meanOf(field),
     reasonsOf(violations).join(", ") || "-",
