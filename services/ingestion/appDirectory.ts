@@ -1,4 +1,4 @@
-import { compileDropRule, durationToMs, type Expression } from "@millrace/app";
+import { type CompiledNoiseRule, compileNoiseRules, durationToMs } from "@millrace/app";
 import { type AppVersion, type EventType, UnknownFields } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { type CompiledSchema, compileSchema } from "./validation.ts";
 
@@ -16,7 +16,8 @@ export interface IngestedApp {
   readonly futureMs: number;
   readonly unknownFields: "keep" | "drop" | "reject";
   readonly partitions: number;
-  readonly drop: Expression | undefined;
+  /** In the order in which they are asked. */
+  readonly noise: readonly CompiledNoiseRule[];
 }
 
 export interface IngestedType {
@@ -91,6 +92,6 @@ function compileApp({ version, app }: AppVersion, before: IngestedApp | undefine
     futureMs: durationToMs(ingestion?.future) ?? DEFAULT_FUTURE_MS,
     unknownFields: policies[policy as keyof typeof policies] ?? "keep",
     partitions: Math.max(1, ingestion?.partitions ?? 1),
-    drop: ingestion?.drop ? compileDropRule(app) : undefined,
+    noise: compileNoiseRules(app),
   };
 }

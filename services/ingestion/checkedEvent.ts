@@ -5,6 +5,7 @@ import type { AppDirectory, IngestedApp, IngestedType } from "./appDirectory.ts"
 import { checkTime } from "./checkTime.ts";
 import { MAX_FIELD_NAME_LENGTH, MAX_FIELDS, MAX_ID_LENGTH } from "./eventLimits.ts";
 import { type ReceivedEvent, readMessage } from "./eventReader.ts";
+import { judgeNoise } from "./noise.ts";
 import type { RawEvent } from "./rawEvent.ts";
 import type { CompiledSchema } from "./validation.ts";
 import { isPrintable, printable, show, violation } from "./violation.ts";
@@ -27,6 +28,8 @@ export interface ValidEvent extends Checked {
   readonly event: Event;
   /** An encoded Event. */
   readonly bytes: Uint8Array;
+  /** The noise rule that it was kept by. */
+  readonly keptBy?: string;
 }
 
 export interface RejectedEvent extends Checked {
@@ -45,6 +48,8 @@ export interface RejectedEvent extends Checked {
 
 export interface DroppedEvent extends Checked {
   readonly kind: "dropped";
+  /** The noise rule that decided. */
+  readonly rule: string;
 }
 
 /** What became of a message when its content was looked at. */
@@ -183,17 +188,11 @@ function schemaOf({ newest, versions }: IngestedType, version: number) {
   return version > newest.version ? undefined : (versions.get(version) ?? newest);
 }
 
-function accept(
-  place: { app: string; type: string; raw: RawEvent },
-  event: Event,
-  bytes: Uint8Array,
-  settings: IngestedApp,
-): CheckedEvent {
+function accept(place: Checked, event: Event, bytes: Uint8Array, settings: IngestedApp): ValidEvent | DroppedEvent {
   const seconds = Number(event.occurredAt?.seconds);
   const nanos = event.occurredAt?.nanos ?? 0;
-  const { drop } = settings;
-  if (drop?.evaluate(event.fields, seconds * 1_000 + Math.floor(nanos / 1e6)) === true)
-    return { kind: "dropped", ...place };
+  const noise = judgeNoise(settings.noise, event, seconds * 1_000 + Math.floor(nanos / 1e6));
+  if (noise?.kept === false) return { kind: "dropped", ...place, rule: noise.rule };
   return {
     kind: "valid",
     ...place,
@@ -203,6 +202,7 @@ function accept(
     occurredAtNanos: nanos,
     event,
     bytes: settings.unknownFields === "drop" ? withoutUnknown(event, place.type, settings, bytes) : bytes,
+    ...(noise === undefined ? {} : { keptBy: noise.rule }),
   };
 }
 

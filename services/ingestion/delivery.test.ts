@@ -32,6 +32,38 @@ test("a producer's duplicate is in the log once, and counted each time", async (
   assert.equal((await ingestion.counts()).duplicates, 2n);
 });
 
+test("an id counts once, whatever its time: on another day, after a restart, and with other content, which is told apart", async () => {
+  await using ingestion = await TestIngestion.start();
+  const event = scheduled();
+  const nextWeek = scheduled({ id: event.id, occurredAt: timestampFromMs(START_MS + 7 * 86_400_000) });
+  await ingestion.publish(event);
+  await ingestion.settled();
+  await ingestion.stop();
+  await ingestion.resume();
+  await ingestion.publish(nextWeek);
+  await ingestion.publish(event);
+  // Both of one batch.
+  const other = scheduled();
+  await ingestion.publish(other);
+  await ingestion.publish(scheduled({ id: other.id, occurredAt: timestampFromMs(START_MS - 86_400_000) }));
+  await ingestion.settled();
+  const log = await ingestion.readLog();
+  assert.deepEqual(idsOf(log), [event.id, other.id].sort());
+  assert.deepEqual(
+    log.map(({ event: stored }) => stored?.occurredAt),
+    [event.occurredAt, other.occurredAt],
+  );
+  assert.deepEqual(idsOf(await ingestion.republished()), [event.id, other.id].sort());
+  assert.equal((await ingestion.counts()).duplicates, 3n);
+  const reasons = await ingestion.database.query({
+    text: "SELECT reason, count(*)::int AS events FROM not_accepted WHERE kind = 'duplicate' GROUP BY 1 ORDER BY 1",
+  });
+  assert.deepEqual(reasons, [
+    { reason: "same id", events: 1 },
+    { reason: "same id, different content", events: 2 },
+  ]);
+});
+
 test("messages that the bus delivers again change nothing", async () => {
   await using ingestion = await TestIngestion.start();
   await ingestion.publish(scheduled({}, { origin: text("lower") }));

@@ -101,6 +101,8 @@ export interface LogCounts {
   readonly rejected: Record<string, bigint>;
   readonly duplicates: bigint;
   readonly dropped: bigint;
+  /** By the name of the noise rule. */
+  readonly droppedByRule: Record<string, bigint>;
   readonly unpublished: bigint;
 }
 
@@ -123,13 +125,14 @@ export async function countLog(database: Database, app: string): Promise<LogCoun
   ]);
   const total = (kind: string): bigint =>
     others.reduce((sum, row) => (row.kind === kind ? sum + BigInt(row.events) : sum), 0n);
+  const byReason = (kind: string): Record<string, bigint> =>
+    Object.fromEntries(others.filter((row) => row.kind === kind).map(({ reason, events }) => [reason, BigInt(events)]));
   return {
     accepted: Object.fromEntries(accepted.map(({ type, events }) => [type, BigInt(events)])),
-    rejected: Object.fromEntries(
-      others.filter(({ kind }) => kind === "rejected").map(({ reason, events }) => [reason, BigInt(events)]),
-    ),
+    rejected: byReason("rejected"),
     duplicates: total("duplicate"),
     dropped: total("dropped"),
+    droppedByRule: byReason("dropped"),
     unpublished: BigInt(unpublished[0]?.events ?? 0),
   };
 }

@@ -13,6 +13,9 @@ const duplicates = meter.createCounter("millrace.ingestion.events.duplicates", {
 const dropped = meter.createCounter("millrace.ingestion.events.dropped", {
   description: "Events that the app calls noise",
 });
+const noise = meter.createCounter("millrace.ingestion.events.noise", {
+  description: "Events that a noise rule is about, by app, rule and outcome: dropped or kept",
+});
 const batchSize = meter.createHistogram("millrace.ingestion.batch.size", { description: "Messages per transaction" });
 const batchDuration = meter.createHistogram("millrace.ingestion.batch.duration", {
   description: "From a batch's first look to its publication",
@@ -30,8 +33,12 @@ export function countBatch(figures: {
   accepted.add(figures.accepted);
   duplicates.add(figures.duplicates);
   for (const event of figures.checked) {
-    if (event.kind === "dropped") dropped.add(1);
-    else if (event.kind === "rejected") rejected.add(1, { reason: event.violations[0]?.reason ?? "" });
+    if (event.kind === "dropped") {
+      dropped.add(1);
+      noise.add(1, { app: event.app, rule: event.rule, outcome: "dropped" });
+    } else if (event.kind === "valid") {
+      if (event.keptBy !== undefined) noise.add(1, { app: event.app, rule: event.keptBy, outcome: "kept" });
+    } else rejected.add(1, { reason: event.violations[0]?.reason ?? "" });
   }
   batchSize.record(figures.messages);
   batchDuration.record(figures.durationMs);

@@ -9,6 +9,7 @@ import { attempt } from "./attempt.ts";
 import { formatDuration } from "./duration.ts";
 import { enumName } from "./enumName.ts";
 import { compileDropRule, compileLabel, eventTypeOf } from "./expressionsOfApp.ts";
+import { checkNoise } from "./noiseRule.ts";
 import { listNames, type Problems, show } from "./problems.ts";
 import { durationToMs } from "./tile.ts";
 
@@ -150,4 +151,5 @@ export function checkOperation(app: App, problems: Problems): void {
     problems.add("ingestion.future", "out_of_range", `must be at most 365d, not ${formatDuration(future)}`);
   }
   if (ingestion?.drop) attempt(problems, () => compileDropRule(app, "ingestion.drop"));
+  checkNoise(app, problems);
 }

@@ -25,6 +25,8 @@ export interface ExpressionOptions {
   readonly variable: "event" | "request";
   /** The input's fields; `occurred_at` is always there beside them. */
   readonly fields: Readonly<Record<string, Field>>;
+  /** Texts beside the input, by name, with what reads them while the expression runs. */
+  readonly texts?: Readonly<Record<string, () => string>>;
   /** The result types that are allowed here. */
   readonly results: readonly ResultType[];
   /** Where the expression stands in the app file, for messages. Default: the expression itself. */
@@ -142,9 +144,12 @@ class Compiler {
   }
 
   #identifier(name: string): Compiled {
-    const { variable } = this.#options;
+    const { variable, texts = {} } = this.#options;
+    const text = Object.hasOwn(texts, name) ? texts[name] : undefined;
+    if (text !== undefined) return { type: "string", evaluate: text };
     if (name === variable) return this.#report("wrong_type", `name a field: ${variable}.<field>; ${this.#allowed()}`);
-    return this.#report("unknown_name", `there is no ${name}; the input is called ${variable}, ${this.#allowed()}`);
+    const called = [variable, ...Object.keys(texts)].join(", ");
+    return this.#report("unknown_name", `there is no ${name}; the input is called ${called}, ${this.#allowed()}`);
   }
 
   #select(operand: Node, name: string, testOnly: boolean): Compiled {

@@ -48,22 +48,26 @@ export function compileFeatureValue(app: App, feature: Feature, path?: string): 
 export const compileLabel = (app: App, path?: string): Expression =>
   compileEventExpression(app, app.label?.on ?? "", app.label?.value ?? "", ["bool"], path);
 
-/** Compiles the noise rule. It is asked of every event type, so it may use the fields of any; what a type lacks is missing. */
+/** Compiles the app's drop rule. It is asked of every event type, so it may use the fields of any; what a type lacks is missing. */
 export function compileDropRule(app: App, path?: string): Expression {
+  const text = app.ingestion?.drop ?? "";
+  return compileExpression(text, {
+    variable: "event",
+    fields: fieldsOfAnyEvent(app),
+    results: ["bool"],
+    ...(path === undefined ? {} : { path }),
+  });
+}
+
+/** The fields of all event types. One of two types in two events cannot be asked for: without a type it is refused. */
+export function fieldsOfAnyEvent(app: App): Record<string, Field> {
   const fields: Record<string, Field> = {};
   for (const { fields: own } of Object.values(app.events)) {
     for (const [name, field] of Object.entries(own)) {
       const other = fields[name];
-      // A field of two types in two events cannot be asked for: without a type it is refused.
       fields[name] =
         other === undefined || other.type === field.type ? field : { ...field, type: FieldType.UNSPECIFIED };
     }
   }
-  const text = app.ingestion?.drop ?? "";
-  return compileExpression(text, {
-    variable: "event",
-    fields,
-    results: ["bool"],
-    ...(path === undefined ? {} : { path }),
-  });
+  return fields;
 }

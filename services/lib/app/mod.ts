@@ -16,6 +16,7 @@ export {
   eventTypeOf,
 } from "./expressionsOfApp.ts";
 export { monitoredWindowMs } from "./monitoredWindow.ts";
+export { type CompiledNoiseRule, compileNoiseRules, DROP_RULE, type NoiseTest } from "./noiseRule.ts";
 export { parseApp } from "./parseApp.ts";
 export { compilePattern, type PatternMatcher } from "./pattern.ts";
 export { type AppliedApp, applyApp, getApp, type WatchAppsOptions, watchApps } from "./store.ts";
