@@ -17,6 +17,8 @@ export interface AppRows {
   readonly knownAtMs: number[];
   readonly logSequences: number[];
   readonly streamSequences: number[];
+  /** Within the message. */
+  readonly places: number[];
   /** Sized AcceptedEvents one after the other, and where each begins and how long it is. */
   bytes: Buffer;
   readonly offsets: number[];
@@ -71,6 +73,7 @@ export function placeEvents(events: readonly ValidEvent[], head: LogHead, traceE
     rows.knownAtMs.push(entry.clock);
     rows.logSequences.push(sequence);
     rows.streamSequences.push(event.raw.streamSequence);
+    rows.places.push(event.raw.place);
     rows.offsets.push(offset);
     rows.lengths.push(encoder.length - offset);
   }
@@ -89,6 +92,7 @@ function emptyRows({ app, settings }: ValidEvent): AppRows {
     knownAtMs: [],
     logSequences: [],
     streamSequences: [],
+    places: [],
     bytes: Buffer.alloc(0),
     offsets: [],
     lengths: [],

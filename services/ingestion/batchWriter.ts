@@ -1,9 +1,15 @@
 import type { Database } from "@millrace/db";
 import type { PoolClient } from "pg";
-import { type AppRows, groupForOutbox, type OutboxBatch, placeEvents, type TraceEvent } from "./batch.ts";
+import { groupForOutbox, type OutboxBatch, placeEvents, type TraceEvent } from "./batch.ts";
+import { BatchQuality } from "./batchQuality.ts";
 import type { CheckedEvent, ValidEvent } from "./checkedEvent.ts";
+import { findDuplicates } from "./duplicates.ts";
+import type { HourQuality } from "./hourQuality.ts";
+import { claimIdentities } from "./identity.ts";
 import type { Partitions } from "./partitions.ts";
-import { findStored, insertEvents, lockHead, type NotAccepted, writeAccount } from "./store.ts";
+import { countQuality } from "./qualityMetrics.ts";
+import { noteQuality } from "./qualityStore.ts";
+import { insertEvents, lockHead, type NotAccepted, writeAccount } from "./store.ts";
 
 /** What a stored batch added. */
 export interface StoredBatch {
@@ -12,6 +18,8 @@ export interface StoredBatch {
   readonly accepted: number;
   /** Producers' duplicates; a message that the bus delivered again is none. */
   readonly duplicates: number;
+  /** What the new events look like. */
+  readonly quality: readonly HourQuality[];
 }
 
 /** Stores a batch in one transaction: the event log decides what is new, and the outbox remembers what is to be published. */
@@ -27,9 +35,13 @@ export class BatchWriter {
   async store(checked: readonly CheckedEvent[], traceEvent: TraceEvent): Promise<StoredBatch> {
     const valid = checked.filter((event) => event.kind === "valid");
     const refused = checked.filter((event) => event.kind !== "valid").map(notAcceptedOf);
-    if (valid.length === 0 && refused.length === 0) return { outbox: [], accepted: 0, duplicates: 0 };
+    if (valid.length === 0 && refused.length === 0) return { outbox: [], accepted: 0, duplicates: 0, quality: [] };
     await this.#partitions.ensure(valid.map(({ occurredAtSeconds }) => occurredAtSeconds));
-    return this.#database.transaction((client) => storeIn(client, valid, refused, traceEvent));
+    // Before the transaction, as if all were new: the log's head is locked for as short as can be.
+    const quality = BatchQuality.of(checked);
+    const stored = await this.#database.transaction((client) => storeIn(client, valid, refused, quality, traceEvent));
+    countQuality(stored.quality);
+    return stored;
   }
 }
 
@@ -37,54 +49,38 @@ async function storeIn(
   client: PoolClient,
   valid: readonly ValidEvent[],
   refused: readonly NotAccepted[],
+  quality: BatchQuality,
   traceEvent: TraceEvent,
 ): Promise<StoredBatch> {
   const head = await lockHead(client, [...new Set(valid.map(({ app }) => app))]);
   const outbox: OutboxBatch[] = [];
   const duplicates: NotAccepted[] = [];
   const clocks: { app: string; knownAtMs: number }[] = [];
+  /** Log sequences; a valid event's is its place among the valid ones after the head. */
+  const added = new Set<number>();
   let accepted = 0;
   for (const rows of placeEvents(valid, head, traceEvent)) {
-    const fresh = await insertEvents(client, rows);
-    const isNew = (sequence: number): boolean => fresh === undefined || fresh.has(sequence);
+    const fresh = await claimIdentities(client, rows);
+    const isNew = (sequence: number): boolean => fresh?.has(sequence) ?? true;
+    await insertEvents(client, rows, fresh);
     if (fresh !== undefined) duplicates.push(...(await findDuplicates(client, rows, isNew)));
+    for (const sequence of fresh ?? rows.logSequences) added.add(sequence);
     accepted += fresh?.size ?? rows.ids.length;
     outbox.push(...groupForOutbox(rows, isNew));
     clocks.push({ app: rows.app, knownAtMs: rows.knownAtMs.at(-1) as number });
   }
   outbox.sort((left, right) => left.firstSequence - right.firstSequence);
+  const isOld = (index: number): boolean => !added.has(head.logSequence + 1 + index);
+  const noted = await noteQuality(client, quality, added.size === valid.length ? undefined : isOld);
   const notAccepted = [...refused, ...duplicates];
   await writeAccount(client, { logSequence: head.logSequence + valid.length, clocks, outbox, notAccepted });
-  return { outbox, accepted, duplicates: duplicates.length };
+  return { outbox, accepted, duplicates: duplicates.length, quality: noted.hours };
 }
 
-/** Those events that another message brought before. */
-async function findDuplicates(
-  client: PoolClient,
-  rows: AppRows,
-  isNew: (logSequence: number) => boolean,
-): Promise<NotAccepted[]> {
-  const known = [...rows.ids.keys()].filter((index) => !isNew(rows.logSequences[index] as number));
-  const events = known.map((index) => ({
-    id: rows.ids[index] as string,
-    occurredAtSeconds: rows.occurredAtSeconds[index] as number,
-  }));
-  const stored = await findStored(client, rows.app, events);
-  return known
-    .filter((index, position) => stored[position] !== rows.streamSequences[index])
-    .map((index) => ({
-      streamSequence: rows.streamSequences[index] as number,
-      app: rows.app,
-      type: rows.types[index] as string,
-      kind: "duplicate",
-      reason: "same id",
-    }));
-}
-
-function notAcceptedOf(event: CheckedEvent): NotAccepted {
+function notAcceptedOf(event: Exclude<CheckedEvent, ValidEvent>): NotAccepted {
   const { app, type, raw } = event;
-  const place = { streamSequence: raw.streamSequence, app, type };
+  const place = { streamSequence: raw.streamSequence, place: raw.place, app, type };
   return event.kind === "rejected"
     ? { ...place, kind: "rejected", reason: event.violations[0]?.reason ?? "rejected" }
-    : { ...place, kind: "dropped", reason: "noise" };
+    : { ...place, kind: "dropped", reason: event.rule };
 }

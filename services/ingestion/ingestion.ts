@@ -12,6 +12,8 @@ import { eventLogService } from "./grpc.ts";
 import { MIGRATIONS } from "./migrations/all.ts";
 import { Outbox } from "./outbox.ts";
 import { Partitions } from "./partitions.ts";
+import { QualityPublisher } from "./qualityPublisher.ts";
+import { dataQualityService } from "./qualityService.ts";
 
 export interface IngestionSurroundings {
   readonly logger: Logger;
@@ -36,8 +38,10 @@ export async function startIngestion(
   const recovered = await outbox.recover();
   if (recovered > 0) logger.info({ batches: recovered }, "published what an earlier process had stored");
 
-  const services = [eventLogService(database, apps)];
+  const services = [eventLogService(database, apps), dataQualityService(database, apps)];
   const server = stack.use(await startRpcServer({ address: config.grpcAddress, services, logger }));
+
+  stack.use(new QualityPublisher(bus, database, apps, logger));
 
   const writer = new BatchWriter(database, new Partitions(database));
   const parts = { apps, writer, outbox, clock };

@@ -1,10 +1,12 @@
 import type { Database } from "@millrace/db";
 import type { PoolClient } from "pg";
 import type { AppRows, LogHead, OutboxBatch } from "./batch.ts";
+import { numberArray, textArray } from "./sqlArrays.ts";
 
 /** A message that became no event of the log. */
 export interface NotAccepted {
   readonly streamSequence: number;
+  readonly place: number;
   readonly app: string;
   readonly type: string;
   readonly kind: "rejected" | "duplicate" | "dropped";
@@ -30,61 +32,38 @@ export async function lockHead(client: PoolClient, apps: readonly string[]): Pro
 }
 
 /**
- * Stores an app's events; those that the log has already are left out. All events travel as one binary parameter that the
- * server cuts up, which costs a third of an array of bytea.
+ * Stores an app's events. All travel as one binary parameter that the server cuts up, which costs a third of an array of bytea.
  *
- * @returns the log sequences that are new, or undefined when all are
+ * @param fresh the log sequences of those to store; undefined: all
  */
-export async function insertEvents(client: PoolClient, rows: AppRows): Promise<Set<number> | undefined> {
+export async function insertEvents(client: PoolClient, rows: AppRows, fresh: Set<number> | undefined): Promise<void> {
   const typeNames = [...new Set(rows.types)];
-  const result = await client.query<{ stored: number; sequences: string[] | null }>({
+  const chosen = [...rows.ids.keys()].filter((index) => fresh?.has(rows.logSequences[index] as number) ?? true);
+  if (chosen.length === 0) return;
+  const column = (values: readonly number[]): string => numberArray(chosen.map((index) => values[index] as number));
+  await client.query({
     name: "insert_events",
     text: `
-      WITH stored AS (
-        INSERT INTO event_log (app, id, occurred_at, known_at, log_sequence, stream_sequence, type, accepted)
-        SELECT $1, e.id, to_timestamp(e.occurred_at), to_timestamp(e.known_at / 1000.0), e.log_sequence, e.stream_sequence,
-          ($2::text[])[e.type], substring($3::bytea FROM e.position FOR e.length)
-        FROM unnest($4::text[], $5::float8[], $6::float8[], $7::bigint[], $8::bigint[], $9::int[], $10::int[], $11::int[])
-          AS e (id, occurred_at, known_at, log_sequence, stream_sequence, type, position, length)
-        ON CONFLICT DO NOTHING
-        RETURNING log_sequence
-      )
-      SELECT count(*)::int AS stored, CASE WHEN count(*) < $12::int THEN array_agg(log_sequence) END AS sequences FROM stored`,
+      INSERT INTO event_log (app, id, occurred_at, known_at, log_sequence, stream_sequence, place, type, accepted)
+      SELECT $1, e.id, to_timestamp(e.occurred_at), to_timestamp(e.known_at / 1000.0), e.log_sequence, e.stream_sequence,
+        e.place, ($2::text[])[e.type], substring($3::bytea FROM e.position FOR e.length)
+      FROM unnest($4::text[], $5::float8[], $6::float8[], $7::bigint[], $8::bigint[], $9::int[], $10::int[], $11::int[], $12::int[])
+        AS e (id, occurred_at, known_at, log_sequence, stream_sequence, type, position, length, place)`,
     values: [
       rows.app,
       typeNames,
       rows.bytes,
-      textArray(rows.ids),
-      numberArray(rows.occurredAtSeconds),
-      numberArray(rows.knownAtMs),
-      numberArray(rows.logSequences),
-      numberArray(rows.streamSequences),
-      numberArray(rows.types.map((type) => typeNames.indexOf(type) + 1)),
-      numberArray(rows.offsets.map((offset) => offset + 1)),
-      numberArray(rows.lengths),
-      rows.ids.length,
+      textArray(chosen.map((index) => rows.ids[index] as string)),
+      column(rows.occurredAtSeconds),
+      column(rows.knownAtMs),
+      column(rows.logSequences),
+      column(rows.streamSequences),
+      column(rows.types.map((type) => typeNames.indexOf(type) + 1)),
+      column(rows.offsets.map((offset) => offset + 1)),
+      column(rows.lengths),
+      column(rows.places),
     ],
   });
-  const row = result.rows[0];
-  return row?.stored === rows.ids.length ? undefined : new Set((row?.sequences ?? []).map(Number));
-}
-
-/** The stream sequence under which each event is stored: of the message that was first with it. */
-export async function findStored(
-  client: PoolClient,
-  app: string,
-  events: readonly { id: string; occurredAtSeconds: number }[],
-): Promise<(number | undefined)[]> {
-  const { rows } = await client.query<{ place: string; stream_sequence: string }>({
-    name: "find_stored",
-    text: `
-      SELECT e.place, log.stream_sequence
-      FROM unnest($2::text[], $3::float8[]) WITH ORDINALITY AS e (id, occurred_at, place)
-      JOIN event_log AS log ON log.app = $1 AND log.id = e.id AND log.occurred_at = to_timestamp(e.occurred_at)`,
-    values: [app, textArray(events.map(({ id }) => id)), numberArray(events.map((event) => event.occurredAtSeconds))],
-  });
-  const found = new Map(rows.map(({ place, stream_sequence }) => [Number(place), Number(stream_sequence)]));
-  return events.map((_, index) => found.get(index + 1));
 }
 
 /** What a batch changes besides the log itself. */
@@ -112,8 +91,8 @@ export async function writeAccount(client: PoolClient, account: BatchAccount): P
         SELECT app, type, sum(events) FROM unnest($5::text[], $6::text[], $11::int[]) AS c (app, type, events) GROUP BY app, type
         ON CONFLICT (app, type) DO UPDATE SET events = total.events + excluded.events
       ), refused AS (
-        INSERT INTO not_accepted (stream_sequence, app, type, kind, reason)
-        SELECT * FROM unnest($12::bigint[], $13::text[], $14::text[], $15::text[], $16::text[])
+        INSERT INTO not_accepted (stream_sequence, place, app, type, kind, reason)
+        SELECT * FROM unnest($12::bigint[], $17::int[], $13::text[], $14::text[], $15::text[], $16::text[])
         ON CONFLICT DO NOTHING
       )
       INSERT INTO outbox (batch_id, app, type, partition, partitions, first_sequence, last_sequence, events)
@@ -135,6 +114,7 @@ export async function writeAccount(client: PoolClient, account: BatchAccount): P
       notAccepted.map(({ type }) => type),
       notAccepted.map(({ kind }) => kind),
       notAccepted.map(({ reason }) => reason),
+      notAccepted.map(({ place }) => place),
     ],
   });
 }
@@ -192,11 +172,4 @@ export async function readBatchEvents(
       ORDER BY log_sequence`,
     values: [app, type, firstSequence, lastSequence],
   });
-}
-
-const numberArray = (values: readonly number[]): string => `{${values.join(",")}}`;
-
-/** PostgreSQL's array literal; quotes and backslashes are the only characters that need care between quotes. */
-function textArray(values: readonly string[]): string {
-  return `{${values.map((value) => `"${/["\\]/.test(value) ? value.replace(/["\\]/g, "\\$&") : value}"`).join(",")}}`;
 }

@@ -1,4 +1,10 @@
 import * as eventLog from "./0001_event_log.ts";
+import * as identity from "./0002_identity.ts";
+import * as dataQuality from "./0004_data_quality.ts";
 
 /** By name, in the order in which they are applied. */
-export const MIGRATIONS = { "0001_event_log": eventLog };
+export const MIGRATIONS = {
+  "0001_event_log": eventLog,
+  "0002_identity": identity,
+  "0004_data_quality": dataQuality,
+};
