@@ -17,6 +17,12 @@ export const quality: Command = {
   name: "events quality",
   usage: "--app <app> [--type <event type>] [--field <field>] [--hours <n>] [--until <time>] [--json]",
   what: "what the fields of an app's events look like: missing, broken rules, range, mean, different values",
+  details: `  --app <app>           whose events
+  --type <event type>   only this one; default: all
+  --field <field>       only this one; default: all
+  --hours <n>           so many hours of event time, up to 744; default: 24
+  --until <time>        the hours before this time, such as 2001-02-03T04:00:00Z; default: the newest
+  --json                for programs, with the fields of every hour`,
   async run(commandArguments) {
     const { values } = readOptions({
       args: [...commandArguments],
