@@ -32,7 +32,7 @@ test("a command is found by its name, of one word or two, and gets the words aft
 
 test("without a command, or with its group alone, one is told the commands, and with --help their options", () => {
   for (const words of [[], ["--help"], ["help"]]) {
-    assert.match(textOf(...words), / {2}apply {13}does apply\n {2}events quality {3}does events quality\n/);
+    assert.match(textOf(...words), / {2}apply {13}does apply\n {2}events quality {4}does events quality\n/);
   }
   for (const words of [["events"], ["events", "--help"]]) {
     assert.match(textOf(...words), /events quality/);
