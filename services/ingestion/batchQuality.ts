@@ -4,13 +4,8 @@ import type { IngestedApp } from "./appDirectory.ts";
 import type { CheckedEvent, RejectedEvent, ValidEvent } from "./checkedEvent.ts";
 import { HOUR_MS, HourQuality } from "./hourQuality.ts";
 
-/** Reasons that leave open which type or hour an event belongs to; a stranger's clock must not make hours. */
-const NOT_ATTRIBUTABLE = new Set([
-  "subject_mismatch",
-  "missing_occurred_at",
-  "occurred_at_out_of_range",
-  "future_dated",
-]);
+/** What is wrong with these leaves open which type or hour an event belongs to; a stranger's clock must not make hours. */
+const ATTRIBUTES = new Set(["app", "type", "occurred_at", "time"]);
 
 /** What the events of a batch look like, by type and hour, as if each came for the first time. */
 export class BatchQuality {
@@ -49,7 +44,7 @@ export class BatchQuality {
 function isAttributable({ raw, event, settings, type, occurredAtMs, violations }: RejectedEvent): boolean {
   if (raw.replay !== undefined || event === undefined || occurredAtMs === undefined) return false;
   if (settings?.types.get(type) === undefined) return false;
-  return !violations.some(({ reason }) => NOT_ATTRIBUTABLE.has(reason));
+  return !violations.some(({ field }) => ATTRIBUTES.has(field));
 }
 
 function summarise(valid: readonly ValidEvent[], rejected: readonly RejectedEvent[]): HourQuality[] {
