@@ -194,6 +194,8 @@ test("an hour is published once the clock has passed it by the app's lateness, a
   const late = { event: at(10, { distance: number(6_000) }) };
   await ingestion.publish(late.event);
   await ingestion.settled();
+  await ingestion.stop();
+  await using _ = startPublisher(ingestion);
   await untilPublished(ingestion, expected([...told, late]).slice(0, 2));
 });
 
