@@ -2,7 +2,7 @@ import { toBinary } from "@bufbuild/protobuf";
 import { type Event, EventSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import type { Violation } from "@millrace/runtime";
 import type { AppDirectory, IngestedApp, IngestedType } from "./appDirectory.ts";
-import { checkTime } from "./checkTime.ts";
+import { checkTime, type TimeLimits } from "./checkTime.ts";
 import { MAX_FIELD_NAME_LENGTH, MAX_FIELDS, MAX_ID_LENGTH } from "./eventLimits.ts";
 import { type ReceivedEvent, readMessage } from "./eventReader.ts";
 import { judgeNoise } from "./noise.ts";
@@ -62,18 +62,18 @@ export const needsRefresh = (checked: CheckedEvent): boolean =>
   checked.kind === "rejected" && checked.violations.some(({ reason }) => CURED_BY_REFRESH.has(reason));
 
 /** Checks the events of a message against its app, in full: every violation of each is found. */
-export function checkEvent(raw: RawEvent, apps: AppDirectory, nowMs: number): CheckedEvent[] {
+export function checkEvent(raw: RawEvent, apps: AppDirectory, limits: TimeLimits): CheckedEvent[] {
   const { app, type } = parseSubject(raw.subject);
   const settings = apps.get(app);
   const received = readMessage(raw, app, (typeName) => settings?.types.get(typeName)?.schema);
-  return received.map((event) => checkReceived(event, { app, type, raw: event.raw }, settings, nowMs));
+  return received.map((event) => checkReceived(event, { app, type, raw: event.raw }, settings, limits));
 }
 
 function checkReceived(
   { event, bytes, violations: unread }: ReceivedEvent,
   place: Checked,
   settings: IngestedApp | undefined,
-  nowMs: number,
+  limits: TimeLimits,
 ): CheckedEvent {
   if (event === undefined) return rejected(place, unread);
   const violations: Violation[] = [];
@@ -82,7 +82,7 @@ function checkReceived(
     violations.push(violation("app", "unknown_app", `there is no app ${show(place.app)}; apply its file first`));
     return rejected(place, merge(unread, violations), event);
   }
-  checkTime(event, settings.futureMs, nowMs, violations);
+  checkTime(event, settings, limits, violations);
   checkContent(event, place.type, settings, violations);
   if (unread.length + violations.length > 0) return rejected(place, merge(unread, violations), event, settings);
   return accept(place, event, bytes, settings);
@@ -161,7 +161,7 @@ function checkUnknown(
   { unknownFields }: IngestedApp,
   violations: Violation[],
 ): void {
-  const names = Object.keys(fields);
+  const names = Object.keys(fields).sort();
   if (names.length > MAX_FIELDS) {
     const description = `an event may have ${MAX_FIELDS} fields, not ${names.length}`;
     violations.push(violation("fields", "too_many_fields", description));

@@ -11,7 +11,7 @@ import { waitFor } from "@millrace/test-harness";
 import { AppDirectory } from "./appDirectory.ts";
 import { BatchWriter } from "./batchWriter.ts";
 import { checkEvent } from "./checkedEvent.ts";
-import { FLIGHTS, NOW_MS, START_MS, scheduled, TestIngestion, text } from "./ingestionForTests.ts";
+import { FLIGHTS, KEEPS_ALL, START_MS, scheduled, TestIngestion, text } from "./ingestionForTests.ts";
 import { partitionOf } from "./partitioning.ts";
 import { Partitions } from "./partitions.ts";
 import { startProcess } from "./processForTests.ts";
@@ -100,7 +100,7 @@ async function storeWithoutPublishing(
       streamSequence,
       place: 0,
     };
-    checked.push(...checkEvent(raw, apps, NOW_MS));
+    checked.push(...checkEvent(raw, apps, KEEPS_ALL));
   }
   await new BatchWriter(ingestion.database, new Partitions(ingestion.database)).store(checked, () => "");
 }

@@ -5,12 +5,14 @@ import type { BatchWriter } from "./batchWriter.ts";
 import { type CheckedEvent, checkEvent, needsRefresh, type RawEvent, type RejectedEvent } from "./checkedEvent.ts";
 import { countBatch } from "./metrics.ts";
 import type { Outbox } from "./outbox.ts";
+import type { Retention } from "./retention.ts";
 import { traceAcceptance, traceBatch } from "./tracing.ts";
 
 export interface IngestParts {
   readonly apps: AppDirectory;
   readonly writer: BatchWriter;
   readonly outbox: Outbox;
+  readonly retention: Retention;
   readonly clock: Clock;
 }
 
@@ -33,16 +35,17 @@ async function storeBatch(messages: readonly CheckedEvent[][], { writer, outbox 
 }
 
 /** Checks all messages; those that do not fit an app as it is known here are checked again after asking for its newest version. */
-async function checkAll(raw: readonly RawEvent[], { apps, clock }: IngestParts): Promise<CheckedEvent[][]> {
+async function checkAll(raw: readonly RawEvent[], { apps, clock, retention }: IngestParts): Promise<CheckedEvent[][]> {
   const nowMs = clock.now();
-  const checked = raw.map((message) => checkEvent(message, apps, nowMs));
+  const limits = { nowMs, keptFromMs: (app: string) => retention.keptFromMs(app) };
+  const checked = raw.map((message) => checkEvent(message, apps, limits));
   const stale = new Set<string>();
   for (const events of checked) for (const event of events) if (needsRefresh(event)) stale.add(event.app);
   for (const app of stale) if (!(await apps.refresh(app, nowMs))) stale.delete(app);
   if (stale.size === 0) return checked;
   return checked.map((events, index) =>
     events.some((event) => stale.has(event.app) && needsRefresh(event))
-      ? checkEvent(raw[index] as RawEvent, apps, nowMs)
+      ? checkEvent(raw[index] as RawEvent, apps, limits)
       : events,
   );
 }

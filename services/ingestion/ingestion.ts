@@ -14,6 +14,7 @@ import { Outbox } from "./outbox.ts";
 import { Partitions } from "./partitions.ts";
 import { QualityPublisher } from "./qualityPublisher.ts";
 import { dataQualityService } from "./qualityService.ts";
+import { Retention } from "./retention.ts";
 
 export interface IngestionSurroundings {
   readonly logger: Logger;
@@ -43,8 +44,9 @@ export async function startIngestion(
 
   stack.use(new QualityPublisher(bus, database, apps, logger));
 
-  const writer = new BatchWriter(database, new Partitions(database));
-  const parts = { apps, writer, outbox, clock };
+  const partitions = new Partitions(database);
+  const retention = stack.use(await Retention.start({ database, partitions, days: config.retentionDays, logger }));
+  const parts = { apps, writer: new BatchWriter(database, partitions), outbox, retention, clock };
   stack.use(
     await consumeEvents(bus, parts, { maxBatch: config.maxBatch, ackWaitMs: config.ackWaitMs, onFailure: fail }),
   );

@@ -22,6 +22,7 @@ import { type CountEventsResponse, EventLogService } from "@millrace/proto/millr
 import { connectRpc } from "@millrace/rpc";
 import { silentLogger } from "@millrace/runtime";
 import { startNats, startPostgres, type TestNats, type TestPostgres, waitFor } from "@millrace/test-harness";
+import type { TimeLimits } from "./checkTime.ts";
 import type { IngestionConfig } from "./config.ts";
 import { startIngestion } from "./ingestion.ts";
 
@@ -31,6 +32,9 @@ export const FLIGHTS = readFileSync(new URL("../../deploy/apps/flight-delays/app
 /** The wall clock of every test, and when its first event happens. */
 export const NOW_MS = Date.UTC(2001, 5, 1);
 export const START_MS = Date.UTC(2001, 0, 10);
+
+/** The limits of events' times in a log that keeps all. */
+export const KEEPS_ALL: TimeLimits = { nowMs: NOW_MS, keptFromMs: () => -Infinity };
 
 export const text = (value: string): Value => create(ValueSchema, { kind: { case: "stringValue", value } });
 export const number = (value: number): Value => create(ValueSchema, { kind: { case: "doubleValue", value } });
@@ -65,7 +69,7 @@ export class TestIngestion implements AsyncDisposable {
   readonly postgres: TestPostgres;
   readonly bus: Bus;
   readonly database: Database;
-  readonly config: IngestionConfig;
+  config: IngestionConfig;
   readonly #servers: AsyncDisposableStack;
   #running: AsyncDisposableStack | undefined;
   #address = "";
@@ -159,12 +163,12 @@ export class TestIngestion implements AsyncDisposable {
   }
 
   async readLog(
-    request: { types?: string[]; knownFromMs?: number; knownBeforeMs?: number } = {},
+    request: { app?: string; types?: string[]; knownFromMs?: number; knownBeforeMs?: number } = {},
   ): Promise<AcceptedEvent[]> {
     using log = connectRpc(EventLogService, this.#address);
     const events: AcceptedEvent[] = [];
     const responses = log.readEvents({
-      app: APP,
+      app: request.app ?? APP,
       types: request.types ?? [],
       ...(request.knownFromMs === undefined ? {} : { knownFrom: timestampFromMs(request.knownFromMs) }),
       ...(request.knownBeforeMs === undefined ? {} : { knownBefore: timestampFromMs(request.knownBeforeMs) }),
@@ -204,4 +208,5 @@ const configFor = (nats: TestNats, postgres: TestPostgres): IngestionConfig => (
   grpcAddress: "127.0.0.1:0",
   maxBatch: 200,
   ackWaitMs: 10_000,
+  retentionDays: undefined,
 });

@@ -7,7 +7,7 @@ import { type Event, EventSchema } from "@millrace/proto/millrace/event/v1/event
 import { waitFor } from "@millrace/test-harness";
 import { AppDirectory } from "./appDirectory.ts";
 import { type CheckedEvent, checkEvent } from "./checkedEvent.ts";
-import { FLIGHTS, NOW_MS, number, scheduled, TestIngestion, text } from "./ingestionForTests.ts";
+import { FLIGHTS, KEEPS_ALL, number, scheduled, TestIngestion, text } from "./ingestionForTests.ts";
 import { sampleOf } from "./noise.ts";
 import { partitionOf } from "./partitioning.ts";
 
@@ -24,7 +24,7 @@ function judge(rules: string, event: Event): CheckedEvent {
     streamSequence: 1,
     place: 0,
   };
-  return checkEvent(raw, apps, NOW_MS)[0] as CheckedEvent;
+  return checkEvent(raw, apps, KEEPS_ALL)[0] as CheckedEvent;
 }
 
 /** The rule that decided, and how; "no noise" when none did. */

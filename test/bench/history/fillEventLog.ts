@@ -31,10 +31,11 @@ export async function fillEventLog(
   apps.adopt(version);
   const writer = new BatchWriter(database, new Partitions(database));
   const timeline = new Timeline(flights);
+  const limits = { nowMs: Date.now(), keptFromMs: () => -Infinity };
   let written = 0;
   for (let batch = nextBatch(flights, timeline, written); batch.length > 0; ) {
     const storing = writer.store(
-      batch.flatMap((raw) => checkEvent(raw, apps, Date.now())),
+      batch.flatMap((raw) => checkEvent(raw, apps, limits)),
       () => "",
     );
     // The next batch is made while the database works on this one.
