@@ -288,6 +288,15 @@ test("the newest day is shown unless one asks for other hours, a type or a field
   await using ingestion = await TestIngestion.start();
   const empty = await ingestion.quality();
   assert.deepEqual([empty.totals, empty.hours], [[], []]);
+  // Nothing was accepted yet, so there is no clock.
+  await ingestion.publish(at(-90, { origin: text("nowhere") }));
+  await ingestion.settled();
+  const { totals: refusals, findings } = await ingestion.quality();
+  assert.deepEqual(
+    refusals.map(({ accepted, rejected }) => [accepted, rejected]),
+    [[0n, 1n]],
+  );
+  assert.equal(findings[0]?.kind, "all_rejected");
   for (const minute of [0, 30 * 60, 40 * 60]) await ingestion.publish(at(minute));
   await ingestion.settled();
   const hoursOf = async (request: MessageInitShape<typeof ListDataQualityRequestSchema>) => {

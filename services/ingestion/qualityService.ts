@@ -12,7 +12,7 @@ import { MillraceError } from "@millrace/runtime";
 import type { AppDirectory, IngestedApp } from "./appDirectory.ts";
 import { HOUR_MS, HourQuality } from "./hourQuality.ts";
 import { findOddities } from "./qualityFindings.ts";
-import { addNotedQuality, readClocks, readQuality } from "./qualityStore.ts";
+import { addNotedQuality, newestHour, readClocks, readQuality } from "./qualityStore.ts";
 
 const DEFAULT_HOURS = 24;
 
@@ -77,16 +77,18 @@ interface Range {
 }
 
 async function rangeOf(database: Database, { app, from, to, hours }: ListDataQualityRequest): Promise<Range> {
-  const toMs = to === undefined ? await clockHourEnd(database, app) : milliseconds(to);
+  const toMs = to === undefined ? await newestHourEnd(database, app) : milliseconds(to);
   const fromMs = from === undefined ? toMs - (hours || DEFAULT_HOURS) * HOUR_MS : milliseconds(from);
   if (fromMs < toMs) return { fromMs, toMs };
   const text = `from (${new Date(fromMs).toISOString()}) must be before to (${new Date(toMs).toISOString()})`;
   throw new MillraceError("invalid_argument", text);
 }
 
-async function clockHourEnd(database: Database, app: string): Promise<number> {
+/** The end of the hour that the app's clock is in. It stands still while every event is rejected; then the newest hour counts. */
+async function newestHourEnd(database: Database, app: string): Promise<number> {
   const clock = (await readClocks(database)).find((candidate) => candidate.app === app);
-  return (Math.floor((clock?.knownAtMs ?? 0) / HOUR_MS) + 1) * HOUR_MS;
+  const newestMs = clock?.knownAtMs ?? (await newestHour(database, app)) ?? 0;
+  return (Math.floor(newestMs / HOUR_MS) + 1) * HOUR_MS;
 }
 
 function milliseconds(time: Timestamp): number {

@@ -205,6 +205,16 @@ export async function readQuality(
   return rows.map(storedQuality);
 }
 
+/** When the app's newest hour begins; undefined when there is none. */
+export async function newestHour(database: Database, app: string): Promise<number | undefined> {
+  const [row] = await database.query<{ hour: Date | null }>({
+    name: "newest_quality_hour",
+    text: "SELECT max(hour) AS hour FROM quality_hour WHERE app = $1",
+    values: [app],
+  });
+  return row?.hour?.getTime();
+}
+
 /** Forgets the hours before a day, as the event log does. Answers how many. */
 export async function deleteQualityBefore(database: Database, dayMs: number): Promise<number> {
   const deleted = await exclusively(database, (client) =>
