@@ -125,7 +125,8 @@ export class FieldQuality {
       ...(values > 0 ? { min, max } : {}),
       ...(Number.isFinite(mean) ? { mean } : {}),
       ...(Number.isFinite(squaredDifferences) ? { squaredDifferences } : {}),
-      distinct: this.sketch.estimate(),
+      // The estimate may be above what can be.
+      distinct: Math.min(values, this.sketch.estimate()),
       distinctSketch: this.sketch.encode(),
     });
   }

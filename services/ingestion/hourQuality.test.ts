@@ -173,6 +173,19 @@ test("every figure is what brute force says", () => {
   }
 });
 
+test("there are never more different values than values", () => {
+  for (let start = 0; start < 40_000; start += 1_000) {
+    const seen = Array.from({ length: 1_000 }, (_, index): Seen => {
+      const fields = { price: value({ case: "doubleValue", value: start + index }) };
+      return { event: create(EventSchema, { fields }), violations: undefined };
+    });
+    const field = qualityOf(seen)
+      .toMessage()
+      .fields.find(({ name }) => name === "price");
+    assert.ok((field?.distinct ?? NaN) <= 1_000 && (field?.distinct ?? NaN) > 850, `${field?.distinct} of 1,000`);
+  }
+});
+
 test("a field without values has no range and no mean, and numbers beyond a double's squares have no deviation", () => {
   const nothing = qualityOf([{ event: create(EventSchema), violations: undefined }]).toMessage();
   for (const { min, max, mean, squaredDifferences, missing, distinct } of nothing.fields) {

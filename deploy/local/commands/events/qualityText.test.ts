@@ -73,7 +73,8 @@ test("ranges and means are told in the terms of the field's type", () => {
     const row = qualityText("shop", answer([{ name: "x", type, ...values }])).split("\n")[6] ?? "";
     return row.trim().split(/ {2,}/).slice(4, 6);
   };
-  assert.deepEqual(of(FieldType.STRING, 3, 3, 3), ["3 … 3 characters", "3 ± 0"]);
+  assert.deepEqual(of(FieldType.STRING, 3, 3, 3), ["3 characters", "3 ± 0"]);
+  assert.deepEqual(of(FieldType.STRING, 0, 3, 2), ["0 … 3 characters", "2 ± 0"]);
   assert.deepEqual(of(FieldType.BOOL, 0, 1, 0.25), ["false … true", "25.0 % true"]);
   const times = of(FieldType.TIMESTAMP, FROM_MS, FROM_MS + HOUR_MS, FROM_MS);
   assert.deepEqual(times, ["2001-01-10 08:00 … 2001-01-10 09:00", "2001-01-10 08:00"]);

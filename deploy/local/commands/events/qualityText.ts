@@ -112,15 +112,11 @@ function percent(part: bigint, whole: bigint): string {
 
 function rangeOf({ type, min, max }: FieldQuality): string {
   if (min === undefined || max === undefined) return "-";
-  switch (type) {
-    case FieldType.BOOL:
-      return min === max ? String(min === 1) : "false … true";
-    case FieldType.TIMESTAMP:
-      return `${minute(min)} … ${minute(max)}`;
-    default:
-      return `${number(min)} … ${number(max)}${type === FieldType.STRING ? " characters" : ""}`;
-  }
+  const [low, high] = type === FieldType.BOOL ? [String(min === 1), String(max === 1)] : [min, max].map(shown(type));
+  return `${low === high ? low : `${low} … ${high}`}${type === FieldType.STRING ? " characters" : ""}`;
 }
+
+const shown = (type: FieldType) => (type === FieldType.TIMESTAMP ? minute : number);
 
 function meanOf({ type, mean, squaredDifferences, values }: FieldQuality): string {
   if (mean === undefined) return "-";
