@@ -246,6 +246,22 @@ test("an hour that late events go on changing is published with all of them, and
   assert.ok((await revision()) >= 20 && messages <= times, `${messages} messages for ${times} times`);
 });
 
+test("replicas take turns: whatever each batch noted is added once", async () => {
+  await using ingestion = await TestIngestion.start();
+  await using _ = startPublisher(ingestion);
+  await using __ = startPublisher(ingestion);
+  const told: Told[] = [];
+  const note200 = async (writer: number): Promise<void> => {
+    for (let round = 0; round < 200; round += 1) {
+      const more = [{ event: at(round * 2 + writer) }, { event: at(writer) }];
+      told.push(...more);
+      await note(ingestion, more);
+    }
+  };
+  await Promise.all([note200(0), note200(1), ingestion.quality(READ_ALL), ingestion.quality(READ_ALL)]);
+  await assertHours(ingestion, told);
+});
+
 test("hours before a day are forgotten when the log's are", async () => {
   await using ingestion = await TestIngestion.start();
   const [old, recent] = [{ event: at(0) }, { event: at(3 * 24 * 60) }];
