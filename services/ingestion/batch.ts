@@ -19,6 +19,8 @@ export interface AppRows {
   readonly streamSequences: number[];
   /** Within the message. */
   readonly places: number[];
+  /** Log sequences of those that came late. */
+  readonly late: number[];
   /** Sized AcceptedEvents one after the other, and where each begins and how long it is. */
   bytes: Buffer;
   readonly offsets: number[];
@@ -74,6 +76,7 @@ export function placeEvents(events: readonly ValidEvent[], head: LogHead, traceE
     rows.logSequences.push(sequence);
     rows.streamSequences.push(event.raw.streamSequence);
     rows.places.push(event.raw.place);
+    if (late) rows.late.push(sequence);
     rows.offsets.push(offset);
     rows.lengths.push(encoder.length - offset);
   }
@@ -93,6 +96,7 @@ function emptyRows({ app, settings }: ValidEvent): AppRows {
     logSequences: [],
     streamSequences: [],
     places: [],
+    late: [],
     bytes: Buffer.alloc(0),
     offsets: [],
     lengths: [],

@@ -16,6 +16,8 @@ export interface StoredBatch {
   /** To be published, in log order. */
   readonly outbox: readonly OutboxBatch[];
   readonly accepted: number;
+  /** Of them, those that came later than the app's lateness limit. */
+  readonly late: number;
   /** Producers' duplicates; a message that the bus delivered again is none. */
   readonly duplicates: number;
   /** What the new events look like. */
@@ -35,7 +37,8 @@ export class BatchWriter {
   async store(checked: readonly CheckedEvent[], traceEvent: TraceEvent): Promise<StoredBatch> {
     const valid = checked.filter((event) => event.kind === "valid");
     const refused = checked.filter((event) => event.kind !== "valid").map(notAcceptedOf);
-    if (valid.length === 0 && refused.length === 0) return { outbox: [], accepted: 0, duplicates: 0, quality: [] };
+    if (valid.length === 0 && refused.length === 0)
+      return { outbox: [], accepted: 0, late: 0, duplicates: 0, quality: [] };
     await this.#partitions.ensure(valid.map(({ occurredAtSeconds }) => occurredAtSeconds));
     // Before the transaction, as if all were new: the log's head is locked for as short as can be.
     const quality = BatchQuality.of(checked);
@@ -59,6 +62,7 @@ async function storeIn(
   /** Log sequences; a valid event's is its place among the valid ones after the head. */
   const added = new Set<number>();
   let accepted = 0;
+  let late = 0;
   for (const rows of placeEvents(valid, head, traceEvent)) {
     const fresh = await claimIdentities(client, rows);
     const isNew = (sequence: number): boolean => fresh?.has(sequence) ?? true;
@@ -66,6 +70,7 @@ async function storeIn(
     if (fresh !== undefined) duplicates.push(...(await findDuplicates(client, rows, isNew)));
     for (const sequence of fresh ?? rows.logSequences) added.add(sequence);
     accepted += fresh?.size ?? rows.ids.length;
+    late += rows.late.filter(isNew).length;
     outbox.push(...groupForOutbox(rows, isNew));
     clocks.push({ app: rows.app, knownAtMs: rows.knownAtMs.at(-1) as number });
   }
@@ -74,7 +79,7 @@ async function storeIn(
   const noted = await noteQuality(client, quality, added.size === valid.length ? undefined : isOld);
   const notAccepted = [...refused, ...duplicates];
   await writeAccount(client, { logSequence: head.logSequence + valid.length, clocks, outbox, notAccepted });
-  return { outbox, accepted, duplicates: duplicates.length, quality: noted.hours };
+  return { outbox, accepted, late, duplicates: duplicates.length, quality: noted.hours };
 }
 
 function notAcceptedOf(event: Exclude<CheckedEvent, ValidEvent>): NotAccepted {

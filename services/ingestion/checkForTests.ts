@@ -41,7 +41,7 @@ export function checkValid(...args: Parameters<typeof check>): ValidEvent {
   assert.equal(others.length, 0);
   assert.deepEqual(event?.kind === "rejected" ? brokenBy(event) : [], []);
   assert.equal(event?.kind, "valid");
-  return event as ValidEvent;
+  return event;
 }
 
 /** The only event of a message, which has to be rejected. */
@@ -49,7 +49,7 @@ export function checkRejected(...args: Parameters<typeof check>): RejectedEvent 
   const [event, ...others] = check(...args);
   assert.equal(others.length, 0);
   assert.equal(event?.kind, "rejected");
-  return event as RejectedEvent;
+  return event;
 }
 
 /** An event's violations, as `field reason`, in their order. */

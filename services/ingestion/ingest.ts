@@ -30,8 +30,15 @@ async function storeBatch(messages: readonly CheckedEvent[][], { writer, outbox 
   const checked = messages.flat();
   const stored = await writer.store(checked, traceAcceptance);
   await outbox.publish(stored.outbox);
-  const { accepted, duplicates } = stored;
-  countBatch({ messages: messages.length, checked, accepted, duplicates, durationMs: performance.now() - startedAt });
+  const { accepted, late, duplicates } = stored;
+  countBatch({
+    messages: messages.length,
+    checked,
+    accepted,
+    late,
+    duplicates,
+    durationMs: performance.now() - startedAt,
+  });
 }
 
 /** Checks all messages; those that do not fit an app as it is known here are checked again after asking for its newest version. */

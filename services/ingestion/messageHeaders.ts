@@ -1,4 +1,3 @@
-import type { JsMsg } from "@millrace/bus";
 import type { RawEvent } from "./rawEvent.ts";
 
 /** What ingestion reads of a message's headers, whose names may be in upper or lower case. */
@@ -9,7 +8,8 @@ const NONE: MessageHeaders = { contentType: "", traceparent: "" };
 /** Of the attributes that every CloudEvent has: one of them in the headers makes a message a CloudEvent in binary mode. */
 const REQUIRED = ["specversion", "id", "source", "type"];
 
-export function readHeaders(headers: JsMsg["headers"]): MessageHeaders {
+/** @param headers names, each with its values */
+export function readHeaders(headers: Iterable<readonly [string, readonly string[]]> | undefined): MessageHeaders {
   if (headers === undefined) return NONE;
   let contentType = "";
   let traceparent = "";

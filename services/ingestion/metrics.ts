@@ -4,6 +4,9 @@ import type { CheckedEvent } from "./checkedEvent.ts";
 const meter = metrics.getMeter("@millrace/ingestion");
 
 const accepted = meter.createCounter("millrace.ingestion.events.accepted", { description: "Events stored in the log" });
+const late = meter.createCounter("millrace.ingestion.events.late", {
+  description: "Accepted events that came later than the app's lateness limit",
+});
 const rejected = meter.createCounter("millrace.ingestion.events.rejected", {
   description: "Events on REJECTED, by reason",
 });
@@ -27,10 +30,12 @@ export function countBatch(figures: {
   readonly messages: number;
   readonly checked: readonly CheckedEvent[];
   readonly accepted: number;
+  readonly late: number;
   readonly duplicates: number;
   readonly durationMs: number;
 }): void {
   accepted.add(figures.accepted);
+  late.add(figures.late);
   duplicates.add(figures.duplicates);
   for (const event of figures.checked) {
     if (event.kind === "dropped") {

@@ -47,12 +47,13 @@ export function compileSchema({ version, fields }: EventType): CompiledSchema {
 
 function compileField(name: string, field: Field): FieldRule {
   const path = `fields.${name}`;
+  const { required } = field;
   const [kind, typeName] = KIND_OF[field.type] ?? ["stringValue", "STRING"];
   const checkValue = compileRules(path, field);
   return (values, violations) => {
     const value = values[name]?.kind;
     if (value === undefined || value.case === undefined) {
-      if (field.required) violations.push(violation(path, "missing_field", `${path} is required`));
+      if (required) violations.push(violation(path, "missing_field", `${path} is required`));
     } else if (value.case !== kind) {
       const description = `${path} must be ${typeName}, not ${value.case.replace("Value", "").toUpperCase()} (${show(value.value)})`;
       violations.push(violation(path, "wrong_type", description));
@@ -93,22 +94,25 @@ function compileRange(
   };
 }
 
-function compileText(path: string, field: Field): (value: string, violations: Violation[]) => void {
-  const matches = field.pattern === "" ? undefined : compilePattern(field.pattern);
-  const allowed = field.allowed.length === 0 ? undefined : new Set(field.allowed);
-  const longest = field.maxLength ?? Infinity;
+function compileText(
+  path: string,
+  { pattern, allowed, maxLength }: Field,
+): (value: string, violations: Violation[]) => void {
+  const matches = pattern === "" ? undefined : compilePattern(pattern);
+  const values = allowed.length === 0 ? undefined : new Set(allowed);
+  const longest = maxLength ?? Infinity;
   return (value, violations) => {
     // Code units are at least as many as characters, so the short way decides nearly always.
     if (value.length > longest && charactersIn(value) > longest) {
       const description = `${path} must have at most ${longest} characters, not ${charactersIn(value)}`;
       violations.push(violation(path, "too_long", description));
     }
-    if (allowed !== undefined && !allowed.has(value)) {
-      const description = `${path} must be one of ${field.allowed.join(", ")}, not ${show(value)}`;
+    if (values !== undefined && !values.has(value)) {
+      const description = `${path} must be one of ${allowed.join(", ")}, not ${show(value)}`;
       violations.push(violation(path, "value_not_allowed", description));
     }
     if (matches !== undefined && !matches(value)) {
-      const description = `${path} must match ${field.pattern}, not ${show(value)}`;
+      const description = `${path} must match ${pattern}, not ${show(value)}`;
       violations.push(violation(path, "pattern_mismatch", description));
     }
   };
