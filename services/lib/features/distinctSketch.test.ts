@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { randomNumbers } from "./appForTests.ts";
 import { DistinctSketch, EXACT_VALUES, REGISTERS } from "./distinctSketch.ts";
+import { DistinctWindow } from "./distinctWindow.ts";
 import { hashDouble, hashInteger, hashText } from "./valueHash.ts";
 
 /** Values as applications have them: in a row, with common beginnings, padded, far apart. */
@@ -71,6 +72,14 @@ test("what a sketch holds does not depend on the order of values, their repetiti
     }
     const merged = new DistinctSketch();
     for (const part of parts.toSorted(() => random() - 0.5)) merged.merge(part);
+    const window = new DistinctWindow();
+    for (const sketches of [parts, parts.toReversed(), [expected], [merged, ...parts]]) {
+      assert.equal(
+        window.estimate(sketches, 0, sketches.length, () => true),
+        expected.estimate(),
+        `seed ${seed}`,
+      );
+    }
     const mixed = sketchOf(all.toSorted(() => random() - 0.5));
     for (const sketch of [merged, mixed]) {
       assert.equal(hex(sketch), hex(expected), `seed ${seed}`);

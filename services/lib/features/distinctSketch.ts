@@ -19,11 +19,14 @@ export class DistinctSketch {
   #hashes: number[] | undefined = [];
   #registers: Uint8Array | undefined;
 
-  /** Makes it empty again. */
-  clear(): void {
-    if (this.#hashes === undefined) this.#hashes = [];
-    else this.#hashes.length = 0;
-    this.#registers = undefined;
+  /** The values one by one, while they are few. */
+  get hashes(): readonly number[] | undefined {
+    return this.#hashes;
+  }
+
+  /** What stands for the values when they are many. */
+  get registers(): Uint8Array | undefined {
+    return this.#registers;
   }
 
   /** Adds a value by its hash: a whole number below 2^48. */
@@ -49,12 +52,7 @@ export class DistinctSketch {
       for (const hash of other.#hashes) this.add(hash);
       return;
     }
-    const registers = this.#registers ?? this.#toRegisters();
-    const theirs = other.#registers as Uint8Array;
-    for (let index = 0; index < REGISTERS; index += 1) {
-      const rank = theirs[index] as number;
-      if (rank > (registers[index] as number)) registers[index] = rank;
-    }
+    raiseAll(this.#registers ?? this.#toRegisters(), other.#registers as Uint8Array);
   }
 
   /** The same values, in a sketch of its own. */
@@ -68,7 +66,7 @@ export class DistinctSketch {
   /** How many distinct values were added: exact up to 128, an estimate with decimals beyond. */
   estimate(): number {
     if (this.#hashes !== undefined) return this.#hashes.length;
-    return Math.max(EXACT_VALUES + 1, estimateOf(this.#registers as Uint8Array));
+    return estimateOf(this.#registers as Uint8Array);
   }
 
   /** The hashes, ascending, of 6 bytes each, little-endian; or the registers of a byte each, told by their length. */
@@ -110,11 +108,18 @@ export class DistinctSketch {
   }
 }
 
+/** Raises registers to those of another sketch. */
+export function raiseAll(registers: Uint8Array, others: Uint8Array): void {
+  for (let index = 0; index < REGISTERS; index += 1) {
+    const rank = others[index] as number;
+    if (rank > (registers[index] as number)) registers[index] = rank;
+  }
+}
+
 /** The lower bits choose the register; its rank is the most leading zeros, plus 1, that the upper 32 bits of a hash had. */
-function raise(registers: Uint8Array, hash: number): void {
-  const upper = Math.floor(hash / 65_536);
-  const index = (hash - upper * 65_536) & (REGISTERS - 1);
-  const rank = Math.clz32(upper) + 1;
+export function raise(registers: Uint8Array, hash: number): void {
+  const index = hash & (REGISTERS - 1);
+  const rank = Math.clz32(hash / 65_536) + 1;
   if (rank > (registers[index] as number)) registers[index] = rank;
 }
 
@@ -129,14 +134,14 @@ function lowerBound(hashes: readonly number[], hash: number): number {
   return low;
 }
 
-/** Ertl's algorithm 6. Only + - * / and square roots, so every machine gives the same bits. */
-function estimateOf(registers: Uint8Array): number {
+/** Ertl's algorithm 6; more than 128, as that many there are. Only + - * / and square roots, so every machine gives the same bits. */
+export function estimateOf(registers: Uint8Array): number {
   const counts = new Uint32Array(RANK_BITS + 2);
   for (const rank of registers) counts[rank] = (counts[rank] as number) + 1;
   let sum = REGISTERS * tau(1 - (counts[RANK_BITS + 1] as number) / REGISTERS);
   for (let rank = RANK_BITS; rank >= 1; rank -= 1) sum = 0.5 * (sum + (counts[rank] as number));
   sum += REGISTERS * sigma((counts[0] as number) / REGISTERS);
-  return ((REGISTERS / (2 * Math.LN2)) * REGISTERS) / sum;
+  return Math.max(EXACT_VALUES + 1, ((REGISTERS / (2 * Math.LN2)) * REGISTERS) / sum);
 }
 
 /** x + Σ x^(2^k) 2^(k-1), for the empty registers. */

@@ -1,9 +1,10 @@
 import type { TileSeries } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
 import { DistinctSketch, EXACT_VALUES, REGISTERS } from "./distinctSketch.ts";
+import { DistinctWindow } from "./distinctWindow.ts";
 import { TileColumns, type TileKind } from "./tileColumns.ts";
 
 /** Where a window is put together. */
-const window = new DistinctSketch();
+const window = new DistinctWindow();
 
 /** Tiles that count distinct values, by their hashes. */
 class SketchColumns extends TileColumns {
@@ -15,12 +16,9 @@ class SketchColumns extends TileColumns {
   }
 
   read(from: number, to: number): number {
-    window.clear();
-    const end = this.endBefore(to);
-    for (let index = this.lowerBound(from); index < end; index += 1) {
-      if ((this.known[index] as number) < to) window.merge(this.#sketches[index] as DistinctSketch);
-    }
-    return window.estimate();
+    const { known } = this;
+    const sees = (index: number): boolean => (known[index] as number) < to;
+    return window.estimate(this.#sketches, this.lowerBound(from), this.endBefore(to), sees);
   }
 
   clone(): TileColumns {
