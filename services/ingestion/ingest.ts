@@ -7,6 +7,7 @@ import { countBatch } from "./metrics.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Retention } from "./retention.ts";
 import { traceAcceptance, traceBatch } from "./tracing.ts";
+import { splitIntoTransactions } from "./transactionSize.ts";
 
 export interface IngestParts {
   readonly apps: AppDirectory;
@@ -20,12 +21,15 @@ export interface IngestParts {
 export function ingest(raw: readonly RawEvent[], parts: IngestParts): Promise<Outcome[]> {
   return traceBatch(raw, async () => {
     const messages = await checkAll(raw, parts);
-    for (const batch of batchesOf(messages)) await storeBatch(batch, parts);
+    for (const batch of splitIntoTransactions(messages)) await storeBatch(batch, parts);
     return messages.map(outcomeOf);
   });
 }
 
-async function storeBatch(messages: readonly CheckedEvent[][], { writer, outbox }: IngestParts): Promise<void> {
+async function storeBatch(
+  messages: readonly (readonly CheckedEvent[])[],
+  { writer, outbox }: IngestParts,
+): Promise<void> {
   const startedAt = performance.now();
   const checked = messages.flat();
   const stored = await writer.store(checked, traceAcceptance);
@@ -55,26 +59,6 @@ async function checkAll(raw: readonly RawEvent[], { apps, clock, retention }: In
       ? checkEvent(raw[index] as RawEvent, apps, limits)
       : events,
   );
-}
-
-/** Most events of a transaction, but for a single message with more. */
-const MAX_EVENTS_PER_TRANSACTION = 10_000;
-
-/** Messages with many events each are stored in several transactions, so that memory and the log's lock have bounds. */
-function batchesOf(messages: readonly CheckedEvent[][]): CheckedEvent[][][] {
-  const batches: CheckedEvent[][][] = [];
-  let batch: CheckedEvent[][] = [];
-  let events = 0;
-  for (const message of messages) {
-    if (events > 0 && events + message.length > MAX_EVENTS_PER_TRANSACTION) {
-      batches.push(batch);
-      batch = [];
-      events = 0;
-    }
-    batch.push(message);
-    events += message.length;
-  }
-  return [...batches, batch];
 }
 
 /** A message of several events is done when each is stored, or on REJECTED. */

@@ -11,7 +11,7 @@ export const MAX_DELIVERIES = 20;
 export async function settle(bus: Bus, stream: string, message: JsMsg, outcome: Outcome): Promise<void> {
   switch (outcome.kind) {
     case "done":
-      await Promise.all((outcome.rejected ?? []).map((part) => publishRejected(bus, stream, message, part)));
+      await publishParts(bus, stream, message, outcome.rejected ?? []);
       message.ack();
       return;
     case "skip":
@@ -31,6 +31,16 @@ export async function settle(bus: Bus, stream: string, message: JsMsg, outcome: 
     case "reject":
       await publishRejected(bus, stream, message, outcome);
       message.term();
+  }
+}
+
+/** Parts of a message on their way at the same time. */
+const PARTS_AT_ONCE = 64;
+
+async function publishParts(bus: Bus, stream: string, message: JsMsg, parts: readonly RejectedPart[]): Promise<void> {
+  for (let start = 0; start < parts.length; start += PARTS_AT_ONCE) {
+    const some = parts.slice(start, start + PARTS_AT_ONCE);
+    await Promise.all(some.map((part) => publishRejected(bus, stream, message, part)));
   }
 }
 
