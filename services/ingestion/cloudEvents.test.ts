@@ -71,6 +71,7 @@ test("header values are percent-decoded once, and unquoted", () => {
   assert.equal(idOf("Euro%20%E2%82%AC%20%f0%9f%98%80"), "Euro € 😀");
   assert.equal(idOf("100%2525"), "100%25");
   assert.equal(idOf("100%"), "100%");
+  assert.equal(idOf("5%20%"), "5 %");
   assert.equal(idOf('"say \\"hi\\""'), 'say "hi"');
   // An overlong form of the space.
   assert.deepEqual(brokenBy(checkRejected(binary({ "ce-id": "%C0%A0" }))), ["id malformed"]);

@@ -22,7 +22,7 @@ export function parseTime(text: string): Timestamp | undefined {
   ];
   const date = new Date(0);
   date.setUTCFullYear(year, month - 1, day);
-  if (date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day) return undefined;
+  if (date.getUTCMonth() !== month - 1) return undefined;
   const offset = (match[8] === "-" ? -60 : 60) * (Number(match[9] ?? 0) * 60 + Number(match[10] ?? 0));
   const seconds = date.getTime() / 1_000 + hour * 3_600 + minute * 60 + second - offset;
   const nanos = Number((match[7] ?? "").slice(0, 9).padEnd(9, "0"));
