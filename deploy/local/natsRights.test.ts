@@ -108,6 +108,7 @@ test("ingestion takes events, and publishes accepted and rejected ones, and what
   await publish("ingestion", "accepted.shop.order.0");
   await publish("ingestion", "rejected.shop.order");
   await publish("ingestion", "quality.shop");
+  await receives("ingestion", "REJECTED", "rejected.shop.order");
   await follows("ingestion", "apps", "admin");
   for (const subject of ["events.shop.order", "outcomes.shop", "$KV.apps.shop", "$KV.deployments.shop"])
     await refused("ingestion", subject);

@@ -9,6 +9,8 @@ import { claimIdentities } from "./identity.ts";
 import type { Partitions } from "./partitions.ts";
 import { countQuality } from "./qualityMetrics.ts";
 import { noteQuality } from "./qualityStore.ts";
+import { forgetVerdicts, settleReplays } from "./rejectedStore.ts";
+import { settlementsOf } from "./replaySettlement.ts";
 import { insertEvents, lockHead, type NotAccepted, writeAccount } from "./store.ts";
 
 /** What a stored batch added. */
@@ -19,7 +21,7 @@ export interface StoredBatch {
   /** Of them, those that came later than the app's lateness limit. */
   readonly late: number;
   /** Producers' duplicates; a message that the bus delivered again is none. */
-  readonly duplicates: number;
+  readonly duplicates: readonly NotAccepted[];
   /** What the new events look like. */
   readonly quality: readonly HourQuality[];
 }
@@ -38,24 +40,38 @@ export class BatchWriter {
     const valid = checked.filter((event) => event.kind === "valid");
     const refused = checked.filter((event) => event.kind !== "valid").map(notAcceptedOf);
     if (valid.length === 0 && refused.length === 0)
-      return { outbox: [], accepted: 0, late: 0, duplicates: 0, quality: [] };
+      return { outbox: [], accepted: 0, late: 0, duplicates: [], quality: [] };
     await this.#partitions.ensure(valid.map(({ occurredAtSeconds }) => occurredAtSeconds));
     // Before the transaction, as if all were new: the log's head is locked for as short as can be.
     const quality = BatchQuality.of(checked);
-    const stored = await this.#database.transaction((client) => storeIn(client, valid, refused, quality, traceEvent));
+    const stored = await this.#database.transaction((client) =>
+      storeIn(client, checked, { valid, refused, quality }, traceEvent),
+    );
     countQuality(stored.quality);
     return stored;
   }
 }
 
+/** What is made of a batch before its transaction. */
+interface Prepared {
+  readonly valid: readonly ValidEvent[];
+  readonly refused: readonly NotAccepted[];
+  readonly quality: BatchQuality;
+}
+
 async function storeIn(
   client: PoolClient,
-  valid: readonly ValidEvent[],
-  refused: readonly NotAccepted[],
-  quality: BatchQuality,
+  checked: readonly CheckedEvent[],
+  { valid, refused, quality }: Prepared,
   traceEvent: TraceEvent,
 ): Promise<StoredBatch> {
+  const replayed = checked.filter(({ raw }) => raw.replay !== undefined);
   const head = await lockHead(client, [...new Set(valid.map(({ app }) => app))]);
+  if (replayed.length > 0)
+    await forgetVerdicts(
+      client,
+      replayed.map(({ raw }) => raw),
+    );
   const outbox: OutboxBatch[] = [];
   const duplicates: NotAccepted[] = [];
   const clocks: { app: string; knownAtMs: number }[] = [];
@@ -79,7 +95,8 @@ async function storeIn(
   const noted = await noteQuality(client, quality, added.size === valid.length ? undefined : isOld);
   const notAccepted = [...refused, ...duplicates];
   await writeAccount(client, { logSequence: head.logSequence + valid.length, clocks, outbox, notAccepted });
-  return { outbox, accepted, late, duplicates: duplicates.length, quality: noted.hours };
+  if (replayed.length > 0) await settleReplays(client, settlementsOf(replayed, duplicates));
+  return { outbox, accepted, late, duplicates, quality: noted.hours };
 }
 
 function notAcceptedOf(event: Exclude<CheckedEvent, ValidEvent>): NotAccepted {

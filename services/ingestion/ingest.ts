@@ -6,14 +6,18 @@ import { type CheckedEvent, checkEvent, needsRefresh, type RawEvent, type Reject
 import { countBatch } from "./metrics.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Retention } from "./retention.ts";
+import type { NotAccepted } from "./store.ts";
 import { traceAcceptance, traceBatch } from "./tracing.ts";
 import { splitIntoTransactions } from "./transactionSize.ts";
+import type { Turns } from "./turns.ts";
 
 export interface IngestParts {
   readonly apps: AppDirectory;
   readonly writer: BatchWriter;
   readonly outbox: Outbox;
   readonly retention: Retention;
+  /** Whoever stores waits for the others. */
+  readonly turns: Turns;
   readonly clock: Clock;
 }
 
@@ -26,27 +30,35 @@ export function ingest(raw: readonly RawEvent[], parts: IngestParts): Promise<Ou
   });
 }
 
-async function storeBatch(
+/** Stores the events of a batch and publishes those that are new. Answers which of them were duplicates. */
+export function storeBatch(
   messages: readonly (readonly CheckedEvent[])[],
-  { writer, outbox }: IngestParts,
-): Promise<void> {
-  const startedAt = performance.now();
-  const checked = messages.flat();
-  const stored = await writer.store(checked, traceAcceptance);
-  await outbox.publish(stored.outbox);
-  const { accepted, late, duplicates } = stored;
-  countBatch({
-    messages: messages.length,
-    checked,
-    accepted,
-    late,
-    duplicates,
-    durationMs: performance.now() - startedAt,
+  { writer, outbox, turns }: IngestParts,
+): Promise<readonly NotAccepted[]> {
+  // Batches are published in the order in which they were stored.
+  return turns.take(async () => {
+    const startedAt = performance.now();
+    const checked = messages.flat();
+    const stored = await writer.store(checked, traceAcceptance);
+    await outbox.publish(stored.outbox);
+    const { accepted, late, duplicates } = stored;
+    countBatch({
+      messages: messages.length,
+      checked,
+      accepted,
+      late,
+      duplicates: duplicates.length,
+      durationMs: performance.now() - startedAt,
+    });
+    return duplicates;
   });
 }
 
 /** Checks all messages; those that do not fit an app as it is known here are checked again after asking for its newest version. */
-async function checkAll(raw: readonly RawEvent[], { apps, clock, retention }: IngestParts): Promise<CheckedEvent[][]> {
+export async function checkAll(
+  raw: readonly RawEvent[],
+  { apps, clock, retention }: IngestParts,
+): Promise<CheckedEvent[][]> {
   const nowMs = clock.now();
   const limits = { nowMs, keptFromMs: (app: string) => retention.keptFromMs(app) };
   const checked = raw.map((message) => checkEvent(message, apps, limits));

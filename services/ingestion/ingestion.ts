@@ -14,7 +14,10 @@ import { Outbox } from "./outbox.ts";
 import { Partitions } from "./partitions.ts";
 import { QualityPublisher } from "./qualityPublisher.ts";
 import { dataQualityService } from "./qualityService.ts";
+import { indexRejected } from "./rejectedIndex.ts";
+import { rejectedEventService } from "./rejectedService.ts";
 import { Retention } from "./retention.ts";
+import { Turns } from "./turns.ts";
 
 export interface IngestionSurroundings {
   readonly logger: Logger;
@@ -39,14 +42,21 @@ export async function startIngestion(
   const recovered = await outbox.recover();
   if (recovered > 0) logger.info({ batches: recovered }, "published what an earlier process had stored");
 
-  const services = [eventLogService(database, apps), dataQualityService(database, apps)];
-  const server = stack.use(await startRpcServer({ address: config.grpcAddress, services, logger }));
-
   stack.use(new QualityPublisher(bus, database, apps, logger));
 
   const partitions = new Partitions(database);
   const retention = stack.use(await Retention.start({ database, partitions, days: config.retentionDays, logger }));
-  const parts = { apps, writer: new BatchWriter(database, partitions), outbox, retention, clock };
+  const turns = new Turns();
+  const parts = { apps, writer: new BatchWriter(database, partitions), outbox, retention, turns, clock };
+
+  const services = [
+    eventLogService(database, apps),
+    dataQualityService(database, apps),
+    rejectedEventService({ ...parts, bus, database }),
+  ];
+  const server = stack.use(await startRpcServer({ address: config.grpcAddress, services, logger }));
+
+  stack.use(await indexRejected(bus, database, apps, fail));
   stack.use(
     await consumeEvents(bus, parts, { maxBatch: config.maxBatch, ackWaitMs: config.ackWaitMs, onFailure: fail }),
   );

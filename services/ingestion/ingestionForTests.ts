@@ -103,6 +103,11 @@ export class TestIngestion implements AsyncDisposable {
     return ingestion;
   }
 
+  /** Where the service's gRPC is. */
+  get address(): string {
+    return this.#address;
+  }
+
   async resume(): Promise<void> {
     const stack = new AsyncDisposableStack();
     this.#address = await startIngestion(stack, this.config, {

@@ -15,15 +15,14 @@ export interface RawEvent {
   readonly attributes?: Attributes | undefined;
   /** The message was delivered before, so that what became of it may have been decided already. */
   readonly redelivered?: boolean;
-  /** Of a rejected event that is tried again: which, and by whom. */
+  /** Of a rejected event that is tried again. */
   readonly replay?: ReplayOf | undefined;
 }
 
 export type Attributes = Readonly<Record<string, unknown>>;
 
-/** What a replayed event says of itself in its headers. */
+/** Which rejected event is tried again. */
 export interface ReplayOf {
-  /** The rejected event's id: its sequence in REJECTED. */
+  /** Its sequence in REJECTED. */
   readonly rejectedId: number;
-  readonly run: string;
 }
