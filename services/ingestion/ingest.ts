@@ -8,7 +8,7 @@ import type { Outbox } from "./outbox.ts";
 import type { Retention } from "./retention.ts";
 import type { NotAccepted } from "./store.ts";
 import { traceAcceptance, traceBatch } from "./tracing.ts";
-import { splitIntoTransactions } from "./transactionSize.ts";
+import { splitByBytes, splitIntoTransactions } from "./transactionSize.ts";
 import type { Turns } from "./turns.ts";
 
 export interface IngestParts {
@@ -24,9 +24,13 @@ export interface IngestParts {
 /** Takes a batch of raw messages the whole way: check, store, publish; answers how each message ended. */
 export function ingest(raw: readonly RawEvent[], parts: IngestParts): Promise<Outcome[]> {
   return traceBatch(raw, async () => {
-    const messages = await checkAll(raw, parts);
-    for (const batch of splitIntoTransactions(messages)) await storeBatch(batch, parts);
-    return messages.map(outcomeOf);
+    const outcomes: Outcome[] = [];
+    for (const some of splitByBytes(raw)) {
+      const messages = await checkAll(some, parts);
+      for (const batch of splitIntoTransactions(messages)) await storeBatch(batch, parts);
+      for (const events of messages) outcomes.push(outcomeOf(events));
+    }
+    return outcomes;
   });
 }
 
