@@ -3,11 +3,34 @@ import { apply } from "./commands/apply.ts";
 import { apps } from "./commands/apps.ts";
 import { chooseCommand } from "./commands/chooseCommand.ts";
 import type { Command } from "./commands/command.ts";
+import { datasetBuild } from "./commands/dataset/build.ts";
+import { datasetDescribe } from "./commands/dataset/describe.ts";
+import { datasetDiff } from "./commands/dataset/diff.ts";
+import { datasetExport } from "./commands/dataset/export.ts";
+import { datasetList } from "./commands/dataset/list.ts";
+import { datasetReport } from "./commands/dataset/report.ts";
 import { quality } from "./commands/events/quality.ts";
+import { rejected } from "./commands/events/rejected.ts";
+import { replay } from "./commands/events/replay.ts";
+import { show } from "./commands/events/show.ts";
 import { status } from "./commands/status.ts";
 
 /** Every command of `npm run millrace`, one file each in `commands/`. */
-const COMMANDS: readonly Command[] = [apply, apps, status, quality];
+const COMMANDS: readonly Command[] = [
+  apply,
+  apps,
+  status,
+  rejected,
+  show,
+  replay,
+  quality,
+  datasetBuild,
+  datasetList,
+  datasetDescribe,
+  datasetDiff,
+  datasetReport,
+  datasetExport,
+];
 
 await runCommand(async () => {
   const choice = chooseCommand(COMMANDS, process.argv.slice(2));

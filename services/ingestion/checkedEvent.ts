@@ -83,7 +83,7 @@ function checkReceived(
     return rejected(place, merge(unread, violations), event);
   }
   checkTime(event, settings, limits, violations);
-  checkContent(event, place.type, settings, violations);
+  checkContent(event, place, settings, violations);
   if (unread.length + violations.length > 0) return rejected(place, merge(unread, violations), event, settings);
   return accept(place, event, bytes, settings);
 }
@@ -133,7 +133,7 @@ function checkEnvelope(event: Event, app: string, type: string, violations: Viol
   }
 }
 
-function checkContent(event: Event, type: string, settings: IngestedApp, violations: Violation[]): void {
+function checkContent(event: Event, { type, raw }: Checked, settings: IngestedApp, violations: Violation[]): void {
   const known = settings.types.get(type);
   if (known === undefined) {
     const names = [...settings.types.keys()].sort().join(", ");
@@ -148,9 +148,24 @@ function checkContent(event: Event, type: string, settings: IngestedApp, violati
     violations.push(violation("schema_version", "unknown_schema_version", description));
     return;
   }
-  schema.check(event.fields, violations);
-  if (settings.unknownFields !== "drop" && !schema.knowsAll(event.fields)) {
-    checkUnknown(event.fields, schema, type, settings, violations);
+  const before = violations.length;
+  checkFields(event, schema, type, settings, violations);
+  if (violations.length === before || raw.replay === undefined || schema === known.newest) return;
+  // A version keeps its rules. An event that these have kept out is let in when the rules of the newest one would.
+  violations.splice(before);
+  checkFields(event, known.newest, type, settings, violations);
+}
+
+function checkFields(
+  { fields }: Event,
+  schema: CompiledSchema,
+  type: string,
+  settings: IngestedApp,
+  violations: Violation[],
+): void {
+  schema.check(fields, violations);
+  if (settings.unknownFields !== "drop" && !schema.knowsAll(fields)) {
+    checkUnknown(fields, schema, type, settings, violations);
   }
 }
 

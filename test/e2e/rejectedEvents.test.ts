@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { test } from "node:test";
+import { fromBinary } from "@bufbuild/protobuf";
+import { connectBus, featureBucket } from "@millrace/bus";
+import { ROOT } from "@millrace/local";
+import { EntityStateSchema } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
+import { EventLogService } from "@millrace/proto/millrace/ingestion/v1/event_log_pb.ts";
+import { connectRpc } from "@millrace/rpc";
+import { silentLogger } from "@millrace/runtime";
+import { startTestPlatform, TemporaryFolder, waitFor } from "@millrace/test-harness";
+import { APP, flight, number, publishEvent } from "./flightEvents.ts";
+import { millrace } from "./millraceCommand.ts";
+
+const T0 = Date.UTC(2001, 0, 1, 8);
+const MINUTE_MS = 60_000;
+const FILE = join(ROOT, "deploy/apps/flight-delays/app.yaml");
+
+test("events rejected by a rule that was wrong are found, looked at, and taken in once the rule is mended", async () => {
+  await using folder = new TemporaryFolder();
+  await using system = await startTestPlatform({ services: ["ingestion", "feature"] });
+  const { platform } = system;
+  await using bus = await connectBus(platform.nats("admin"), "rejected events test", silentLogger);
+  const run = async (...words: string[]): Promise<string> => {
+    const { status, stdout, stderr } = await millrace(platform, ...words);
+    assert.equal(status, 0, stderr);
+    return stdout;
+  };
+  await run("apply", FILE);
+  const publish = (minute: number, distance: number): Promise<number> =>
+    publishEvent(bus, {
+      id: `F${minute}`,
+      type: "flight.scheduled",
+      occurredAtMs: T0 + minute * MINUTE_MS,
+      fields: flight(`F${minute}`, { distance: number(distance) }),
+    });
+  for (let minute = 0; minute < 30; minute += 1) await publish(minute, minute % 3 === 0 ? 6_500 : 1_745);
+
+  const listed = await waitFor(
+    async () => {
+      const said = await run("events", "rejected", "--app", APP, "--limit", "5");
+      return /^10 rejected/.test(said) ? said : undefined;
+    },
+    { deadlineMs: 30_000, everyMs: 100, what: "ten rejected events to be listed" },
+  );
+  assert.match(listed, /10 rejected: field_out_of_range 10; the newest 5 of them/);
+  assert.match(listed, /F27 +2001-01-01 08:27 +fields\.distance must be at most 6000 mile, not 6500/);
+  const [number27 = ""] = /(\d+)(?= .*F27)/.exec(listed) ?? [];
+  const shown = await run("events", "show", number27);
+  assert.match(shown, /from +EVENTS, message 28/);
+  assert.match(shown, /fields\.distance: fields\.distance must be at most 6000 mile, not 6500 \(field_out_of_range\)/);
+  assert.match(shown, /"flight_id": \{\s+"stringValue": "F27"/);
+  const { status, stderr } = await millrace(platform, "events", "replay");
+  assert.equal(status, 1);
+  assert.match(stderr, /needs either numbers, or options that select/);
+  assert.match(
+    await run("events", "replay", "--app", APP),
+    /10 of 10 .*\n +rejected again +10 \(field_out_of_range 10\)/,
+  );
+
+  const yaml = await readFile(FILE, "utf8");
+  const mended = folder.join("app.yaml");
+  await writeFile(mended, yaml.replaceAll("max: 6000", "max: 7000").replaceAll("version: 1", "version: 2"));
+  await run("apply", mended);
+  // Version 1 of the schema keeps its limit for what its producers send; a replay lets in what the newest version would.
+  await publish(30, 6_500);
+  const dry = await waitFor(
+    async () => {
+      const said = await run("events", "replay", "--app", APP, "--dry-run");
+      return said.startsWith("11 of 11") ? said : undefined;
+    },
+    { deadlineMs: 30_000, everyMs: 100, what: "an eleventh rejected event" },
+  );
+  assert.match(dry, /11 of 11 rejected events checked; nothing was changed\n +would be accepted +11/);
+  assert.match(await run("events", "replay", number27), /1 of 1 .*\n +accepted +1/);
+  await platform.supervisor.service("ingestion").crash();
+  assert.match(await run("events", "replay", "--app", APP), /10 of 10 .*\n +accepted +10/);
+  assert.match(await run("events", "replay", "--app", APP), /Nothing to replay/);
+  assert.match(await run("events", "rejected"), /Nothing is rejected/);
+  assert.match(await run("events", "rejected", "--state", "accepted"), /11 accepted: field_out_of_range 11/);
+  assert.match(await run("events", "show", number27), /now +accepted, after 2 replay/);
+
+  using log = connectRpc(EventLogService, platform.grpc("ingestion"));
+  const { accepted, rejected, duplicates } = await log.countEvents({ app: APP });
+  assert.deepEqual([accepted, rejected, duplicates], [{ "flight.scheduled": 31n }, {}, 0n]);
+  // Features count each once.
+  const bucket = await bus.keyValue(featureBucket(APP));
+  await waitFor(
+    async () => {
+      const entry = await bucket.get("origin.ORD");
+      if (entry === null) return false;
+      const { series } = fromBinary(EntityStateSchema, entry.value);
+      const departures = series.find(({ tileSteps, components }) => tileSteps.length === components.length);
+      return departures?.components.reduce((sum, count) => sum + count, 0) === 31;
+    },
+    { deadlineMs: 30_000, what: "31 departures from ORD among the features" },
+  );
+});
