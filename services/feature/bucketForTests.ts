@@ -3,23 +3,25 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Bus, featureBucket } from "@millrace/bus";
 import type { FeatureRequest, FeatureSet } from "@millrace/features";
 import { type EntityState, EntityStateSchema } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
-import { WatermarkSchema } from "@millrace/proto/millrace/feature/v1/watermark_pb.ts";
+import { type Watermark, WatermarkSchema } from "@millrace/proto/millrace/feature/v1/watermark_pb.ts";
 import { waitFor } from "@millrace/test-harness";
+
+/** The watermark that the bucket holds; undefined when there is none. */
+export async function readWatermark(bus: Bus): Promise<Watermark | undefined> {
+  const entry = await (await bus.keyValue(featureBucket("flights"))).get("watermark.0").catch(() => null);
+  return entry?.operation === "PUT" ? fromBinary(WatermarkSchema, entry.value) : undefined;
+}
 
 /** Waits until everything up to `sequence` of ACCEPTED is readable; the watermark's event time. */
 export async function waitForSequence(bus: Bus, sequence: number, deadlineMs = 15_000): Promise<number> {
-  let eventTimeMs = Number.NaN;
-  await waitFor(
+  const { eventTime } = await waitFor(
     async () => {
-      const entry = await (await bus.keyValue(featureBucket("flights"))).get("watermark.0").catch(() => null);
-      if (entry?.operation !== "PUT") return false;
-      const watermark = fromBinary(WatermarkSchema, entry.value);
-      eventTimeMs = watermark.eventTime === undefined ? Number.NaN : timestampMs(watermark.eventTime);
-      return watermark.streamSequence >= BigInt(sequence);
+      const watermark = await readWatermark(bus);
+      return watermark !== undefined && watermark.streamSequence >= BigInt(sequence) && watermark;
     },
     { what: `the watermark reaches ${sequence}`, deadlineMs },
   );
-  return eventTimeMs;
+  return eventTime === undefined ? Number.NaN : timestampMs(eventTime);
 }
 
 /** What a gateway reads. */

@@ -1,91 +1,117 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { type Bus, decode, featureBucket } from "@millrace/bus";
+import { type Bus, type ConfirmedPublisher, decode, featureBucket, type KV } from "@millrace/bus";
 import type { FeatureEngine, KeptEntity } from "@millrace/features";
 import { EntityStateSchema } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
 import { type Watermark, WatermarkSchema } from "@millrace/proto/millrace/feature/v1/watermark_pb.ts";
 import { describeError, MillraceError } from "@millrace/runtime";
 import type { LivePosition } from "./liveState.ts";
 
-/** So many entities are sent before the server is waited for. */
-const CHUNK = 500;
+/** What a write changes. */
+export interface BucketChanges {
+  readonly entities: readonly KeptEntity[];
+  /** Keys of entities that exist no more. */
+  readonly removed: readonly string[];
+}
+
+/** So many entities may be on their way to the server. */
+const MAX_OPEN = 1_000;
 const CONFIRM_TIMEOUT_MS = 5_000;
 
+/** How a bucket deletes a key (NATS ADR-8): a message that says so takes the value's place. */
+const DELETED = { "KV-Operation": "DEL" };
+const NOTHING = new Uint8Array();
+
 /**
- * Writes an app's bucket `features_<app>`: entities, and after them the watermark that covers them. It is the bucket's only
- * writer, so entities need no acknowledgement each: the watermark's own tells the sequence at which it was stored, which is
- * the last one's plus all that was sent in between, or else something was lost.
+ * Writes a partition's share of an app's bucket `features_<app>`: entities, and, once the bucket has stored them all, the watermark that covers
+ * them. The watermark is only written over the one that this writer knows: of two writers of a partition, one notices.
  */
-export class BucketWriter {
-  readonly #bus: Bus;
-  readonly #bucket: string;
+export class BucketWriter implements Disposable {
+  readonly #bucket: KV;
+  readonly #publisher: ConfirmedPublisher;
   readonly #prefix: string;
   readonly #stream: string;
   readonly #watermarkKey: string;
-  #lastSequence: number | undefined;
+  /** Of the watermark that this writer knows; 0 when there is none. */
+  #revision = 0;
   /** Entities written so far. */
   written = 0;
 
-  constructor(bus: Bus, app: string, partition: number) {
-    this.#bus = bus;
-    this.#bucket = featureBucket(app);
-    this.#prefix = `$KV.${this.#bucket}.`;
-    this.#stream = `KV_${this.#bucket}`;
+  private constructor(bucket: KV, publisher: ConfirmedPublisher, name: string, partition: number) {
+    this.#bucket = bucket;
+    this.#publisher = publisher;
+    this.#prefix = `$KV.${name}.`;
+    this.#stream = `KV_${name}`;
     this.#watermarkKey = `watermark.${partition}`;
   }
 
-  /** The watermark that the bucket holds. */
+  static async open(bus: Bus, app: string, partition: number): Promise<BucketWriter> {
+    const name = featureBucket(app);
+    return new BucketWriter(await bus.keyValue(name), bus.confirmedPublisher(), name, partition);
+  }
+
+  /** The watermark that the bucket holds: from now on, this writer writes after it. */
   async readWatermark(): Promise<Watermark | undefined> {
-    const entry = await (await this.#bus.keyValue(this.#bucket)).get(this.#watermarkKey);
-    if (entry?.operation !== "PUT") return undefined;
-    return decode(WatermarkSchema, entry.value);
+    const entry = await this.#bucket.get(this.#watermarkKey);
+    this.#revision = entry?.revision ?? 0;
+    return entry?.operation === "PUT" ? decode(WatermarkSchema, entry.value) : undefined;
   }
 
   /**
-   * Writes entities, then the watermark.
+   * Writes entities and deletes others, then writes the watermark.
    *
-   * @throws `unavailable` when it is not certain that all of it is stored; write it again then.
+   * @throws `unavailable` when it is not certain that all of it is stored; write it again then. `failed_precondition` when somebody else has
+   *   written the watermark: who goes on from there has to read it first.
    */
-  async write(engine: FeatureEngine, entities: readonly KeptEntity[], position: LivePosition): Promise<void> {
+  async write(engine: FeatureEngine, { entities, removed }: BucketChanges, position: LivePosition): Promise<void> {
     try {
-      let last = this.#lastSequence ?? (await this.#bus.manager.streams.info(this.#stream)).state.last_seq;
-      this.#lastSequence = undefined;
-      for (let from = 0; from < entities.length; from += CHUNK) {
-        const chunk = entities.slice(from, from + CHUNK);
-        for (const entity of chunk) {
-          const bytes = toBinary(EntityStateSchema, engine.encodeEntity(entity));
-          this.#bus.connection.publish(`${this.#prefix}${entity.key}`, bytes);
-        }
-        last += chunk.length;
-        this.written += chunk.length;
-        if (from + CHUNK < entities.length) await this.#bus.connection.flush();
+      this.#publisher.next();
+      for (const [index, entity] of entities.entries()) {
+        const bytes = toBinary(EntityStateSchema, engine.encodeEntity(entity));
+        this.#publisher.publish(`${this.#prefix}${entity.key}`, bytes);
+        if (index % MAX_OPEN === MAX_OPEN - 1) await this.#publisher.settled(CONFIRM_TIMEOUT_MS, MAX_OPEN / 2);
       }
-      const { seq } = await this.#bus.jetstream.publish(
-        `${this.#prefix}${this.#watermarkKey}`,
-        encodeWatermark(position),
-        {
-          timeout: CONFIRM_TIMEOUT_MS,
-        },
-      );
-      if (seq !== last + 1) {
-        throw new Error(
-          `the watermark was stored at ${seq}, not at ${last + 1}: an entity was lost, or somebody else writes`,
-        );
-      }
-      this.#lastSequence = seq;
+      for (const key of removed) this.#publisher.publish(`${this.#prefix}${key}`, NOTHING, DELETED);
+      await this.#publisher.settled(CONFIRM_TIMEOUT_MS);
     } catch (cause) {
-      const message = `${entities.length} entities may not all be stored in ${this.#stream}: ${describeError(cause)}`;
+      const message = `${entities.length + removed.length} entities may not all be stored in ${this.#stream}: ${describeError(cause)}`;
       throw new MillraceError("unavailable", message, { cause });
+    }
+    this.written += entities.length;
+    await this.#writeWatermark(encodeWatermark(position));
+  }
+
+  [Symbol.dispose](): void {
+    this.#publisher[Symbol.dispose]();
+  }
+
+  async #writeWatermark(bytes: Uint8Array): Promise<void> {
+    try {
+      this.#revision = await this.#bucket.put(this.#watermarkKey, bytes, { previousSeq: this.#revision });
+    } catch (cause) {
+      // Perhaps it was stored, and only the answer was lost.
+      const entry = await this.#bucket.get(this.#watermarkKey).catch(() => null);
+      const stored = entry?.revision ?? 0;
+      if (stored === this.#revision || entry === null) {
+        const message = `the watermark in ${this.#stream} was not written: ${describeError(cause)}`;
+        throw new MillraceError("unavailable", message, { cause });
+      }
+      if (!Buffer.from(bytes).equals(entry.value)) {
+        const message = `somebody else writes ${this.#watermarkKey} of ${this.#stream}: it has revision ${stored}, not ${this.#revision}`;
+        throw new MillraceError("failed_precondition", message, { cause });
+      }
+      this.#revision = stored;
     }
   }
 }
 
-function encodeWatermark({ streamSequence, completeBeforeMs }: LivePosition): Uint8Array {
+function encodeWatermark({ streamSequence, completeBeforeMs, exactFromMs }: LivePosition): Uint8Array {
   return toBinary(
     WatermarkSchema,
     create(WatermarkSchema, {
       streamSequence: BigInt(streamSequence),
       ...(completeBeforeMs === -Infinity ? {} : { eventTime: timestampFromMs(completeBeforeMs) }),
+      ...(exactFromMs === -Infinity ? {} : { exactFrom: timestampFromMs(Math.ceil(exactFromMs)) }),
     }),
   );
 }

@@ -14,6 +14,8 @@ export interface Config {
   readonly catchUpFlushMs: number;
   /** After so long without a message everything changed is written, be its tile over or not. */
   readonly idleFlushMs: number;
+  /** Reads are exact as far as this behind the stream's clock, of event time. */
+  readonly lookBackMs: number;
 }
 
 /** Reads the feature service's settings. */
@@ -26,5 +28,6 @@ export function readFeatureConfig(reader: ConfigReader): Config {
     checkpointIntervalMs: reader.integer("CHECKPOINT_INTERVAL_MS", 10_000, { min: 10 }),
     catchUpFlushMs: reader.integer("CATCH_UP_FLUSH_MS", 500, { min: 0 }),
     idleFlushMs: reader.integer("IDLE_FLUSH_MS", 1_000, { min: 10 }),
+    lookBackMs: reader.integer("FEATURE_LOOK_BACK_MS", 3_600_000, { min: 0, max: 30 * 86_400_000 }),
   };
 }

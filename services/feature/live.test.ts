@@ -33,6 +33,7 @@ const configFor = (bus: BusConfig): Config => ({
   checkpointIntervalMs: 50,
   catchUpFlushMs: 20,
   idleFlushMs: 500,
+  lookBackMs: 3_600_000,
 });
 
 const isPrediction = ({ event }: AcceptedEvent): boolean => event?.type === "flight.scheduled";

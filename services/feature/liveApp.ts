@@ -1,8 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Bus, decode, featureBucket, type JsMsg } from "@millrace/bus";
-import type { FeatureSet } from "@millrace/features";
+import type { EngineOptions, FeatureSet } from "@millrace/features";
 import { AcceptedEventsSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
-import { type Clock, describeError, type Logger } from "@millrace/runtime";
+import { type Clock, describeError, type Logger, MillraceError } from "@millrace/runtime";
 import { BucketWriter } from "./bucketWriter.ts";
 import { CheckpointStore } from "./checkpointStore.ts";
 import type { Config } from "./config.ts";
@@ -49,6 +50,8 @@ export class LiveApp implements AsyncDisposable {
   #lastMessageAt: number;
   #waiting = 0;
   #writtenAt = -Infinity;
+  /** Keys of entities that are to be deleted from the bucket. */
+  #expired: string[] = [];
 
   private constructor(
     options: LiveAppOptions,
@@ -71,19 +74,22 @@ export class LiveApp implements AsyncDisposable {
   static async start(options: LiveAppOptions): Promise<LiveApp> {
     const { bus, app, set, config, logger } = options;
     await bus.createKeyValue(featureBucket(app), { history: 1, replicas: config.replicas });
-    const writer = new BucketWriter(bus, app, PARTITION);
+    const writer = await BucketWriter.open(bus, app, PARTITION);
     const checkpoints = await CheckpointStore.open(bus, app, PARTITION, logger);
     const lastSequence = (await bus.manager.streams.info("ACCEPTED")).state.last_seq;
-    const watermark = Number((await writer.readWatermark())?.streamSequence ?? 0n);
+    const written = await writer.readWatermark();
+    const watermark = Number(written?.streamSequence ?? 0n);
     const stored = await checkpoints.load();
-    let state = (stored && restore(set, stored, logger)) ?? LiveState.empty(set);
+    const { lookBackMs } = config;
+    let state = (stored && restore(set, stored, { lookBackMs }, logger)) ?? LiveState.empty(set, { lookBackMs });
     let writtenBefore = watermark;
     if (Math.max(state.position.streamSequence, watermark) > lastSequence) {
       // Somebody made the stream anew; what was kept belongs to another one.
       logger.warn({ app, watermark, lastSequence }, `ACCEPTED ends before what ${app} has seen of it; beginning again`);
-      state = LiveState.empty(set);
+      state = LiveState.empty(set, { lookBackMs });
       writtenBefore = 0;
     }
+    state.engine.keepFrom(written?.exactFrom === undefined ? -Infinity : timestampMs(written.exactFrom));
     const live = new LiveApp(options, state, { writer, checkpoints, writtenBefore });
     const fromSequence = state.position.streamSequence + 1;
     live.#consumer = await consumeAccepted(bus, {
@@ -113,6 +119,7 @@ export class LiveApp implements AsyncDisposable {
       const message = `stopped before all was written (${describeError(error)}); the next start makes up for it`;
       this.#options.logger.warn({ err: error, app: this.#options.app }, message);
     }
+    this.#writer[Symbol.dispose]();
     this.#metrics[Symbol.dispose]();
   }
 
@@ -141,6 +148,11 @@ export class LiveApp implements AsyncDisposable {
         if (this.#flushIsDue) await this.#flush(idle);
         if (this.#checkpointIsDue) await this.#saveCheckpoint();
       } catch (error) {
+        if (error instanceof MillraceError && error.code === "failed_precondition") {
+          // Another process has taken over; what it wrote is where the next start goes on.
+          this.#options.onFailure(error);
+          return;
+        }
         const message = `features of ${this.#options.app} are tried again: ${describeError(error)}`;
         this.#options.logger.warn({ err: error, app: this.#options.app }, message);
         await delay(RETRY_MS, undefined, { signal }).catch(() => undefined);
@@ -185,17 +197,21 @@ export class LiveApp implements AsyncDisposable {
     const { position, engine } = this.#state;
     if (position.streamSequence < this.#writtenBefore) return;
     const entities = this.#state.takeDirty(everything);
-    if (entities.length === 0 && position.streamSequence === this.#writtenSequence) return;
+    const removed = this.#expired;
+    if (entities.length + removed.length === 0 && position.streamSequence === this.#writtenSequence) return;
     const { clock } = this.#options;
     const waitingSince = this.#waitingSince;
     this.#waitingSince = undefined;
+    this.#expired = [];
     try {
-      await this.#writer.write(engine, entities, position);
+      await this.#writer.write(engine, { entities, removed: removed.filter((key) => !engine.keeps(key)) }, position);
     } catch (error) {
+      this.#expired = removed;
       for (const entity of entities) engine.putBack(entity, position.completeBeforeMs);
       this.#waitingSince = waitingSince;
       throw error;
     }
+    engine.keepFrom(position.exactFromMs);
     this.#writtenSequence = position.streamSequence;
     this.#writtenAt = clock.now();
     this.#metrics.readable(entities.length, waitingSince === undefined ? 0 : this.#writtenAt - waitingSince);
@@ -204,7 +220,9 @@ export class LiveApp implements AsyncDisposable {
   async #saveCheckpoint(): Promise<void> {
     const { streamSequence } = this.#state.position;
     if (streamSequence === this.#savedSequence) return;
-    this.#state.engine.removeExpired();
+    // Out of the bucket first: what the checkpoint has forgotten, nobody would delete.
+    if (streamSequence >= this.#writtenBefore) this.#expired.push(...this.#state.engine.takeExpired());
+    if (this.#expired.length > 0) await this.#flush(false);
     const checkpoint = this.#state.checkpoint();
     await this.#checkpoints.save(checkpoint);
     this.#savedSequence = streamSequence;
@@ -213,9 +231,9 @@ export class LiveApp implements AsyncDisposable {
 }
 
 /** Goes on from a checkpoint; one that is damaged is left out, as if there were none. */
-function restore(set: FeatureSet, stored: Uint8Array, logger: Logger): LiveState | undefined {
+function restore(set: FeatureSet, stored: Uint8Array, options: EngineOptions, logger: Logger): LiveState | undefined {
   try {
-    return LiveState.restore(set, stored);
+    return LiveState.restore(set, stored, options);
   } catch (error) {
     logger.warn({ err: error }, describeError(error));
     return undefined;

@@ -1,6 +1,7 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import {
   decodeCheckpoint,
+  type EngineOptions,
   encodeCheckpoint,
   FeatureEngine,
   type FeatureSet,
@@ -15,6 +16,8 @@ export interface LivePosition {
   readonly streamSequence: number;
   /** Every event known before this time has been applied; -Infinity at the beginning. */
   readonly completeBeforeMs: number;
+  /** Reads as of this time and later are exact. */
+  readonly exactFromMs: number;
 }
 
 /**
@@ -32,7 +35,11 @@ export class LiveState {
   duplicates = 0;
   events = 0;
 
-  private constructor(engine: FeatureEngine, position: LivePosition, recent: RecentBatches) {
+  private constructor(
+    engine: FeatureEngine,
+    position: Pick<LivePosition, "streamSequence" | "completeBeforeMs">,
+    recent: RecentBatches,
+  ) {
     this.engine = engine;
     this.#streamSequence = position.streamSequence;
     this.#completeBeforeMs = position.completeBeforeMs;
@@ -40,23 +47,24 @@ export class LiveState {
   }
 
   /** From the beginning of the stream. */
-  static empty(set: FeatureSet): LiveState {
+  static empty(set: FeatureSet, options: EngineOptions): LiveState {
     return new LiveState(
-      new FeatureEngine(set),
+      new FeatureEngine(set, options),
       { streamSequence: 0, completeBeforeMs: -Infinity },
       new RecentBatches(),
     );
   }
 
   /** From a checkpoint; undefined when it was made by other features. */
-  static restore(set: FeatureSet, checkpoint: Uint8Array): LiveState | undefined {
-    const restored = decodeCheckpoint(set, checkpoint);
+  static restore(set: FeatureSet, checkpoint: Uint8Array, options: EngineOptions): LiveState | undefined {
+    const restored = decodeCheckpoint(set, checkpoint, options);
     if (restored === undefined) return undefined;
     return new LiveState(restored.engine, restored.position, new RecentBatches(restored.position.recentBatches));
   }
 
   get position(): LivePosition {
-    return { streamSequence: this.#streamSequence, completeBeforeMs: this.#completeBeforeMs };
+    const { exactFromMs } = this.engine;
+    return { streamSequence: this.#streamSequence, completeBeforeMs: this.#completeBeforeMs, exactFromMs };
   }
 
   /** Applies the message at `streamSequence`. False when it, or the same batch under another sequence, was applied before. */

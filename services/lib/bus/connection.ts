@@ -10,6 +10,7 @@ import {
 import { type KV, Kvm } from "@nats-io/kv";
 import { type ObjectStore, Objm } from "@nats-io/obj";
 import { connect, headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
+import { ConfirmedPublisher } from "./confirmedPublisher.ts";
 import { type ConsumerOptions, RunningConsumer } from "./consumer.ts";
 import { type Traceparent, traceparentOf } from "./trace.ts";
 
@@ -44,10 +45,17 @@ export class Bus implements AsyncDisposable {
   readonly connection: NatsConnection;
   readonly jetstream: JetStreamClient;
   readonly manager: JetStreamManager;
+  readonly #inboxPrefix: string | undefined;
   readonly #logger: Logger;
 
-  private constructor(connection: NatsConnection, manager: JetStreamManager, logger: Logger) {
+  private constructor(
+    connection: NatsConnection,
+    manager: JetStreamManager,
+    inboxPrefix: string | undefined,
+    logger: Logger,
+  ) {
     this.connection = connection;
+    this.#inboxPrefix = inboxPrefix;
     this.jetstream = jetstream(connection);
     this.manager = manager;
     this.#logger = logger;
@@ -59,11 +67,13 @@ export class Bus implements AsyncDisposable {
    * @throws `unavailable` when no server answers, naming the address.
    */
   static async connect(config: BusConfig, name: string, logger: Logger): Promise<Bus> {
+    const inboxPrefix = config.user === undefined ? undefined : `_INBOX_${config.user}`;
     try {
       const connection = await connect({
         servers: config.url.split(","),
         name,
-        ...(config.user === undefined ? {} : { user: config.user, inboxPrefix: `_INBOX_${config.user}` }),
+        ...(config.user === undefined ? {} : { user: config.user }),
+        ...(inboxPrefix === undefined ? {} : { inboxPrefix }),
         ...(config.password === undefined ? {} : { pass: config.password }),
         maxReconnectAttempts: -1,
         reconnectTimeWait: 250,
@@ -71,7 +81,7 @@ export class Bus implements AsyncDisposable {
         // A stack trace for every request in case it fails is a tenth of a publisher's CPU.
         noAsyncTraces: true,
       });
-      return new Bus(connection, await jetstreamManager(connection, { checkAPI: false }), logger);
+      return new Bus(connection, await jetstreamManager(connection, { checkAPI: false }), inboxPrefix, logger);
     } catch (cause) {
       throw new MillraceError(
         "unavailable",
@@ -116,6 +126,11 @@ export class Bus implements AsyncDisposable {
   /** Starts a durable consumer; dispose of it to stop. */
   consume(options: ConsumerOptions): Promise<RunningConsumer> {
     return RunningConsumer.start(this, options, this.#logger);
+  }
+
+  /** Publishes many messages to a stream, and counts their acknowledgements. */
+  confirmedPublisher(): ConfirmedPublisher {
+    return new ConfirmedPublisher(this.connection, this.#inboxPrefix);
   }
 
   /** Opens a bucket that exists. @throws `not_found` when it does not. */

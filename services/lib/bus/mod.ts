@@ -2,6 +2,7 @@ export { type JsMsg, type PubAck } from "@nats-io/jetstream";
 export { type KV, type KvEntry, type KvWatchEntry } from "@nats-io/kv";
 export { type ObjectStore } from "@nats-io/obj";
 export { inBatchSpan } from "./batchSpan.ts";
+export { ConfirmedPublisher } from "./confirmedPublisher.ts";
 export { Bus, type BusConfig, connectBus, decode, type PublishOptions, readBusConfig } from "./connection.ts";
 export { type ConsumerOptions, RunningConsumer } from "./consumer.ts";
 export { KeyValueWatch, type KeyValueWatchOptions } from "./keyValueWatch.ts";

@@ -166,6 +166,25 @@ test("states stay small: what nobody can ask for any more is dropped", () => {
   assert.deepEqual(engine.removeExpired(), ["depot.north"]);
 });
 
+test("a state that is encoded later still holds what readers were told to be exact, until they are told of a later time", () => {
+  const engine = new FeatureEngine(set, { lookBackMs: 60_000 });
+  const reference = new FeatureEngine(set, { lookBackMs: 1e9 });
+  const sendUntil = (from: number, until: number): void => {
+    for (let seconds = from; seconds < until; seconds += 1) {
+      for (const one of [engine, reference]) one.apply(accepted("parcel.sent", at(seconds), { depot: "north" }));
+    }
+  };
+  sendUntil(0, 400);
+  const announced = engine.exactFromMs;
+  engine.keepFrom(announced);
+  sendUntil(400, 500);
+  const request = { occurredAtMs: announced, fields: fieldsOf({ depot: "north" }) };
+  const lookup = (key: string) => engine.encode(key);
+  assert.equal(bits(set.vector(request, lookup)), bits(reference.read(request)));
+  engine.keepFrom(engine.exactFromMs);
+  assert.notEqual(bits(set.vector(request, lookup)), bits(reference.read(request)));
+});
+
 test("an entity is due when one of its changed tiles has ended, once however many events changed it", () => {
   const engine = new FeatureEngine(set);
   for (const seconds of [1, 2, 3, 4]) engine.apply(accepted("parcel.lost", at(seconds), { depot: "a", late: true }));

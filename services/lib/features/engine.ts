@@ -48,6 +48,7 @@ export class FeatureEngine {
   #useless: string[] = [];
   #knownAtMs = -Infinity;
   #exactFromMs = -Infinity;
+  #keptFromMs = Infinity;
 
   constructor(set: FeatureSet, { lookBackMs = DEFAULT_LOOK_BACK_MS }: EngineOptions = {}) {
     this.set = set;
@@ -78,6 +79,14 @@ export class FeatureEngine {
     this.#exactFromMs = Math.max(this.#exactFromMs, asOfMs);
   }
 
+  /**
+   * Keeps what reads from this time on need, also when the look-back would let it go: readers have been told `exactFromMs` as it was then, and
+   * may not know of a later one yet when they meet a state that was encoded after it.
+   */
+  keepFrom(announcedExactFromMs: number): void {
+    this.#keptFromMs = announcedExactFromMs;
+  }
+
   /** The series that are not whole, because the checkpoint did not have them; until they are adopted their features are not right. */
   get missing(): readonly MissingSeries[] {
     return this.#held.missing;
@@ -90,6 +99,11 @@ export class FeatureEngine {
 
   get size(): number {
     return this.#entities.size;
+  }
+
+  /** Whether there is an entity with this key. */
+  keeps(key: string): boolean {
+    return this.#entities.has(key);
   }
 
   /** Applies an event. The caller sees to it that each is applied once. */
@@ -275,9 +289,9 @@ export class FeatureEngine {
     });
   }
 
-  /** The first tile that a read within the look-back can still cover. */
+  /** The first tile that a read within the look-back, or one that readers may still take for exact, can cover. */
   #firstTile({ tileMs, longestWindow }: SeriesPlan): number {
-    return Math.floor((this.#knownAtMs - this.lookBackMs) / tileMs) - longestWindow;
+    return Math.floor(Math.min(this.#knownAtMs - this.lookBackMs, this.#keptFromMs) / tileMs) - longestWindow;
   }
 }
 
