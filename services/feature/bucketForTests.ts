@@ -7,8 +7,8 @@ import { type Watermark, WatermarkSchema } from "@millrace/proto/millrace/featur
 import { waitFor } from "@millrace/test-harness";
 
 /** The watermark that the bucket holds; undefined when there is none. */
-export async function readWatermark(bus: Bus): Promise<Watermark | undefined> {
-  const entry = await (await bus.keyValue(featureBucket("flights"))).get("watermark.0").catch(() => null);
+export async function readWatermark(bus: Bus, partition = 0): Promise<Watermark | undefined> {
+  const entry = await (await bus.keyValue(featureBucket("flights"))).get(`watermark.${partition}`).catch(() => null);
   return entry?.operation === "PUT" ? fromBinary(WatermarkSchema, entry.value) : undefined;
 }
 

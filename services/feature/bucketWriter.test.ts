@@ -25,7 +25,7 @@ test("entities are readable once the write has ended, and deleted ones are gone;
   await using nats = await startNats();
   await using bus = await nats.connect("feature");
   const bucket = await bus.createKeyValue(featureBucket("flights"), { history: 1 });
-  using writer = await BucketWriter.open(bus, "flights", 0);
+  using writer = await BucketWriter.open(bus, "flights", { partition: 0, partitions: 2 });
   const { log, endMs, engine, entities, position } = changedEngine();
   await writer.write(engine, { entities, removed: [] }, position);
   for (const { event } of log.slice(-50)) {
@@ -46,8 +46,8 @@ test("of two writers of a partition, one notices: it writes no watermark over th
   await using nats = await startNats();
   await using bus = await nats.connect("feature");
   await bus.createKeyValue(featureBucket("flights"), { history: 1 });
-  using first = await BucketWriter.open(bus, "flights", 0);
-  using second = await BucketWriter.open(bus, "flights", 0);
+  using first = await BucketWriter.open(bus, "flights", { partition: 0, partitions: 2 });
+  using second = await BucketWriter.open(bus, "flights", { partition: 0, partitions: 2 });
   const { engine, position } = changedEngine();
   const nothing = { entities: [], removed: [] };
   await first.write(engine, nothing, position);
@@ -59,7 +59,7 @@ test("of two writers of a partition, one notices: it writes no watermark over th
   await second.write(engine, nothing, { ...position, streamSequence: 9 });
   await assert.rejects(first.write(engine, nothing, position), { code: "failed_precondition" });
   // Another partition is another watermark.
-  using other = await BucketWriter.open(bus, "flights", 1);
+  using other = await BucketWriter.open(bus, "flights", { partition: 1, partitions: 2 });
   await other.write(engine, nothing, position);
   await second.write(engine, nothing, { ...position, streamSequence: 10 });
 });
@@ -69,7 +69,7 @@ test("a write that cannot be certain says so, and can be repeated", async () => 
   await using admin = await nats.connect();
   await using bus = await nats.connect("feature");
   await bus.createKeyValue(featureBucket("flights"), { history: 1 });
-  using writer = await BucketWriter.open(bus, "flights", 0);
+  using writer = await BucketWriter.open(bus, "flights", { partition: 0, partitions: 2 });
   const { engine, entities, position } = changedEngine();
   const stream = `KV_${featureBucket("flights")}`;
   const { config } = await admin.manager.streams.info(stream);

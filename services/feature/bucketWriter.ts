@@ -6,6 +6,7 @@ import { EntityStateSchema } from "@millrace/proto/millrace/feature/v1/entity_st
 import { type Watermark, WatermarkSchema } from "@millrace/proto/millrace/feature/v1/watermark_pb.ts";
 import { describeError, MillraceError } from "@millrace/runtime";
 import type { LivePosition } from "./liveState.ts";
+import type { Share } from "./partitioning.ts";
 
 /** What a write changes. */
 export interface BucketChanges {
@@ -13,6 +14,8 @@ export interface BucketChanges {
   /** Keys of entities that exist no more. */
   readonly removed: readonly string[];
 }
+
+export const watermarkKey = (partition: number): string => `watermark.${partition}`;
 
 /** So many entities may be on their way to the server. */
 const MAX_OPEN = 1_000;
@@ -37,17 +40,20 @@ export class BucketWriter implements Disposable {
   /** Entities written so far. */
   written = 0;
 
-  private constructor(bucket: KV, publisher: ConfirmedPublisher, name: string, partition: number) {
+  readonly #partitions: number;
+
+  private constructor(bucket: KV, publisher: ConfirmedPublisher, name: string, { partition, partitions }: Share) {
     this.#bucket = bucket;
     this.#publisher = publisher;
     this.#prefix = `$KV.${name}.`;
     this.#stream = `KV_${name}`;
-    this.#watermarkKey = `watermark.${partition}`;
+    this.#watermarkKey = watermarkKey(partition);
+    this.#partitions = partitions;
   }
 
-  static async open(bus: Bus, app: string, partition: number): Promise<BucketWriter> {
+  static async open(bus: Bus, app: string, share: Share): Promise<BucketWriter> {
     const name = featureBucket(app);
-    return new BucketWriter(await bus.keyValue(name), bus.confirmedPublisher(), name, partition);
+    return new BucketWriter(await bus.keyValue(name), bus.confirmedPublisher(), name, share);
   }
 
   /** The watermark that the bucket holds: from now on, this writer writes after it. */
@@ -78,7 +84,7 @@ export class BucketWriter implements Disposable {
       throw new MillraceError("unavailable", message, { cause });
     }
     this.written += entities.length;
-    await this.#writeWatermark(encodeWatermark(position));
+    await this.#writeWatermark(encodeWatermark(position, this.#partitions));
   }
 
   [Symbol.dispose](): void {
@@ -105,11 +111,15 @@ export class BucketWriter implements Disposable {
   }
 }
 
-function encodeWatermark({ streamSequence, completeBeforeMs, exactFromMs }: LivePosition): Uint8Array {
+function encodeWatermark(
+  { streamSequence, completeBeforeMs, exactFromMs }: LivePosition,
+  partitions: number,
+): Uint8Array {
   return toBinary(
     WatermarkSchema,
     create(WatermarkSchema, {
       streamSequence: BigInt(streamSequence),
+      partitions,
       ...(completeBeforeMs === -Infinity ? {} : { eventTime: timestampFromMs(completeBeforeMs) }),
       ...(exactFromMs === -Infinity ? {} : { exactFrom: timestampFromMs(Math.ceil(exactFromMs)) }),
     }),

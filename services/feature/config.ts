@@ -16,6 +16,8 @@ export interface Config {
   readonly idleFlushMs: number;
   /** Reads are exact as far as this behind the stream's clock, of event time. */
   readonly lookBackMs: number;
+  /** An app's entities are divided among so many consumers; the same number everywhere, for ever. */
+  readonly partitions: number;
 }
 
 /** Reads the feature service's settings. */
@@ -29,5 +31,6 @@ export function readFeatureConfig(reader: ConfigReader): Config {
     catchUpFlushMs: reader.integer("CATCH_UP_FLUSH_MS", 500, { min: 0 }),
     idleFlushMs: reader.integer("IDLE_FLUSH_MS", 1_000, { min: 10 }),
     lookBackMs: reader.integer("FEATURE_LOOK_BACK_MS", 3_600_000, { min: 0, max: 30 * 86_400_000 }),
+    partitions: reader.integer("FEATURE_PARTITIONS", 1, { min: 1, max: 256 }),
   };
 }

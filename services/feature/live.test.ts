@@ -34,6 +34,7 @@ const configFor = (bus: BusConfig): Config => ({
   catchUpFlushMs: 20,
   idleFlushMs: 500,
   lookBackMs: 3_600_000,
+  partitions: 1,
 });
 
 const isPrediction = ({ event }: AcceptedEvent): boolean => event?.type === "flight.scheduled";

@@ -29,6 +29,7 @@ const configFor = (nats: TestNats): Config => ({
   catchUpFlushMs: 0,
   idleFlushMs: 10,
   lookBackMs: LOOK_BACK_MS,
+  partitions: 1,
 });
 
 /**

@@ -2,6 +2,7 @@ import { contextOf } from "@millrace/bus";
 import type { AcceptedEvents } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import { metrics, type ObservableResult, type Span, trace } from "@opentelemetry/api";
 import type { LiveState } from "./liveState.ts";
+import type { Share } from "./partitioning.ts";
 
 const meter = metrics.getMeter("millrace.feature");
 const tracer = trace.getTracer("millrace.feature");
@@ -27,12 +28,12 @@ const MAX_SPANS = 200;
 
 /** What an SRE sees of one app's live features, and the spans of sampled events: from being applied to being readable. */
 export class LiveMetrics implements Disposable {
-  readonly #attributes: { "millrace.app": string };
+  readonly #attributes: { "millrace.app": string; "millrace.partition": number };
   readonly #stop: () => void;
   #spans: Span[] = [];
 
-  constructor(app: string, state: LiveState) {
-    this.#attributes = { "millrace.app": app };
+  constructor(app: string, { partition }: Share, state: LiveState) {
+    this.#attributes = { "millrace.app": app, "millrace.partition": partition };
     const observers = [
       [eventTime, () => state.position.completeBeforeMs / 1_000],
       [entities, () => state.engine.size],

@@ -17,8 +17,8 @@ const state = (count: number): Uint8Array =>
     EntityStateSchema,
     create(EntityStateSchema, { series: [{ definition: 1n, firstTile: 1n, tileSteps: [0], components: [count] }] }),
   );
-const watermark = (ms: number): Uint8Array =>
-  toBinary(WatermarkSchema, create(WatermarkSchema, { eventTime: timestampFromMs(ms) }));
+const watermark = (ms: number, partitions = 1): Uint8Array =>
+  toBinary(WatermarkSchema, create(WatermarkSchema, { eventTime: timestampFromMs(ms), partitions }));
 const countOf = (cache: FeatureCache, key: string): number | undefined => cache.lookup(key)?.series[0]?.components[0];
 const asOfMs = (cache: FeatureCache): number | undefined => cache.asOf && timestampMs(cache.asOf);
 
@@ -114,15 +114,21 @@ test("who asks for the features of a moment is told once they have come, at once
   await later?.come;
 });
 
-test("with several partitions the oldest watermark counts", async () => {
+test("with several partitions the oldest watermark counts, once all are there", async () => {
   await using setup = await start();
   const bucket = await setup.makeBucket();
-  await bucket.put("watermark.0", watermark(5_000));
-  await bucket.put("watermark.1", watermark(3_000));
+  await bucket.put("watermark.0", watermark(5_000, 3));
+  await bucket.put("watermark.2", watermark(4_000, 3));
   const cache = setup.startCache();
   await cache.firstRead;
-  assert.equal(asOfMs(cache), 3_000);
-  await bucket.put("watermark.1", watermark(9_000));
+  assert.equal(asOfMs(cache), undefined);
+  await bucket.put("watermark.1", watermark(3_000, 3));
+  await waitFor(() => asOfMs(cache) === 3_000);
+  await bucket.put("watermark.1", watermark(9_000, 3));
+  await waitFor(() => asOfMs(cache) === 4_000);
+  // Of an earlier division.
+  await bucket.put("watermark.3", watermark(1, 3));
+  await bucket.put("watermark.2", watermark(6_000, 3));
   await waitFor(() => asOfMs(cache) === 5_000);
 });
 

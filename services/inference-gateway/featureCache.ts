@@ -21,6 +21,14 @@ export interface FeatureCacheOptions {
 /** Gives the state of an entity by its key; undefined for one without events. */
 export type Lookup = (key: string) => EntityState | undefined;
 
+/** What a partition of the features says of itself. */
+interface ReadWatermark {
+  readonly time: Timestamp;
+  readonly ms: number;
+  readonly exactFromMs: number;
+  readonly partitions: number;
+}
+
 /** A read of the bucket that is under way. */
 interface EntityRead {
   /** The revision that the watch has brought meanwhile, and the cache perhaps evicted. */
@@ -41,7 +49,7 @@ export class FeatureCache implements AsyncDisposable {
   readonly #options: FeatureCacheOptions;
   readonly #entities: EntityCache;
   readonly #reads = new Map<string, EntityRead>();
-  readonly #watermarks = new Map<string, { time: Timestamp; ms: number; exactFromMs: number }>();
+  readonly #watermarks = new Map<string, ReadWatermark>();
   readonly #stopping = new AbortController();
   readonly #running: Promise<void>;
   #bucket: KV | undefined;
@@ -220,11 +228,14 @@ export class FeatureCache implements AsyncDisposable {
   }
 
   #adoptWatermark(entry: KvWatchEntry): void {
-    const { eventTime: time, exactFrom } =
-      entry.operation === "PUT" ? fromBinary(WatermarkSchema, entry.value) : create(WatermarkSchema);
+    const {
+      eventTime: time,
+      exactFrom,
+      partitions,
+    } = entry.operation === "PUT" ? fromBinary(WatermarkSchema, entry.value) : create(WatermarkSchema);
     const exactFromMs = exactFrom === undefined ? -Infinity : timestampMs(exactFrom);
     if (time === undefined) this.#watermarks.delete(entry.key);
-    else this.#watermarks.set(entry.key, { time, ms: timestampMs(time), exactFromMs });
+    else this.#watermarks.set(entry.key, { time, ms: timestampMs(time), exactFromMs, partitions });
     this.#watermarksChanged = true;
     // Unlike the time, at once: entities that come before it may have lost what earlier reads need.
     this.#exactFromMs = Math.max(...[...this.#watermarks.values()].map((watermark) => watermark.exactFromMs));
@@ -234,8 +245,16 @@ export class FeatureCache implements AsyncDisposable {
   #believeWatermarks(): void {
     if (!this.#watermarksChanged) return;
     this.#watermarksChanged = false;
+    const all = [...this.#watermarks.values()];
+    const partitions = Math.max(1, ...all.map((watermark) => watermark.partitions));
     let lowest: { time: Timestamp; ms: number } | undefined;
-    for (const watermark of this.#watermarks.values()) {
+    for (let partition = 0; partition < partitions; partition += 1) {
+      const watermark = this.#watermarks.get(`${WATERMARK}${partition}`);
+      // A partition that has not come to its first one yet may have any entity still to write.
+      if (watermark === undefined) {
+        lowest = undefined;
+        break;
+      }
       if (lowest === undefined || watermark.ms < lowest.ms) lowest = watermark;
     }
     this.#asOf = lowest?.time;

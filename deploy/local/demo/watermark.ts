@@ -1,6 +1,6 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Bus, decode, featureBucket, KeyValueWatch } from "@millrace/bus";
-import { WatermarkSchema } from "@millrace/proto/millrace/feature/v1/watermark_pb.ts";
+import { type Watermark, WatermarkSchema } from "@millrace/proto/millrace/feature/v1/watermark_pb.ts";
 import { type Logger, MillraceError } from "@millrace/runtime";
 import { waitFor } from "../waitFor.ts";
 import type { Progress } from "./progress.ts";
@@ -10,6 +10,7 @@ export class FeatureWatermark implements AsyncDisposable {
   /** Every event known before this time is readable, ms. */
   eventTimeMs = -Infinity;
   streamSequence = 0;
+  readonly #partitions = new Map<string, Watermark>();
   #watch: KeyValueWatch | undefined;
   #waiting: { untilMs: number; resolve: () => void }[] = [];
 
@@ -27,8 +28,8 @@ export class FeatureWatermark implements AsyncDisposable {
       key: "watermark.>",
       logger,
       onFailure: (error) => logger.error({ err: error }, "the watermark is not followed any more"),
-      onEntry: ({ value }) => {
-        watermark.#advance(value);
+      onEntry: ({ key, value }) => {
+        watermark.#advance(key, value);
         progress.featuresMs = watermark.eventTimeMs;
       },
     });
@@ -47,10 +48,15 @@ export class FeatureWatermark implements AsyncDisposable {
     await this.#watch?.[Symbol.asyncDispose]();
   }
 
-  #advance(bytes: Uint8Array): void {
-    const { eventTime, streamSequence } = decode(WatermarkSchema, bytes);
-    if (eventTime !== undefined) this.eventTimeMs = timestampMs(eventTime);
-    this.streamSequence = Number(streamSequence);
+  /** The features follow to the lowest of their partitions. */
+  #advance(key: string, bytes: Uint8Array): void {
+    this.#partitions.set(key, decode(WatermarkSchema, bytes));
+    const all = [...this.#partitions.values()];
+    if (all.length < Math.max(...all.map(({ partitions }) => partitions))) return;
+    this.eventTimeMs = Math.min(
+      ...all.map(({ eventTime }) => (eventTime === undefined ? -Infinity : timestampMs(eventTime))),
+    );
+    this.streamSequence = Math.min(...all.map(({ streamSequence }) => Number(streamSequence)));
     const due = this.#waiting.filter(({ untilMs }) => untilMs <= this.eventTimeMs);
     if (due.length === 0) return;
     this.#waiting = this.#waiting.filter(({ untilMs }) => untilMs > this.eventTimeMs);

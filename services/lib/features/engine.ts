@@ -21,6 +21,8 @@ export interface KeptEntity {
 export interface EngineOptions {
   /** Reads are exact as far as this behind the stream's clock; older tiles are dropped. Default: an hour. */
   readonly lookBackMs?: number;
+  /** Which entities to keep, by their key. Default: all. */
+  readonly owns?: ((key: string) => boolean) | undefined;
 }
 
 /** What an engine knew about itself when it was stored. */
@@ -41,6 +43,7 @@ const DEFAULT_LOOK_BACK_MS = 3_600_000;
 export class FeatureEngine {
   readonly set: FeatureSet;
   readonly lookBackMs: number;
+  readonly #owns: EngineOptions["owns"];
   readonly #entities = new Map<string, KeptEntity>();
   readonly #due = new DueEntities<KeptEntity>();
   #held: HeldSeries;
@@ -50,7 +53,8 @@ export class FeatureEngine {
   #exactFromMs = -Infinity;
   #keptFromMs = Infinity;
 
-  constructor(set: FeatureSet, { lookBackMs = DEFAULT_LOOK_BACK_MS }: EngineOptions = {}) {
+  constructor(set: FeatureSet, { lookBackMs = DEFAULT_LOOK_BACK_MS, owns }: EngineOptions = {}) {
+    this.#owns = owns;
     this.set = set;
     this.lookBackMs = lookBackMs;
     this.#held = HeldSeries.all(set.plan);
@@ -263,7 +267,7 @@ export class FeatureEngine {
 
   #applyTo({ entity: plan, series }: RoutePlan, fields: Fields, occurredAtMs: number, knownAtMs: number): void {
     const key = plan.keys.of(fields);
-    if (key === undefined) return;
+    if (key === undefined || this.#owns?.(key) === false) return;
     let entity: KeptEntity | undefined;
     let dueAtMs = Infinity;
     for (const one of series) {
