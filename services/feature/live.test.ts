@@ -35,6 +35,8 @@ const configFor = (bus: BusConfig): Config => ({
   idleFlushMs: 500,
   lookBackMs: 3_600_000,
   partitions: 1,
+  replica: "test",
+  leaseMs: 5_000,
 });
 
 const isPrediction = ({ event }: AcceptedEvent): boolean => event?.type === "flight.scheduled";
@@ -94,6 +96,7 @@ function startService(config: BusConfig): Started {
       CHECKPOINT_INTERVAL_MS: "30",
       CATCH_UP_FLUSH_MS: "5",
       IDLE_FLUSH_MS: "100",
+      FEATURE_REPLICA: "the only one",
     },
   });
   const exited = once(child, "exit");

@@ -11,7 +11,7 @@ import { startNats, type TestNats } from "@millrace/test-harness";
 import { bits, readBucket, readWatermark, waitForSequence } from "./bucketForTests.ts";
 import type { Config } from "./config.ts";
 import { FLIGHTS_APP, knownAtMs, pieces, publishAccepted, randomFlights } from "./flightsForTests.ts";
-import { LiveApp } from "./liveApp.ts";
+import { LivePartition } from "./livePartition.ts";
 import { randomNumbers } from "./randomForTests.ts";
 
 const LIVES = 250;
@@ -30,6 +30,8 @@ const configFor = (nats: TestNats): Config => ({
   idleFlushMs: 10,
   lookBackMs: LOOK_BACK_MS,
   partitions: 1,
+  replica: "test",
+  leaseMs: 5_000,
 });
 
 /**
@@ -55,10 +57,11 @@ function killAt(bus: Bus, operations: number): Promise<void> {
   return dead.promise;
 }
 
-async function startLife(nats: TestNats, bus: Bus): Promise<LiveApp> {
-  return LiveApp.start({
+async function startLife(nats: TestNats, bus: Bus): Promise<LivePartition> {
+  return LivePartition.start({
     bus,
     app: "flights",
+    share: { partition: 0, partitions: 1 },
     set,
     config: configFor(nats),
     clock: systemClock,
@@ -108,6 +111,7 @@ test(`killed at ${LIVES} random moments, a reader is never wrong, and at the end
   await using nats = await startNats();
   await using bus = await nats.connect();
   await applyApp(bus, FLIGHTS_APP);
+  await bus.createKeyValue(featureBucket("flights"), { history: 1, replicas: 1 });
   const random = randomNumbers(7);
   const log = manyAirports();
   const reference = new FeatureEngine(set, { lookBackMs: 1e12 });
@@ -159,6 +163,7 @@ test("a bucket that refuses for a while, as one that is full, loses nothing", as
   await using nats = await startNats();
   await using bus = await nats.connect();
   await applyApp(bus, FLIGHTS_APP);
+  await bus.createKeyValue(featureBucket("flights"), { history: 1, replicas: 1 });
   const random = randomNumbers(11);
   const log = manyAirports().slice(0, 1_500);
   const reference = new FeatureEngine(set, { lookBackMs: 1e12 });

@@ -21,6 +21,10 @@ export interface LivePartitionOptions {
   readonly config: Config;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Whether this process still has the partition: nothing is written otherwise. Default: always. */
+  readonly mayWrite?: () => boolean;
+  /** Somebody else has written the partition: this one has stopped, and whoever goes on has to begin from what is stored. */
+  readonly onFenced?: (error: unknown) => void;
   readonly onFailure: (error: unknown) => void;
 }
 
@@ -53,6 +57,8 @@ export class LivePartition implements AsyncDisposable {
   #writtenAt = -Infinity;
   /** Keys of entities that are to be deleted from the bucket. */
   #expired: string[] = [];
+  /** Somebody else has written, or may write, the partition. */
+  #fenced = false;
 
   private constructor(
     options: LivePartitionOptions,
@@ -107,6 +113,12 @@ export class LivePartition implements AsyncDisposable {
     return live;
   }
 
+  /** Stops at once and writes nothing any more: somebody else has the partition, or may have it. */
+  async abandon(): Promise<void> {
+    this.#fenced = true;
+    await this[Symbol.asyncDispose]();
+  }
+
   /** Stops reading, writes what has changed, and keeps a last checkpoint. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#consumer?.[Symbol.asyncDispose]();
@@ -114,8 +126,8 @@ export class LivePartition implements AsyncDisposable {
     this.#wake.resolve();
     await this.#finished;
     try {
-      await this.#flush(true);
-      await this.#saveCheckpoint();
+      if (!this.#fenced) await this.#flush(true);
+      if (!this.#fenced) await this.#saveCheckpoint();
     } catch (error) {
       const message = `stopped before all was written (${describeError(error)}); the next start makes up for it`;
       this.#options.logger.warn({ err: error, app: this.#options.app }, message);
@@ -150,8 +162,8 @@ export class LivePartition implements AsyncDisposable {
         if (this.#checkpointIsDue) await this.#saveCheckpoint();
       } catch (error) {
         if (error instanceof MillraceError && error.code === "failed_precondition") {
-          // Another process has taken over; what it wrote is where the next start goes on.
-          this.#options.onFailure(error);
+          this.#fenced = true;
+          (this.#options.onFenced ?? this.#options.onFailure)(error);
           return;
         }
         const message = `features of ${this.#options.app} are tried again: ${describeError(error)}`;
@@ -175,6 +187,10 @@ export class LivePartition implements AsyncDisposable {
     await new Promise(setImmediate);
   }
 
+  get #mayWrite(): boolean {
+    return !this.#fenced && (this.#options.mayWrite?.() ?? true);
+  }
+
   get #idle(): boolean {
     const { clock, config } = this.#options;
     return clock.now() - this.#lastMessageAt >= config.idleFlushMs;
@@ -196,7 +212,7 @@ export class LivePartition implements AsyncDisposable {
   /** Writes the changed entities and the watermark that covers them. */
   async #flush(everything: boolean): Promise<void> {
     const { position, engine } = this.#state;
-    if (position.streamSequence < this.#writtenBefore) return;
+    if (position.streamSequence < this.#writtenBefore || !this.#mayWrite) return;
     const entities = this.#state.takeDirty(everything);
     const removed = this.#expired;
     if (entities.length + removed.length === 0 && position.streamSequence === this.#writtenSequence) return;
@@ -220,7 +236,7 @@ export class LivePartition implements AsyncDisposable {
 
   async #saveCheckpoint(): Promise<void> {
     const { streamSequence } = this.#state.position;
-    if (streamSequence === this.#savedSequence) return;
+    if (streamSequence === this.#savedSequence || !this.#mayWrite) return;
     // Out of the bucket first: what the checkpoint has forgotten, nobody would delete.
     if (streamSequence >= this.#writtenBefore) this.#expired.push(...this.#state.engine.takeExpired());
     if (this.#expired.length > 0) await this.#flush(false);

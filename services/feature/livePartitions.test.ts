@@ -24,6 +24,8 @@ function start(nats: TestNats, bus: Bus, partitions: number): Promise<LiveApp> {
     idleFlushMs: 50,
     lookBackMs: 3_600_000,
     partitions,
+    replica: "test",
+    leaseMs: 5_000,
   };
   return LiveApp.start({
     bus,

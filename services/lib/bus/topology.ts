@@ -40,8 +40,12 @@ export const STREAMS: readonly StreamDefinition[] = [
   stream("ALERTS", ["alerts.>"], { maxAgeMs: 90 * DAY_MS }),
 ];
 
-/** KV buckets, with how many past values of a key they keep. `features_<app>` is made by the feature service. */
+/**
+ * KV buckets, with how many past values of a key they keep. `features_<app>` is made by the feature service; `feature_leases` says which of
+ * its replicas has which partition.
+ */
 export const KEY_VALUE_BUCKETS: readonly { readonly name: string; readonly history: number }[] = [
+  { name: "feature_leases", history: 1 },
   { name: "apps", history: 32 },
   { name: "deployments", history: 32 },
 ];
