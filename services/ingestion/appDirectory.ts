@@ -23,7 +23,7 @@ export interface IngestedApp {
 export interface IngestedType {
   readonly schema: EventType;
   readonly newest: CompiledSchema;
-  /** Versions that were seen, the newest among them. */
+  /** Those that producers may write, the newest among them. */
   readonly versions: ReadonlyMap<number, CompiledSchema>;
 }
 
@@ -70,17 +70,19 @@ export class AppDirectory {
   }
 }
 
-function compileApp({ version, app }: AppVersion, before: IngestedApp | undefined): IngestedApp {
+function compileApp({ version, app, earlierEvents }: AppVersion, before: IngestedApp | undefined): IngestedApp {
   if (app === undefined) throw new Error("an AppVersion has an app");
   const { ingestion } = app;
   const types = new Map<string, IngestedType>();
   for (const [name, schema] of Object.entries(app.events)) {
+    const known = before?.types.get(name)?.versions;
     const newest = compileSchema(schema);
-    types.set(name, {
-      schema,
-      newest,
-      versions: new Map([...(before?.types.get(name)?.versions ?? []), [newest.version, newest]]),
-    });
+    const versions = new Map<number, CompiledSchema>();
+    for (const earlier of earlierEvents[name]?.schemas ?? []) {
+      versions.set(earlier.version, known?.get(earlier.version) ?? compileSchema(earlier));
+    }
+    versions.set(newest.version, newest);
+    types.set(name, { schema, newest, versions });
   }
   const policies = { [UnknownFields.DROP]: "drop", [UnknownFields.REJECT]: "reject" } as const;
   const policy = ingestion?.unknownFields ?? UnknownFields.UNSPECIFIED;

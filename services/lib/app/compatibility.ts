@@ -1,5 +1,11 @@
 import { equals } from "@bufbuild/protobuf";
-import { type App, type EventType, EventTypeSchema, FieldTypeSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import {
+  type App,
+  type EventType,
+  EventTypeSchema,
+  type Field,
+  FieldTypeSchema,
+} from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { Violation } from "@millrace/runtime";
 import { enumName } from "./enumName.ts";
 import { joinPath, Problems } from "./problems.ts";
@@ -7,8 +13,16 @@ import { joinPath, Problems } from "./problems.ts";
 /**
  * What speaks against replacing a running app by a new version: events that are stored already, and producers that are not
  * updated yet, must keep their meaning. Empty when nothing does.
+ *
+ * Rules of a field's value (range, pattern, length, allowed values) may change either way: each version keeps its own.
+ *
+ * @param earlier by event type, the schemas of versions before the running one, which producers may still write
  */
-export function checkCompatible(old: App, next: App): readonly Violation[] {
+export function checkCompatible(
+  old: App,
+  next: App,
+  earlier: Readonly<Record<string, readonly EventType[]>> = {},
+): readonly Violation[] {
   const problems = new Problems();
   for (const [type, before] of Object.entries(old.events)) {
     const after = Object.hasOwn(next.events, type) ? next.events[type] : undefined;
@@ -17,6 +31,7 @@ export function checkCompatible(old: App, next: App): readonly Violation[] {
       problems.add(path, "event_removed", `${type} is in use; keep it, and let its producers stop first`);
     } else {
       checkEventType(path, before, after, problems);
+      checkReturningFields(path, earlier[type] ?? [], before, after, problems);
     }
   }
   for (const [name, before] of Object.entries(old.entities)) {
@@ -62,6 +77,12 @@ function checkEventType(path: string, before: EventType, after: EventType, probl
         "type_changed",
         `cannot change from ${enumName(FieldTypeSchema, was.type)} to ${enumName(FieldTypeSchema, is.type)}; add a field with another name`,
       );
+    } else if (is.unit !== was.unit) {
+      problems.add(
+        `${fieldPath}.unit`,
+        "unit_changed",
+        `cannot change from ${was.unit || "none"} to ${is.unit || "none"}: the same numbers would mean something else; add a field with another name`,
+      );
     } else if (is.required && !was.required) {
       problems.add(fieldPath, "became_required", "producers of the old version may leave it out; keep required: false");
     }
@@ -74,5 +95,28 @@ function checkEventType(path: string, before: EventType, after: EventType, probl
         "producers of the old version do not send it; add it with required: false",
       );
     }
+  }
+}
+
+/** A field that an earlier version had, and the running one has not, comes back as what it was: events with it are stored. */
+function checkReturningFields(
+  path: string,
+  earlier: readonly EventType[],
+  before: EventType,
+  after: EventType,
+  problems: Problems,
+): void {
+  for (const [name, is] of Object.entries(after.fields)) {
+    if (Object.hasOwn(before.fields, name)) continue;
+    const last = earlier.findLast(({ fields }) => Object.hasOwn(fields, name));
+    const was = last?.fields[name];
+    if (last === undefined || was === undefined || (was.type === is.type && was.unit === is.unit)) continue;
+    const meaning = (field: Field): string =>
+      `${enumName(FieldTypeSchema, field.type)}${field.unit && ` in ${field.unit}`}`;
+    problems.add(
+      joinPath(`${path}.fields`, name),
+      "field_reused",
+      `version ${last.version} had it as ${meaning(was)}, not ${meaning(is)}; add a field with another name`,
+    );
   }
 }

@@ -1,7 +1,15 @@
 import { create, equals, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Bus, decode, KeyValueWatch } from "@millrace/bus";
-import { AppSchema, type AppVersion, AppVersionSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import {
+  type App,
+  AppSchema,
+  type AppVersion,
+  AppVersionSchema,
+  type EarlierSchemas,
+  EarlierSchemasSchema,
+  type EventType,
+} from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { type Clock, type Logger, MillraceError, silentLogger, systemClock } from "@millrace/runtime";
 import { checkCompatible } from "./compatibility.ts";
 import { parseApp } from "./parseApp.ts";
@@ -9,6 +17,9 @@ import { Problems } from "./problems.ts";
 
 /** The KV bucket that holds the newest AppVersion of each app, under the app's name. */
 const BUCKET = "apps";
+
+/** Of an event type: so many versions back, producers are understood. */
+const MAX_EARLIER_SCHEMAS = 32;
 
 /** How often an apply begins again because another one came in between. */
 const MAX_TRIES = 5;
@@ -35,13 +46,14 @@ export async function applyApp(bus: Bus, yamlText: string, clock: Clock = system
     if (present?.app !== undefined) {
       if (equals(AppSchema, present.app, app)) return { version: present, changed: false };
       const problems = new Problems();
-      problems.addAll(checkCompatible(present.app, app));
+      problems.addAll(checkCompatible(present.app, app, earlierSchemas(present)));
       refuse(app.app, present.version, problems);
     }
     const version = create(AppVersionSchema, {
       version: (present?.version ?? 0) + 1,
       app,
       source: yamlText,
+      earlierEvents: present === undefined ? {} : keepEarlier(present, app),
       appliedAt: timestampFromMs(clock.now()),
     });
     try {
@@ -54,6 +66,21 @@ export async function applyApp(bus: Bus, yamlText: string, clock: Clock = system
       throw new MillraceError("unavailable", `The app ${app.app} could not be stored; try again`, { cause });
     }
   }
+}
+
+const earlierSchemas = ({ earlierEvents }: AppVersion): Record<string, readonly EventType[]> =>
+  Object.fromEntries(Object.entries(earlierEvents).map(([type, { schemas }]) => [type, schemas]));
+
+/** The schemas that producers may still write, once `next` has replaced the present version. */
+function keepEarlier(present: AppVersion, next: App): Record<string, EarlierSchemas> {
+  const kept: Record<string, EarlierSchemas> = {};
+  for (const [type, schema] of Object.entries(present.app?.events ?? {})) {
+    const earlier = present.earlierEvents[type]?.schemas ?? [];
+    const replaced = schema.version === next.events[type]?.version ? [] : [schema];
+    const schemas = [...earlier, ...replaced].slice(-MAX_EARLIER_SCHEMAS);
+    if (schemas.length > 0) kept[type] = create(EarlierSchemasSchema, { schemas });
+  }
+  return kept;
 }
 
 function refuse(app: string, version: number, problems: Problems): void {
