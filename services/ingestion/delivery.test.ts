@@ -1,12 +1,17 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { parseApp } from "@millrace/app";
 import { eventSubject } from "@millrace/bus";
 import { AppVersionSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
-import { type AcceptedEvent, type Event, EventSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
+import {
+  type AcceptedEvent,
+  AcceptedEventsSchema,
+  type Event,
+  EventSchema,
+} from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import { waitFor } from "@millrace/test-harness";
 import { AppDirectory } from "./appDirectory.ts";
 import { BatchWriter } from "./batchWriter.ts";
@@ -117,6 +122,8 @@ test("what was stored before a crash is published after it, once, and in the ord
   await ingestion.settled();
   const messages = await ingestion.readStream("ACCEPTED");
   assert.equal(messages.length, 3);
+  const ends = messages.map(({ data }) => fromBinary(AcceptedEventsSchema, data).completeBefore);
+  assert.deepEqual(ends, [undefined, undefined, events.at(-1)?.occurredAt], "the last batch tells that it is the last");
   const republished = await ingestion.republished();
   assert.deepEqual(idsOf(republished), events.map(({ id }) => id).sort());
   assert.deepEqual(

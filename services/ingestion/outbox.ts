@@ -1,7 +1,7 @@
 import { acceptedSubject, type Bus } from "@millrace/bus";
 import type { Database } from "@millrace/db";
 import { describeError, type Logger } from "@millrace/runtime";
-import { encodeBatch } from "./acceptedEncoding.ts";
+import { encodeBatch, encodeCompleteBefore } from "./acceptedEncoding.ts";
 import type { OutboxBatch } from "./batch.ts";
 import { partitionOf } from "./partitioning.ts";
 import { deletePublished, readBatchEvents, readOutbox, type UnpublishedBatch } from "./store.ts";
@@ -34,12 +34,21 @@ export class Outbox implements AsyncDisposable {
     }, CLEAN_INTERVAL_MS);
   }
 
-  /** Publishes what an earlier process stored and perhaps did not publish. */
+  /**
+   * Publishes what an earlier process stored and perhaps did not publish. The last batch of each app tells that everything before it is out:
+   * of a transaction that was published in part, the batch that would have told it may be missing.
+   */
   async recover(): Promise<number> {
     const left = await readOutbox(this.#database);
+    const lastOf = new Map(left.map((batch) => [batch.app, batch]));
+    const clocks = new Map<string, number>();
     for (const batch of left) {
-      const payload = await this.#payloadOf(batch);
-      this.#pending.push({ ...batch, payload });
+      const { payload, knownAtMs } = await this.#contentOf(batch);
+      const clockMs = Math.max(clocks.get(batch.app) ?? -Infinity, knownAtMs);
+      clocks.set(batch.app, clockMs);
+      const isLast = lastOf.get(batch.app) === batch && clockMs !== -Infinity;
+      const end = isLast ? [encodeCompleteBefore(clockMs)] : [];
+      this.#pending.push({ ...batch, payload: Buffer.concat([payload, ...end]) });
       if (this.#pending.length >= 64) await this.publish([]);
     }
     await this.publish([]);
@@ -66,13 +75,16 @@ export class Outbox implements AsyncDisposable {
     if (failed !== -1) throw (results[failed] as PromiseRejectedResult).reason;
   }
 
-  async #payloadOf(batch: UnpublishedBatch): Promise<Buffer> {
+  async #contentOf(batch: UnpublishedBatch): Promise<{ payload: Buffer; knownAtMs: number }> {
     const events = await readBatchEvents(this.#database, batch);
     const own = events.filter(({ id }) => partitionOf(id, batch.partitions) === batch.partition);
-    return encodeBatch(
-      batch.batchId,
-      own.map(({ accepted }) => accepted),
-    );
+    return {
+      payload: encodeBatch(
+        batch.batchId,
+        own.map(({ accepted }) => accepted),
+      ),
+      knownAtMs: Math.max(-Infinity, ...own.map((event) => event.knownAtMs)),
+    };
   }
 
   async #clean(): Promise<void> {

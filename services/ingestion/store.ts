@@ -163,11 +163,11 @@ export async function readOutbox(database: Database): Promise<UnpublishedBatch[]
 export async function readBatchEvents(
   database: Database,
   { app, type, firstSequence, lastSequence }: UnpublishedBatch,
-): Promise<{ id: string; accepted: Buffer }[]> {
-  return database.query<{ id: string; accepted: Buffer }>({
+): Promise<{ id: string; accepted: Buffer; knownAtMs: number }[]> {
+  return database.query<{ id: string; accepted: Buffer; knownAtMs: number }>({
     name: "read_batch_events",
     text: `
-      SELECT id, accepted FROM event_log
+      SELECT id, accepted, (extract(epoch FROM known_at) * 1000)::float8 AS "knownAtMs" FROM event_log
       WHERE app = $1 AND type = $2 AND log_sequence BETWEEN $3 AND $4
       ORDER BY log_sequence`,
     values: [app, type, firstSequence, lastSequence],
