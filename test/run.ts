@@ -6,7 +6,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { existsSync, globSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, relative, resolve } from "node:path";
-import { PostgresServer } from "@millrace/local";
+import { natsProgram, PostgresServer } from "@millrace/local";
 import { TemporaryFolder } from "@millrace/test-harness";
 
 const ROOT = resolve(import.meta.dirname, "..");
@@ -79,6 +79,8 @@ function testFiles(only: readonly string[]): string[] {
 
 /** Runs the tests, with one PostgreSQL server for all; each test file makes a database of its own on it. */
 async function runTests(files: readonly string[]): Promise<boolean> {
+  // Here and once: several test files that find it missing would get into each other's way.
+  natsProgram({ say: console.log });
   await using folder = new TemporaryFolder({ everybodyMayEnter: true });
   await using postgres = await PostgresServer.start({
     folder: folder.join("postgres"),

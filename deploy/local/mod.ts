@@ -12,6 +12,7 @@ export { type Endpoints, readEndpoints } from "./endpoints.ts";
 export { freePort } from "./freePort.ts";
 export { guardian } from "./guardian.ts";
 export { defaultHome, Home, ROOT } from "./home.ts";
+export { natsProgram } from "./natsProgram.ts";
 export { NatsServer, type NatsServerOptions } from "./natsServer.ts";
 export { NATS_USERS, type NatsPasswords, type NatsUser, passwordVariable, randomNatsPasswords } from "./natsUsers.ts";
 export { Platform, type PlatformOptions, startPlatform } from "./platform.ts";

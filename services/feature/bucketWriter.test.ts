@@ -17,7 +17,12 @@ function changedEngine() {
   const endMs = Math.max(...log.map(knownAtMs));
   const engine = new FeatureEngine(set);
   for (const event of log) engine.apply(event);
-  const position = { streamSequence: 7, completeBeforeMs: endMs, exactFromMs: endMs - 3_600_000 };
+  const position = {
+    streamSequence: 7,
+    completeBeforeMs: endMs,
+    exactFromMs: endMs - 3_600_000,
+    definitions: set.definitions,
+  };
   return { log, endMs, engine, entities: engine.takeDirty(), position };
 }
 
@@ -34,6 +39,7 @@ test("entities are readable once the write has ended, and deleted ones are gone;
   }
   const watermark = await writer.readWatermark();
   assert.equal(watermark?.streamSequence, 7n);
+  assert.equal(watermark.definitions, set.definitions);
   assert.equal(watermark.exactFrom && timestampMs(watermark.exactFrom), Math.ceil(position.exactFromMs));
   await bucket.put("origin.elsewhere", "");
   const key = entities[0]?.key ?? "";

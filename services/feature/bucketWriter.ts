@@ -15,6 +15,12 @@ export interface BucketChanges {
   readonly removed: readonly string[];
 }
 
+/** What a watermark tells readers. */
+export interface Announced extends LivePosition {
+  /** The series that the entities hold whole. */
+  readonly definitions: string;
+}
+
 export const watermarkKey = (partition: number): string => `watermark.${partition}`;
 
 /** So many entities may be on their way to the server. */
@@ -37,6 +43,7 @@ export class BucketWriter implements Disposable {
   readonly #watermarkKey: string;
   /** Of the watermark that this writer knows; 0 when there is none. */
   #revision = 0;
+  #watermark: Watermark | undefined;
   /** Entities written so far. */
   written = 0;
 
@@ -60,7 +67,8 @@ export class BucketWriter implements Disposable {
   async readWatermark(): Promise<Watermark | undefined> {
     const entry = await this.#bucket.get(this.#watermarkKey);
     this.#revision = entry?.revision ?? 0;
-    return entry?.operation === "PUT" ? decode(WatermarkSchema, entry.value) : undefined;
+    this.#watermark = entry?.operation === "PUT" ? decode(WatermarkSchema, entry.value) : undefined;
+    return this.#watermark;
   }
 
   /**
@@ -69,7 +77,7 @@ export class BucketWriter implements Disposable {
    * @throws `unavailable` when it is not certain that all of it is stored; write it again then. `failed_precondition` when somebody else has
    *   written the watermark: who goes on from there has to read it first.
    */
-  async write(engine: FeatureEngine, { entities, removed }: BucketChanges, position: LivePosition): Promise<void> {
+  async write(engine: FeatureEngine, { entities, removed }: BucketChanges, announced: Announced): Promise<void> {
     try {
       this.#publisher.next();
       for (const [index, entity] of entities.entries()) {
@@ -84,14 +92,20 @@ export class BucketWriter implements Disposable {
       throw new MillraceError("unavailable", message, { cause });
     }
     this.written += entities.length;
-    await this.#writeWatermark(encodeWatermark(position, this.#partitions));
+    await this.#writeWatermark(watermarkOf(announced, this.#partitions));
+  }
+
+  /** Changes nothing but which series readers are told of. @throws as `write`. */
+  async announceOnly(definitions: string): Promise<void> {
+    if (this.#watermark !== undefined) await this.#writeWatermark({ ...this.#watermark, definitions });
   }
 
   [Symbol.dispose](): void {
     this.#publisher[Symbol.dispose]();
   }
 
-  async #writeWatermark(bytes: Uint8Array): Promise<void> {
+  async #writeWatermark(watermark: Watermark): Promise<void> {
+    const bytes = toBinary(WatermarkSchema, watermark);
     try {
       this.#revision = await this.#bucket.put(this.#watermarkKey, bytes, { previousSeq: this.#revision });
     } catch (cause) {
@@ -108,20 +122,19 @@ export class BucketWriter implements Disposable {
       }
       this.#revision = stored;
     }
+    this.#watermark = watermark;
   }
 }
 
-function encodeWatermark(
-  { streamSequence, completeBeforeMs, exactFromMs }: LivePosition,
+function watermarkOf(
+  { streamSequence, completeBeforeMs, exactFromMs, definitions }: Announced,
   partitions: number,
-): Uint8Array {
-  return toBinary(
-    WatermarkSchema,
-    create(WatermarkSchema, {
-      streamSequence: BigInt(streamSequence),
-      partitions,
-      ...(completeBeforeMs === -Infinity ? {} : { eventTime: timestampFromMs(completeBeforeMs) }),
-      ...(exactFromMs === -Infinity ? {} : { exactFrom: timestampFromMs(Math.ceil(exactFromMs)) }),
-    }),
-  );
+): Watermark {
+  return create(WatermarkSchema, {
+    streamSequence: BigInt(streamSequence),
+    partitions,
+    definitions,
+    ...(completeBeforeMs === -Infinity ? {} : { eventTime: timestampFromMs(completeBeforeMs) }),
+    ...(exactFromMs === -Infinity ? {} : { exactFrom: timestampFromMs(Math.ceil(exactFromMs)) }),
+  });
 }

@@ -58,6 +58,7 @@ test("features read live at each prediction equal the dataset's row, bit for bit
     config: configFor(nats.as("feature")),
     clock: systemClock,
     logger: silentLogger,
+    readLog: () => assert.fail("nothing is missing"),
     onFailure: (error) => assert.fail(String(error)),
   });
   const log = randomFlights(1_500, 48);

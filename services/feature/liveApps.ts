@@ -3,6 +3,7 @@ import type { Bus } from "@millrace/bus";
 import { compileFeatures } from "@millrace/features";
 import type { App, AppVersion } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { type Clock, describeError, type ErrorCode, type Logger, MillraceError } from "@millrace/runtime";
+import type { ReadLog } from "./backfill.ts";
 import type { Config } from "./config.ts";
 import { LiveApp } from "./liveApp.ts";
 
@@ -11,6 +12,7 @@ export interface LiveAppsOptions {
   readonly config: Config;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly readLog: ReadLog;
   readonly onFailure: (error: unknown) => void;
 }
 

@@ -1,111 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { create } from "@bufbuild/protobuf";
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { applyApp, parseApp } from "@millrace/app";
-import { type Bus, featureBucket } from "@millrace/bus";
+import { featureBucket } from "@millrace/bus";
 import { compileFeatures, FeatureEngine } from "@millrace/features";
-import { type AcceptedEvent, ValueSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
-import { silentLogger, systemClock } from "@millrace/runtime";
-import { startNats, type TestNats } from "@millrace/test-harness";
-import { bits, readBucket, readWatermark, waitForSequence } from "./bucketForTests.ts";
-import type { Config } from "./config.ts";
-import { FLIGHTS_APP, knownAtMs, pieces, publishAccepted, randomFlights } from "./flightsForTests.ts";
-import { LivePartition } from "./livePartition.ts";
+import { startNats } from "@millrace/test-harness";
+import { readWatermark, waitForSequence } from "./bucketForTests.ts";
+import { FLIGHTS_APP, pieces, publishAccepted } from "./flightsForTests.ts";
+import { assertReaderIsRight, killAt, manyAirports, startLife } from "./lifeForTests.ts";
 import { randomNumbers } from "./randomForTests.ts";
 
 const LIVES = 250;
-/** Of event time, less than the log is long: much is dropped on the way. */
-const LOOK_BACK_MS = 3_600_000;
 
 const set = compileFeatures(parseApp(FLIGHTS_APP));
-
-const configFor = (nats: TestNats): Config => ({
-  bus: nats.as("feature"),
-  grpcAddress: "127.0.0.1:0",
-  eventLogAddress: "127.0.0.1:0",
-  replicas: 1,
-  checkpointIntervalMs: 1,
-  catchUpFlushMs: 0,
-  idleFlushMs: 10,
-  lookBackMs: LOOK_BACK_MS,
-  partitions: 1,
-  replica: "test",
-  leaseMs: 5_000,
-});
-
-/**
- * Ends a connection at its `operations`-th message to the server, without sending that one or anything after it, as a kill -9 of the process
- * would. Resolves when that has happened.
- */
-function killAt(bus: Bus, operations: number): Promise<void> {
-  const dead = Promise.withResolvers<void>();
-  const { connection } = bus;
-  let left = operations;
-  const mortal = <Call extends (...args: never[]) => unknown>(call: Call): Call =>
-    ((...args: never[]) => {
-      left -= 1;
-      if (left <= 0) {
-        void connection.close();
-        dead.resolve();
-        throw new Error("killed");
-      }
-      return call(...args);
-    }) as Call;
-  connection.publish = mortal(connection.publish.bind(connection));
-  connection.request = mortal(connection.request.bind(connection));
-  return dead.promise;
-}
-
-async function startLife(nats: TestNats, bus: Bus): Promise<LivePartition> {
-  return LivePartition.start({
-    bus,
-    app: "flights",
-    share: { partition: 0, partitions: 1 },
-    set,
-    config: configFor(nats),
-    clock: systemClock,
-    logger: silentLogger,
-    onFailure: () => undefined,
-  });
-}
-
-/** Flights from many airports, so that what is not written once is not written by chance with the next event. */
-function manyAirports(): AcceptedEvent[] {
-  const log = randomFlights(2_500, 48, 5);
-  for (const { event } of log) {
-    const index = Number(event?.id.replace(/^\D+/, ""));
-    if (event !== undefined)
-      event.fields["origin"] = create(ValueSchema, { kind: { case: "stringValue", value: `A${index % 300}` } });
-  }
-  return log;
-}
-
-/**
- * What a reader may rely on, at any moment: features at the watermark, and at any time before it from which on it says that they are
- * exact, are those of all events. Answers how many reads that were.
- */
-async function assertReaderIsRight(
-  bus: Bus,
-  reference: FeatureEngine,
-  log: readonly AcceptedEvent[],
-  random: () => number,
-  reads: number,
-): Promise<number> {
-  const watermark = await readWatermark(bus);
-  if (watermark?.eventTime === undefined || watermark.exactFrom === undefined) return 0;
-  const eventTimeMs = timestampMs(watermark.eventTime);
-  const exactFromMs = timestampMs(watermark.exactFrom);
-  const known = log.filter((event) => knownAtMs(event) < eventTimeMs);
-  for (let read = 0; read < reads; read += 1) {
-    const { event } = known[Math.floor((1 - random() ** 3) * known.length)] ?? known.at(-1) ?? assert.fail();
-    const occurredAtMs = read % 2 === 0 ? eventTimeMs : exactFromMs + random() * (eventTimeMs - exactFromMs);
-    const request = { occurredAtMs, fields: event?.fields ?? {} };
-    const expected = bits(reference.read(request));
-    assert.equal(bits(await readBucket(bus, set, request)), expected, `${event?.id} at ${occurredAtMs}`);
-  }
-  return reads;
-}
+const nothingMissing = () => assert.fail("nothing is missing");
 
 test(`killed at ${LIVES} random moments, a reader is never wrong, and at the end all is there`, async () => {
   await using nats = await startNats();
@@ -129,7 +36,7 @@ test(`killed at ${LIVES} random moments, a reader is never wrong, and at the end
     const mortalBus = await nats.connect("feature");
     const dead = killAt(mortalBus, 1 + Math.floor(random() ** 2 * 120));
     try {
-      const live = await startLife(nats, mortalBus);
+      const live = await startLife(nats, mortalBus, set, nothingMissing);
       const ended = await Promise.race([
         dead.then(() => "killed"),
         waitForSequence(bus, sequence, 2_000).then(
@@ -154,7 +61,7 @@ test(`killed at ${LIVES} random moments, a reader is never wrong, and at the end
   assert.ok(compared > 4 * LIVES, `${compared} compared`);
 
   await using lastBus = await nats.connect("feature");
-  await using _ = await startLife(nats, lastBus);
+  await using _ = await startLife(nats, lastBus, set, nothingMissing);
   await waitForSequence(bus, sequence);
   await assertReaderIsRight(bus, reference, log, random, 2_000);
 });
@@ -169,7 +76,7 @@ test("a bucket that refuses for a while, as one that is full, loses nothing", as
   const reference = new FeatureEngine(set, { lookBackMs: 1e12 });
   for (const event of log) reference.apply(event);
   await using serviceBus = await nats.connect("feature");
-  await using _ = await startLife(nats, serviceBus);
+  await using _ = await startLife(nats, serviceBus, set, nothingMissing);
   const stream = `KV_${featureBucket("flights")}`;
   const { config } = await bus.manager.streams.info(stream);
   let sequence = 0;

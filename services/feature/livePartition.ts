@@ -4,6 +4,8 @@ import { type Bus, decode, type JsMsg } from "@millrace/bus";
 import type { EngineOptions, FeatureSet } from "@millrace/features";
 import { AcceptedEventsSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import { type Clock, describeError, type Logger, MillraceError } from "@millrace/runtime";
+import { Announcement } from "./announcement.ts";
+import { Backfill, type ReadLog } from "./backfill.ts";
 import { BucketWriter } from "./bucketWriter.ts";
 import { CheckpointStore } from "./checkpointStore.ts";
 import type { Config } from "./config.ts";
@@ -21,6 +23,8 @@ export interface LivePartitionOptions {
   readonly config: Config;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Where series that a new version of the app brings are made from. */
+  readonly readLog: ReadLog;
   /** Whether this process still has the partition: nothing is written otherwise. Default: always. */
   readonly mayWrite?: () => boolean;
   /** Somebody else has written the partition: this one has stopped, and whoever goes on has to begin from what is stored. */
@@ -41,6 +45,8 @@ export class LivePartition implements AsyncDisposable {
   readonly #writer: BucketWriter;
   readonly #checkpoints: CheckpointStore;
   readonly #metrics: LiveMetrics;
+  readonly #announcement: Announcement;
+  #backfill: Backfill | undefined;
   readonly #stopping = new AbortController();
   /** The bucket holds what had been applied up to here before this process began. */
   readonly #writtenBefore: number;
@@ -50,6 +56,7 @@ export class LivePartition implements AsyncDisposable {
   #writtenSequence: number;
   #savedSequence: number;
   #savedAt: number;
+  #savedDefinitions: string;
   /** When the first message came that is not readable yet, when the last one, and how many are waiting behind it. */
   #waitingSince: number | undefined;
   #lastMessageAt: number;
@@ -63,7 +70,7 @@ export class LivePartition implements AsyncDisposable {
   private constructor(
     options: LivePartitionOptions,
     state: LiveState,
-    parts: { writer: BucketWriter; checkpoints: CheckpointStore; writtenBefore: number },
+    parts: { writer: BucketWriter; checkpoints: CheckpointStore; writtenBefore: number; announcement: Announcement },
   ) {
     this.set = options.set;
     this.#options = options;
@@ -74,6 +81,8 @@ export class LivePartition implements AsyncDisposable {
     this.#writtenSequence = state.position.streamSequence;
     this.#savedSequence = state.position.streamSequence;
     this.#savedAt = options.clock.now();
+    this.#announcement = parts.announcement;
+    this.#savedDefinitions = state.engine.definitions;
     this.#lastMessageAt = options.clock.now();
     this.#metrics = new LiveMetrics(options.app, options.share, state);
   }
@@ -83,21 +92,25 @@ export class LivePartition implements AsyncDisposable {
     const { partition } = share;
     const writer = await BucketWriter.open(bus, app, share);
     const checkpoints = await CheckpointStore.open(bus, app, partition, logger);
-    const lastSequence = (await bus.manager.streams.info("ACCEPTED")).state.last_seq;
+    const stream = (await bus.manager.streams.info("ACCEPTED")).state;
     const written = await writer.readWatermark();
     const watermark = Number(written?.streamSequence ?? 0n);
     const stored = await checkpoints.load();
     const engine = { lookBackMs: config.lookBackMs, owns: ownedBy(share) };
     let state = (stored && restore(set, stored, engine, logger)) ?? LiveState.empty(set, engine);
     let writtenBefore = watermark;
-    if (Math.max(state.position.streamSequence, watermark) > lastSequence) {
-      // Somebody made the stream anew; what was kept belongs to another one.
-      logger.warn({ app, watermark, lastSequence }, `ACCEPTED ends before what ${app} has seen of it; beginning again`);
-      state = LiveState.empty(set, engine);
-      writtenBefore = 0;
+    const announced = written === undefined ? "" : (written.definitions ?? set.definitions);
+    const isAnother = Math.max(state.position.streamSequence, watermark) > stream.last_seq;
+    if (isAnother || state.position.streamSequence + 1 < stream.first_seq) {
+      const what = isAnother ? "ends before what was seen of it" : "has lost messages that were not seen";
+      const message = `ACCEPTED ${what}; the features of ${app} are made anew from the event log`;
+      logger.warn({ app, watermark, firstSequence: stream.first_seq, lastSequence: stream.last_seq }, message);
+      state = LiveState.withoutBeginning(set, engine);
+      if (isAnother) writtenBefore = 0;
     }
     state.engine.keepFrom(written?.exactFrom === undefined ? -Infinity : timestampMs(written.exactFrom));
-    const live = new LivePartition(options, state, { writer, checkpoints, writtenBefore });
+    const announcement = new Announcement(state.engine, announced);
+    const live = new LivePartition(options, state, { writer, checkpoints, writtenBefore, announcement });
     const fromSequence = state.position.streamSequence + 1;
     live.#consumer = await consumeAccepted(bus, {
       app,
@@ -106,9 +119,12 @@ export class LivePartition implements AsyncDisposable {
       onFailure: options.onFailure,
     });
     live.#finished = live.#run();
+    live.#backfill = live.#startBackfill();
+    const missing = state.engine.missing.flatMap(({ features }) => features);
+    const others = missing.length === 0 ? "" : `; ${missing.join(", ")} will be made from the event log`;
     logger.info(
       { app, partition, fromSequence, writtenBefore, entities: state.engine.size },
-      `features of ${app} go on at ${fromSequence}`,
+      `features of ${app} go on at ${fromSequence}${others}`,
     );
     return live;
   }
@@ -121,6 +137,7 @@ export class LivePartition implements AsyncDisposable {
 
   /** Stops reading, writes what has changed, and keeps a last checkpoint. */
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#backfill?.[Symbol.asyncDispose]();
     await this.#consumer?.[Symbol.asyncDispose]();
     this.#stopping.abort();
     this.#wake.resolve();
@@ -136,11 +153,27 @@ export class LivePartition implements AsyncDisposable {
     this.#metrics[Symbol.dispose]();
   }
 
+  #startBackfill(): Backfill | undefined {
+    const { share, readLog, logger } = this.#options;
+    return Backfill.start({
+      live: this.#state,
+      owns: ownedBy(share),
+      readLog,
+      logger,
+      onAdopted: (adopted) => {
+        this.#announcement.adopted(new Set(adopted.map(({ hash }) => hash)));
+        this.#wake.resolve();
+      },
+    });
+  }
+
   #take(message: JsMsg): void {
     const { clock, logger, app } = this.#options;
     try {
       const batch = decode(AcceptedEventsSchema, message.data);
-      if (this.#state.apply(message.seq, batch)) this.#metrics.applied(batch);
+      const isNew = this.#state.apply(message.seq, batch);
+      if (isNew) this.#metrics.applied(batch);
+      this.#backfill?.observe(isNew ? batch.events : []);
     } catch (error) {
       this.#state.skip(message.seq);
       logger.error({ err: error, app, sequence: message.seq }, `skipped ${message.seq}: ${describeError(error)}`);
@@ -177,9 +210,8 @@ export class LivePartition implements AsyncDisposable {
   async #change(): Promise<void> {
     const { catchUpFlushMs, idleFlushMs } = this.#options.config;
     const timer = new AbortController();
-    const pause = delay(this.#waiting > 0 ? catchUpFlushMs : idleFlushMs, undefined, {
-      signal: timer.signal,
-    }).catch(() => undefined);
+    const pauseMs = this.#announcement.isWaiting ? 0 : this.#waiting > 0 ? catchUpFlushMs : idleFlushMs;
+    const pause = delay(pauseMs, undefined, { signal: timer.signal }).catch(() => undefined);
     await Promise.race([this.#wake.promise, pause]);
     timer.abort();
     this.#wake = Promise.withResolvers<void>();
@@ -203,6 +235,8 @@ export class LivePartition implements AsyncDisposable {
 
   get #checkpointIsDue(): boolean {
     const { clock, config } = this.#options;
+    // What a backfill has made is kept as soon as it is there.
+    if (this.#state.engine.definitions !== this.#savedDefinitions) return true;
     return (
       this.#state.position.streamSequence > this.#savedSequence &&
       clock.now() - this.#savedAt >= config.checkpointIntervalMs
@@ -212,36 +246,57 @@ export class LivePartition implements AsyncDisposable {
   /** Writes the changed entities and the watermark that covers them. */
   async #flush(everything: boolean): Promise<void> {
     const { position, engine } = this.#state;
-    if (position.streamSequence < this.#writtenBefore || !this.#mayWrite) return;
-    const entities = this.#state.takeDirty(everything);
+    if (position.streamSequence < this.#writtenBefore || this.#announcement.standsStill || !this.#mayWrite) return;
+    await this.#takeBack();
+    const changed = this.#state.takeDirty(everything);
+    const adopted = this.#announcement.take();
+    const { definitions } = this.#announcement;
     const removed = this.#expired;
-    if (entities.length + removed.length === 0 && position.streamSequence === this.#writtenSequence) return;
+    const entities = adopted.length === 0 ? changed : [...new Set([...changed, ...adopted])];
+    const isNews = position.streamSequence !== this.#writtenSequence || definitions !== this.#announcement.announced;
+    if (entities.length + removed.length === 0 && !isNews) return;
     const { clock } = this.#options;
     const waitingSince = this.#waitingSince;
     this.#waitingSince = undefined;
     this.#expired = [];
     try {
-      await this.#writer.write(engine, { entities, removed: removed.filter((key) => !engine.keeps(key)) }, position);
+      const gone = removed.filter((key) => !engine.keeps(key));
+      await this.#writer.write(engine, { entities, removed: gone }, { ...position, definitions });
     } catch (error) {
       this.#expired = removed;
-      for (const entity of entities) engine.putBack(entity, position.completeBeforeMs);
+      for (const entity of changed) engine.putBack(entity, position.completeBeforeMs);
+      this.#announcement.putBack(adopted);
       this.#waitingSince = waitingSince;
       throw error;
     }
     engine.keepFrom(position.exactFromMs);
+    this.#announcement.written(definitions);
     this.#writtenSequence = position.streamSequence;
     this.#writtenAt = clock.now();
     this.#metrics.readable(entities.length, waitingSince === undefined ? 0 : this.#writtenAt - waitingSince);
   }
 
+  /** Tells readers of series that are not kept any more, before entities come without them. */
+  async #takeBack(): Promise<void> {
+    const { lesser } = this.#announcement;
+    if (lesser === undefined) return;
+    await this.#writer.announceOnly(lesser);
+    this.#announcement.written(lesser);
+  }
+
   async #saveCheckpoint(): Promise<void> {
-    const { streamSequence } = this.#state.position;
-    if (streamSequence === this.#savedSequence || !this.#mayWrite) return;
+    const { position, engine } = this.#state;
+    const isNews = position.streamSequence !== this.#savedSequence || engine.definitions !== this.#savedDefinitions;
+    if (!isNews || !this.#mayWrite) return;
     // Out of the bucket first: what the checkpoint has forgotten, nobody would delete.
-    if (streamSequence >= this.#writtenBefore) this.#expired.push(...this.#state.engine.takeExpired());
+    const follows = position.streamSequence >= this.#writtenBefore && !this.#announcement.standsStill;
+    if (follows) this.#expired.push(...engine.takeExpired());
     if (this.#expired.length > 0) await this.#flush(false);
-    const checkpoint = this.#state.checkpoint();
-    await this.#checkpoints.save(checkpoint);
+    const { definitions } = engine;
+    const { streamSequence } = this.#state.position;
+    await this.#checkpoints.save(this.#state.checkpoint());
+    this.#announcement.stored(definitions);
+    this.#savedDefinitions = definitions;
     this.#savedSequence = streamSequence;
     this.#savedAt = this.#options.clock.now();
   }

@@ -34,6 +34,7 @@ function start(nats: TestNats, bus: Bus, partitions: number): Promise<LiveApp> {
     config,
     clock: systemClock,
     logger: silentLogger,
+    readLog: () => assert.fail("nothing is missing"),
     onFailure: (error) => assert.fail(String(error)),
   });
 }

@@ -6,6 +6,7 @@ import {
   FeatureEngine,
   type FeatureSet,
   type KeptEntity,
+  type Position,
 } from "@millrace/features";
 import type { AcceptedEvents } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import { RecentBatches } from "./recentBatches.ts";
@@ -20,6 +21,14 @@ export interface LivePosition {
   readonly exactFromMs: number;
 }
 
+const BEGINNING: Position = {
+  streamSequence: 0,
+  completeBeforeMs: -Infinity,
+  recentBatches: [],
+  latestLogSequence: 0n,
+  completeLogSequence: 0n,
+};
+
 /**
  * The live features of one app: an engine, how far in the stream it has come, and which batches it has seen. Pure: the stream comes in
  * as calls, the bucket's content goes out as entities.
@@ -31,40 +40,52 @@ export class LiveState {
   #completeBeforeMs: number;
   #latestKnownMs = -Infinity;
   #marked = false;
+  #latestLogSequence: bigint;
+  #completeLogSequence: bigint;
   /** Batches that came a second time. */
   duplicates = 0;
   events = 0;
 
-  private constructor(
-    engine: FeatureEngine,
-    position: Pick<LivePosition, "streamSequence" | "completeBeforeMs">,
-    recent: RecentBatches,
-  ) {
+  private constructor(engine: FeatureEngine, position: Position) {
     this.engine = engine;
     this.#streamSequence = position.streamSequence;
     this.#completeBeforeMs = position.completeBeforeMs;
-    this.#recent = recent;
+    this.#latestLogSequence = position.latestLogSequence;
+    this.#completeLogSequence = position.completeLogSequence;
+    this.#recent = new RecentBatches(position.recentBatches);
   }
 
   /** From the beginning of the stream. */
   static empty(set: FeatureSet, options: EngineOptions): LiveState {
-    return new LiveState(
-      new FeatureEngine(set, options),
-      { streamSequence: 0, completeBeforeMs: -Infinity },
-      new RecentBatches(),
-    );
+    return new LiveState(new FeatureEngine(set, options), BEGINNING);
   }
 
-  /** From a checkpoint; undefined when it was made by other features. */
-  static restore(set: FeatureSet, checkpoint: Uint8Array, options: EngineOptions): LiveState | undefined {
-    const restored = decodeCheckpoint(set, checkpoint, options);
-    if (restored === undefined) return undefined;
-    return new LiveState(restored.engine, restored.position, new RecentBatches(restored.position.recentBatches));
+  /** From the beginning of a stream that has lost its first messages: no series is whole. */
+  static withoutBeginning(set: FeatureSet, options: EngineOptions): LiveState {
+    const state = LiveState.empty(set, options);
+    state.engine.remember({ knownAtMs: -Infinity, exactFromMs: -Infinity, definitions: "" });
+    return state;
+  }
+
+  /** From a checkpoint; of one that was made by other features, the series that are known go on. @throws as `decodeCheckpoint`. */
+  static restore(set: FeatureSet, checkpoint: Uint8Array, options: EngineOptions): LiveState {
+    const { engine, position } = decodeCheckpoint(set, checkpoint, options);
+    return new LiveState(engine, position);
   }
 
   get position(): LivePosition {
     const { exactFromMs } = this.engine;
     return { streamSequence: this.#streamSequence, completeBeforeMs: this.#completeBeforeMs, exactFromMs };
+  }
+
+  /** The highest log_sequence applied. */
+  get latestLogSequence(): bigint {
+    return this.#latestLogSequence;
+  }
+
+  /** Every event of the log up to this log_sequence has been applied. */
+  get completeLogSequence(): bigint {
+    return this.#completeLogSequence;
   }
 
   /** Applies the message at `streamSequence`. False when it, or the same batch under another sequence, was applied before. */
@@ -97,12 +118,21 @@ export class LiveState {
   }
 
   checkpoint(): Uint8Array {
-    return encodeCheckpoint(this.engine, { ...this.position, recentBatches: this.#recent.all });
+    return encodeCheckpoint(this.engine, {
+      ...this.position,
+      recentBatches: this.#recent.all,
+      latestLogSequence: this.#latestLogSequence,
+      completeLogSequence: this.#completeLogSequence,
+    });
   }
 
   #advance({ events, completeBefore }: AcceptedEvents): void {
+    // In log order inside a batch; not so from batch to batch of one transaction.
+    const last = events.at(-1)?.logSequence ?? 0n;
+    if (last > this.#latestLogSequence) this.#latestLogSequence = last;
     if (completeBefore !== undefined) {
       this.#marked = true;
+      this.#completeLogSequence = this.#latestLogSequence;
       this.#completeBeforeMs = Math.max(this.#completeBeforeMs, timestampMs(completeBefore));
       return;
     }

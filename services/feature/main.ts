@@ -1,6 +1,8 @@
 import { connectBus } from "@millrace/bus";
-import { startRpcServer } from "@millrace/rpc";
+import { EventLogService } from "@millrace/proto/millrace/ingestion/v1/event_log_pb.ts";
+import { connectByteStream, startRpcServer } from "@millrace/rpc";
 import { readConfig, runService, systemClock } from "@millrace/runtime";
+import type { ReadLog } from "./backfill.ts";
 import { readFeatureConfig } from "./config.ts";
 import { buildDatasetInWorker } from "./datasetThread.ts";
 import { datasetService } from "./grpc.ts";
@@ -11,7 +13,9 @@ await runService({
   async start(stack, { logger, fail }) {
     const config = readConfig(process.env, readFeatureConfig);
     const bus = stack.use(await connectBus(config.bus, "feature", logger));
-    stack.use(await LiveApps.start({ bus, config, logger, clock: systemClock, onFailure: fail }));
+    const log = stack.use(connectByteStream(EventLogService.method.readEvents, config.eventLogAddress));
+    const readLog: ReadLog = (request, signal) => log.call(request, { signal });
+    stack.use(await LiveApps.start({ bus, config, logger, clock: systemClock, readLog, onFailure: fail }));
     const services = [datasetService(bus, buildDatasetInWorker(config, logger))];
     stack.use(await startRpcServer({ address: config.grpcAddress, services, logger }));
   },

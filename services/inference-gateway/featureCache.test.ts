@@ -3,6 +3,8 @@ import { test } from "node:test";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Bus, featureBucket, type KV } from "@millrace/bus";
+import { compileFeatures } from "@millrace/features";
+import { Aggregate, AppSchema, FieldType } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { EntityStateSchema } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
 import { WatermarkSchema } from "@millrace/proto/millrace/feature/v1/watermark_pb.ts";
 import { silentLogger } from "@millrace/runtime";
@@ -130,6 +132,51 @@ test("with several partitions the oldest watermark counts, once all are there", 
   await bucket.put("watermark.3", watermark(1, 3));
   await bucket.put("watermark.2", watermark(6_000, 3));
   await waitFor(() => asOfMs(cache) === 5_000);
+});
+
+test("features that a partition does not hold whole are told: at once when it holds them no more, when they are readable if they are new", async () => {
+  await using setup = await start();
+  const bucket = await setup.makeBucket();
+  const counts = { entity: "origin", on: "flight.landed", aggregate: Aggregate.COUNT };
+  const set = compileFeatures(
+    create(AppSchema, {
+      app: APP,
+      entities: { origin: { key: ["origin"] } },
+      events: { "flight.landed": { version: 1, fields: { origin: { type: FieldType.STRING } } } },
+      prediction: { at: "flight.landed" },
+      features: {
+        hour: { atRequest: "request.occurred_at.getHours()" },
+        landings_day: { ...counts, window: { seconds: 86_400n }, tile: { seconds: 3_600n } },
+        landings_week: { ...counts, window: { seconds: 604_800n }, tile: { seconds: 3_600n } },
+        minutes: { ...counts, window: { seconds: 3_600n }, tile: { seconds: 60n } },
+      },
+    }),
+  );
+  const [hours = "", minutes = ""] = ["/168", "/60"].map((tiles) =>
+    set.definitions.split(" ").find((series) => series.endsWith(tiles)),
+  );
+  const tell = async (partition: number, definitions?: string): Promise<void> => {
+    const told = {
+      eventTime: timestampFromMs(1),
+      partitions: 2,
+      ...(definitions === undefined ? {} : { definitions }),
+    };
+    await bucket.put(`watermark.${partition}`, toBinary(WatermarkSchema, create(WatermarkSchema, told)));
+  };
+  await tell(0);
+  await tell(1, hours.replace("/168", "/24"));
+  const cache = setup.startCache();
+  await cache.firstRead;
+  const lacking = (): string[] => cache.lacking(set).map((place) => set.names[place] ?? "");
+  assert.deepEqual(lacking(), ["landings_week", "minutes"]);
+  await tell(1, `${hours} ${minutes}`);
+  await waitFor(() => lacking().length === 0);
+  await tell(0, hours);
+  await waitFor(() => lacking().join() === "minutes");
+  await tell(0, minutes);
+  await waitFor(() => lacking().join() === "landings_day,landings_week");
+  await tell(0, set.definitions);
+  await waitFor(() => lacking().length === 0);
 });
 
 test("its memory is bounded, and what was evicted is read again when it is needed", async () => {

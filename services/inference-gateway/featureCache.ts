@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Bus, featureBucket, KeyValueWatch, type KV, type KvWatchEntry } from "@millrace/bus";
+import type { FeatureSet } from "@millrace/features";
 import type { EntityState } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
 import { WatermarkSchema } from "@millrace/proto/millrace/feature/v1/watermark_pb.ts";
 import { type Clock, describeError, type Logger, MillraceError } from "@millrace/runtime";
@@ -27,6 +28,8 @@ interface ReadWatermark {
   readonly ms: number;
   readonly exactFromMs: number;
   readonly partitions: number;
+  /** The series that its entities hold whole; undefined: all. */
+  readonly definitions: string | undefined;
 }
 
 /** A read of the bucket that is under way. */
@@ -54,6 +57,11 @@ export class FeatureCache implements AsyncDisposable {
   readonly #running: Promise<void>;
   #bucket: KV | undefined;
   #watermarksChanged = false;
+  /** What the partitions hold whole, as their watermarks say: the newest, and the newest that is believed. */
+  #definitions: ReadonlySet<string> = new Set();
+  #believedDefinitions: readonly string[] = [];
+  /** Forgotten when the definitions change. */
+  #lacking = new WeakMap<FeatureSet, readonly number[]>();
   #asOf: Timestamp | undefined;
   #asOfMs = -Infinity;
   #exactFromMs = -Infinity;
@@ -93,6 +101,22 @@ export class FeatureCache implements AsyncDisposable {
    */
   isExact(asOf: Timestamp | undefined, knownBeforeMs: number, readMs: number): boolean {
     return asOf !== undefined && timestampMs(asOf) >= knownBeforeMs && readMs >= this.#exactFromMs;
+  }
+
+  /**
+   * Places in a vector of the features that cannot be read, because they are still being made from history. Ask before the look-ups and after
+   * them: what either says counts.
+   */
+  lacking(set: FeatureSet): readonly number[] {
+    let places = this.#lacking.get(set);
+    if (places === undefined) {
+      const names = [...this.#definitions].flatMap((definitions) =>
+        set.missing(definitions).flatMap(({ features }) => features),
+      );
+      places = [...new Set(names)].map((name) => set.names.indexOf(name));
+      this.#lacking.set(set, places);
+    }
+    return places;
   }
 
   /**
@@ -232,13 +256,29 @@ export class FeatureCache implements AsyncDisposable {
       eventTime: time,
       exactFrom,
       partitions,
+      definitions,
     } = entry.operation === "PUT" ? fromBinary(WatermarkSchema, entry.value) : create(WatermarkSchema);
     const exactFromMs = exactFrom === undefined ? -Infinity : timestampMs(exactFrom);
     if (time === undefined) this.#watermarks.delete(entry.key);
-    else this.#watermarks.set(entry.key, { time, ms: timestampMs(time), exactFromMs, partitions });
+    else this.#watermarks.set(entry.key, { time, ms: timestampMs(time), exactFromMs, partitions, definitions });
     this.#watermarksChanged = true;
     // Unlike the time, at once: entities that come before it may have lost what earlier reads need.
     this.#exactFromMs = Math.max(...[...this.#watermarks.values()].map((watermark) => watermark.exactFromMs));
+    this.#countDefinitions();
+  }
+
+  #newestDefinitions(): string[] {
+    return [...this.#watermarks.values()].flatMap(({ definitions }) =>
+      definitions === undefined ? [] : [definitions],
+    );
+  }
+
+  /** What is held no more counts at once, what has come new when it is believed. */
+  #countDefinitions(): void {
+    const told = new Set([...this.#believedDefinitions, ...this.#newestDefinitions()]);
+    if (told.size === this.#definitions.size && told.isSubsetOf(this.#definitions)) return;
+    this.#definitions = told;
+    this.#lacking = new WeakMap();
   }
 
   /** Everything that the watermarks read so far cover has been read, too. */
@@ -257,6 +297,8 @@ export class FeatureCache implements AsyncDisposable {
       }
       if (lowest === undefined || watermark.ms < lowest.ms) lowest = watermark;
     }
+    this.#believedDefinitions = this.#newestDefinitions();
+    this.#countDefinitions();
     this.#asOf = lowest?.time;
     this.#asOfMs = lowest?.ms ?? -Infinity;
     for (const waiter of this.#waiting) {

@@ -8,12 +8,13 @@ import { WatermarkSchema } from "@millrace/proto/millrace/feature/v1/watermark_p
 import { APP, TestGateway, testApp, WATERMARK_MS } from "./gatewayForTests.ts";
 
 const MINUTE_MS = 60_000;
-const watermark = (ms: number, exactFromMs?: number): Uint8Array =>
+const watermark = (ms: number, exactFromMs?: number, definitions?: string): Uint8Array =>
   toBinary(
     WatermarkSchema,
     create(WatermarkSchema, {
       eventTime: timestampFromMs(ms),
       ...(exactFromMs === undefined ? {} : { exactFrom: timestampFromMs(exactFromMs) }),
+      ...(definitions === undefined ? {} : { definitions }),
     }),
   );
 
@@ -68,6 +69,23 @@ test("an answer says whether its features are exactly those of history", async (
   await follows(tileStart + 2 * tileMs, tileStart);
   assert.equal(await isExact(tileStart + 2 * tileMs), true);
   assert.equal(await isExact(tileStart - 1), false);
+});
+
+test("a feature that is still being made from history is missing, and the answer is not exact", async () => {
+  await using gateway = await TestGateway.start();
+  const { names, plan, definitions } = compileFeatures(testApp().app as App);
+  const windowed = names.filter((_, index) => plan.features[index]?.kind === "window");
+  assert.ok(windowed.length > 0);
+  const told = async (known: string) => {
+    const ms = WATERMARK_MS + (known === "" ? 1 : 2) * MINUTE_MS;
+    await gateway.features.put("watermark.0", watermark(ms, undefined, known));
+    const { prediction } = await gateway.client.predict(request(ms), { timeoutMs: 5_000 });
+    assert.ok(prediction);
+    const missing = names.filter((_, index) => Number.isNaN(prediction.features[index]));
+    return { missing: missing.filter((name) => windowed.includes(name)), exact: prediction.featuresExact };
+  };
+  assert.deepEqual(await told(""), { missing: windowed, exact: false });
+  assert.deepEqual(await told(definitions), { missing: [], exact: true });
 });
 
 test("a moment that is no time is refused by name", async () => {

@@ -93,12 +93,15 @@ export class Predictor {
     await awaitFeatures(request, cache, clock, answerBy);
     // Read before the features: they may be newer than it says, never older.
     const asOf = cache.asOf;
+    const lackingBefore = cache.lacking(app.features);
     const fetching = cache.fetch(() => app.features.entityKeys(request.fields));
     const looked = cache.problem() ?? (fetching === undefined ? cache.lookup : await within(fetching, clock, answerBy));
     const occurredAtMs = timestampMs(occurredAt);
     const features =
       typeof looked === "string" ? looked : app.features.vector({ occurredAtMs, fields: request.fields }, looked);
-    const exact = cache.isExact(asOf, app.features.knownBeforeMs(occurredAtMs), occurredAtMs);
+    const lacking = [...lackingBefore, ...cache.lacking(app.features)];
+    if (typeof features !== "string") for (const place of lacking) features[place] = Number.NaN;
+    const exact = lacking.length === 0 && cache.isExact(asOf, app.features.knownBeforeMs(occurredAtMs), occurredAtMs);
     const answer = await askChain(
       {
         app,

@@ -20,11 +20,10 @@ export interface Position {
   readonly completeBeforeMs: number;
   /** First log_sequence of each batch applied lately, oldest first. */
   readonly recentBatches: readonly bigint[];
-}
-
-export interface DecodeOptions extends EngineOptions {
-  /** Take a checkpoint that lacks series, too: those that it has go on, the others are told as `missing`. Default: do not take it. */
-  readonly keepKnown?: boolean;
+  /** The highest log_sequence applied; 0 is none. */
+  readonly latestLogSequence: bigint;
+  /** Every event of the log up to this log_sequence has been applied. */
+  readonly completeLogSequence: bigint;
 }
 
 export interface DecodedCheckpoint {
@@ -58,22 +57,20 @@ export function encodeCheckpoint(engine: FeatureEngine, position: Position): Uin
     ...(engine.exactFromMs === -Infinity ? {} : { exactFromMs: engine.exactFromMs }),
     entities,
     recentBatches: [...position.recentBatches],
+    latestLogSequence: position.latestLogSequence,
+    completeLogSequence: position.completeLogSequence,
   });
   const body = toBinary(EngineCheckpointSchema, checkpoint);
   return Buffer.concat([body, DIGEST_PREFIX, digestOf(body)]);
 }
 
 /**
- * Brings an engine back from a checkpoint, equal in every later answer to the one that was encoded. Undefined when it was made
- * by other definitions: when it lacks a series that the set needs or, with `keepKnown`, has none of them.
+ * Brings an engine back from a checkpoint, equal in every later answer to the one that was encoded. When it was made by other definitions, the
+ * series that it has go on, and the others are `missing`.
  *
  * @throws `data_loss` when the bytes are damaged, cut off, or no checkpoint at all.
  */
-export function decodeCheckpoint(
-  set: FeatureSet,
-  bytes: Uint8Array,
-  { keepKnown = false, ...options }: DecodeOptions = {},
-): DecodedCheckpoint | undefined {
+export function decodeCheckpoint(set: FeatureSet, bytes: Uint8Array, options: EngineOptions = {}): DecodedCheckpoint {
   const checkpoint = readCheckpoint(bytes);
   const engine = new FeatureEngine(set, options);
   engine.remember({
@@ -81,8 +78,6 @@ export function decodeCheckpoint(
     exactFromMs: checkpoint.exactFromMs ?? -Infinity,
     definitions: checkpoint.definitions,
   });
-  const { missing } = engine;
-  if (missing.length > 0 && (!keepKnown || engine.definitions === "")) return undefined;
   for (const { key, state, dueAtMs } of checkpoint.entities) {
     if (state !== undefined) engine.restore(key, state, dueAtMs ?? Infinity);
   }
@@ -90,8 +85,10 @@ export function decodeCheckpoint(
     streamSequence: Number(checkpoint.streamSequence),
     completeBeforeMs: checkpoint.completeBefore === undefined ? -Infinity : timestampMs(checkpoint.completeBefore),
     recentBatches: checkpoint.recentBatches,
+    latestLogSequence: checkpoint.latestLogSequence,
+    completeLogSequence: checkpoint.completeLogSequence,
   };
-  return { engine, position, missing };
+  return { engine, position, missing: engine.missing };
 }
 
 function readCheckpoint(bytes: Uint8Array): EngineCheckpoint {

@@ -91,6 +91,11 @@ export class FeatureEngine {
     this.#keptFromMs = announcedExactFromMs;
   }
 
+  /** Reads from this time on are what tiles are kept for. */
+  get keptFromMs(): number {
+    return Math.min(this.#knownAtMs - this.lookBackMs, this.#keptFromMs);
+  }
+
   /** The series that are not whole, because the checkpoint did not have them; until they are adopted their features are not right. */
   get missing(): readonly MissingSeries[] {
     return this.#held.missing;
@@ -188,6 +193,20 @@ export class FeatureEngine {
     return this.#entities.values();
   }
 
+  /** An entity by its key. */
+  entity(key: string): KeptEntity | undefined {
+    return this.#entities.get(key);
+  }
+
+  /** Keys of the entities that have tiles of one of these series. */
+  keysWith(hashes: ReadonlySet<bigint>): string[] {
+    const keys: string[] = [];
+    for (const { key, plan, tiles } of this.#entities.values()) {
+      if (plan.series.some(({ hash, slot }) => tiles[slot] !== undefined && hashes.has(hash))) keys.push(key);
+    }
+    return keys;
+  }
+
   /** Brings back what a stored engine knew about itself; before its entities. */
   remember({ knownAtMs, exactFromMs, definitions }: EngineMemory): void {
     this.#knownAtMs = Math.max(this.#knownAtMs, knownAtMs);
@@ -212,8 +231,8 @@ export class FeatureEngine {
   /**
    * Takes missing series over from another engine, a backfill's say, in the place of what this one has of them. Exact when both have applied
    * the same events, from as far back as the series' windows reach: so bring the other engine to this one's place in the log first.
-   * A series that is whole already is left alone, so doing it again changes nothing. Every entity that has such a series becomes due at
-   * once. The other engine stays as it is.
+   * A series that is whole already is left alone, so doing it again changes nothing. Nothing becomes due by it: `keysWith` tells which entities
+   * are to be written before readers are told of the series. The other engine stays as it is.
    *
    * @param hashes of series, as `missing` names them; default: all that are missing
    * @throws `failed_precondition`, having changed nothing, when the other engine does not have one of them whole, or is ahead of this one.
@@ -250,9 +269,6 @@ export class FeatureEngine {
     for (const { key, plan: theirPlan, tiles } of other.#entities.values()) {
       const columns = theirPlan.name === plan.name ? tiles[theirs.slot] : undefined;
       if (columns !== undefined) this.#entity(key, plan).tiles[mine.slot] = columns.clone();
-    }
-    for (const entity of this.#entities.values()) {
-      if (entity.plan === plan && entity.tiles[mine.slot] !== undefined) this.#due.add(entity, -Infinity);
     }
   }
 
@@ -295,7 +311,7 @@ export class FeatureEngine {
 
   /** The first tile that a read within the look-back, or one that readers may still take for exact, can cover. */
   #firstTile({ tileMs, longestWindow }: SeriesPlan): number {
-    return Math.floor(Math.min(this.#knownAtMs - this.lookBackMs, this.#keptFromMs) / tileMs) - longestWindow;
+    return Math.floor(this.keptFromMs / tileMs) - longestWindow;
   }
 }
 

@@ -2,7 +2,7 @@ import type { App } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { EntityState } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
 import type { Fields } from "./entityKey.ts";
 import { decodeEntity, type EntityTiles } from "./entityState.ts";
-import type { MissingSeries } from "./heldSeries.ts";
+import { HeldSeries, type MissingSeries } from "./heldSeries.ts";
 import { type EntityPlan, type FeaturePlan, type Plan, planFeatures } from "./plan.ts";
 
 /** What a prediction is asked about. */
@@ -18,6 +18,7 @@ export interface FeatureRequest {
  * [floor(T/g) - window/g, floor(T/g)), and of these what was known before tile floor(T/g).
  */
 export class FeatureSet {
+  readonly app: App;
   /** Alphabetical: the order of a vector. */
   readonly names: readonly string[];
   /** Equal for two apps whose stored tiles mean the same. */
@@ -25,7 +26,8 @@ export class FeatureSet {
   readonly plan: Plan;
   readonly #decoded = new WeakMap<EntityState, EntityTiles>();
 
-  constructor(plan: Plan) {
+  constructor(app: App, plan: Plan) {
+    this.app = app;
     this.plan = plan;
     this.names = plan.names;
     this.definitions = plan.definitions;
@@ -51,6 +53,11 @@ export class FeatureSet {
    */
   isExact(asOfMs: number, exactFromMs: number): boolean {
     return asOfMs >= exactFromMs || this.plan.entities.length === 0;
+  }
+
+  /** The series that states made by an engine with these `definitions` do not have whole, and their features. */
+  missing(definitions: string): readonly MissingSeries[] {
+    return HeldSeries.named(this.plan, definitions).missing;
   }
 
   /** A read as of `asOfMs` counts only events known before this time: the beginning of the youngest tile that it leaves out. */
@@ -133,13 +140,13 @@ export class FeatureSet {
  *
  * @throws `invalid_argument` naming the path in the app file and what is wrong.
  */
-export const compileFeatures = (app: App): FeatureSet => new FeatureSet(planFeatures(app));
+export const compileFeatures = (app: App): FeatureSet => new FeatureSet(app, planFeatures(app));
 
 /**
- * Compiles only the features whose series are missing: what a backfill has to calculate. It needs the events that became known within
+ * Only the features whose series are missing: what a backfill has to calculate. It needs the events that became known within
  * `longestWindowMs` of the set and the look-back before the moment at which its series are adopted, and nothing older.
  */
-export function compileMissing(app: App, missing: readonly MissingSeries[]): FeatureSet {
+export function compileMissing({ app }: FeatureSet, missing: readonly MissingSeries[]): FeatureSet {
   const names = new Set(missing.flatMap(({ features }) => features));
   const features = Object.fromEntries(Object.entries(app.features).filter(([name]) => names.has(name)));
   return compileFeatures({ ...app, features });

@@ -11,6 +11,37 @@ export interface MissingSeries {
   readonly features: readonly string[];
 }
 
+/** What two engines hold whole, by the names of what each holds. */
+export function commonDefinitions(one: string, other: string): string {
+  const tiles = new Map(parse(other));
+  return format(
+    parse(one).flatMap(([hash, longest]) => {
+      const also = tiles.get(hash);
+      return also === undefined ? [] : [[hash, Math.min(longest, also)]];
+    }),
+  );
+}
+
+/** Hashes of the series that one engine holds whole, and the other does not, or not for windows as long. */
+export function seriesBeyond(one: string, other: string): Set<bigint> {
+  const tiles = new Map(parse(other));
+  return new Set(parse(one).flatMap(([hash, longest]) => ((tiles.get(hash) ?? 0) < longest ? [hash] : [])));
+}
+
+function parse(names: string): [hash: bigint, tiles: number][] {
+  return (names === "" ? [] : names.split(" ")).flatMap((name) => {
+    const [hash = "", longest = ""] = name.split("/");
+    if (!/^[0-9a-f]{1,16}$/.test(hash) || !/^\d{1,9}$/.test(longest)) return [];
+    return [[BigInt(`0x${hash}`), Number(longest)]];
+  });
+}
+
+const format = (tiles: Iterable<[hash: bigint, tiles: number]>): string =>
+  [...tiles]
+    .map(([hash, longest]) => `${hash.toString(16)}/${longest}`)
+    .sort()
+    .join(" ");
+
 /**
  * Which series an engine holds whole, and for windows of how many tiles. An engine that begins with the stream holds all of its own; one
  * that goes on from a checkpoint holds those that the checkpoint held.
@@ -34,23 +65,17 @@ export class HeldSeries {
   static named(plan: Plan, names: string): HeldSeries {
     const tiles = new Map<bigint, number>();
     const needed = new Map(allSeries(plan).map(({ hash, longestWindow }) => [hash, longestWindow]));
-    for (const name of names === "" ? [] : names.split(" ")) {
-      const [hash = "", longest = ""] = name.split("/");
-      if (!/^[0-9a-f]{1,16}$/.test(hash) || !/^\d{1,9}$/.test(longest)) continue;
-      const series = BigInt(`0x${hash}`);
-      const most = needed.get(series);
+    for (const [hash, longest] of parse(names)) {
+      const most = needed.get(hash);
       // What is older than this plan needs is dropped from now on.
-      if (most !== undefined) tiles.set(series, Math.min(most, Number(longest)));
+      if (most !== undefined) tiles.set(hash, Math.min(most, longest));
     }
     return new HeldSeries(plan, tiles);
   }
 
   /** The plan's `definitions` when all is there. */
   get names(): string {
-    return [...this.#tiles]
-      .map(([hash, tiles]) => `${hash.toString(16)}/${tiles}`)
-      .sort()
-      .join(" ");
+    return format(this.#tiles);
   }
 
   /** What is not there, or not as far back as it is needed. */

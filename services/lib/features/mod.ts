@@ -1,6 +1,5 @@
 export {
   type DecodedCheckpoint,
-  type DecodeOptions,
   decodeCheckpoint,
   encodeCheckpoint,
   type Position,
@@ -10,5 +9,5 @@ export { type EngineMemory, type EngineOptions, FeatureEngine, type KeptEntity }
 export { entityKey, type Fields, fieldText } from "./entityKey.ts";
 export { EventReader, type ReadEvent } from "./eventReader.ts";
 export { compileFeatures, compileMissing, type FeatureRequest, FeatureSet } from "./featureSet.ts";
-export type { MissingSeries } from "./heldSeries.ts";
+export { commonDefinitions, type MissingSeries, seriesBeyond } from "./heldSeries.ts";
 export { hashDouble, hashInteger, hashText } from "./valueHash.ts";

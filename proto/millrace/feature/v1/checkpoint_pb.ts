@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/feature/v1/checkpoint.proto.
  */
 export const file_millrace_feature_v1_checkpoint: GenFile = /*@__PURE__*/
-  fileDesc("CiRtaWxscmFjZS9mZWF0dXJlL3YxL2NoZWNrcG9pbnQucHJvdG8SE21pbGxyYWNlLmZlYXR1cmUudjEisgIKEEVuZ2luZUNoZWNrcG9pbnQSEwoLZGVmaW5pdGlvbnMYASABKAkSFwoPc3RyZWFtX3NlcXVlbmNlGAIgASgEEiwKCGtub3duX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIzCg9jb21wbGV0ZV9iZWZvcmUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjcKCGVudGl0aWVzGAUgAygLMiUubWlsbHJhY2UuZmVhdHVyZS52MS5FbnRpdHlDaGVja3BvaW50EhYKDnJlY2VudF9iYXRjaGVzGAYgAygEEhoKDWV4YWN0X2Zyb21fbXMYByABKAFIAIgBARIOCgZkaWdlc3QYDyABKAxCEAoOX2V4YWN0X2Zyb21fbXMidgoQRW50aXR5Q2hlY2twb2ludBILCgNrZXkYASABKAkSLwoFc3RhdGUYAiABKAsyIC5taWxscmFjZS5mZWF0dXJlLnYxLkVudGl0eVN0YXRlEhYKCWR1ZV9hdF9tcxgDIAEoAUgAiAEBQgwKCl9kdWVfYXRfbXNiBnByb3RvMw", [file_google_protobuf_timestamp, file_millrace_feature_v1_entity_state]);
+  fileDesc("CiRtaWxscmFjZS9mZWF0dXJlL3YxL2NoZWNrcG9pbnQucHJvdG8SE21pbGxyYWNlLmZlYXR1cmUudjEi7gIKEEVuZ2luZUNoZWNrcG9pbnQSEwoLZGVmaW5pdGlvbnMYASABKAkSFwoPc3RyZWFtX3NlcXVlbmNlGAIgASgEEiwKCGtub3duX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIzCg9jb21wbGV0ZV9iZWZvcmUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjcKCGVudGl0aWVzGAUgAygLMiUubWlsbHJhY2UuZmVhdHVyZS52MS5FbnRpdHlDaGVja3BvaW50EhYKDnJlY2VudF9iYXRjaGVzGAYgAygEEhoKDWV4YWN0X2Zyb21fbXMYByABKAFIAIgBARIbChNsYXRlc3RfbG9nX3NlcXVlbmNlGAggASgEEh0KFWNvbXBsZXRlX2xvZ19zZXF1ZW5jZRgJIAEoBBIOCgZkaWdlc3QYDyABKAxCEAoOX2V4YWN0X2Zyb21fbXMidgoQRW50aXR5Q2hlY2twb2ludBILCgNrZXkYASABKAkSLwoFc3RhdGUYAiABKAsyIC5taWxscmFjZS5mZWF0dXJlLnYxLkVudGl0eVN0YXRlEhYKCWR1ZV9hdF9tcxgDIAEoAUgAiAEBQgwKCl9kdWVfYXRfbXNiBnByb3RvMw", [file_google_protobuf_timestamp, file_millrace_feature_v1_entity_state]);
 
 /**
  * The whole state of a feature engine, with the place in the stream up to which it has applied everything. In the object store
@@ -68,6 +68,20 @@ export type EngineCheckpoint = Message<"millrace.feature.v1.EngineCheckpoint"> &
    * @generated from field: optional double exact_from_ms = 7;
    */
   exactFromMs?: number | undefined;
+
+  /**
+   * The highest log_sequence applied.
+   *
+   * @generated from field: uint64 latest_log_sequence = 8;
+   */
+  latestLogSequence: bigint;
+
+  /**
+   * Every event of the log up to this log_sequence has been applied.
+   *
+   * @generated from field: uint64 complete_log_sequence = 9;
+   */
+  completeLogSequence: bigint;
 
   /**
    * SHA-256 over everything before it. Always the last field, so that what is damaged or cut off is told.

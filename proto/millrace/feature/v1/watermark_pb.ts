@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/feature/v1/watermark.proto.
  */
 export const file_millrace_feature_v1_watermark: GenFile = /*@__PURE__*/
-  fileDesc("CiNtaWxscmFjZS9mZWF0dXJlL3YxL3dhdGVybWFyay5wcm90bxITbWlsbHJhY2UuZmVhdHVyZS52MSKYAQoJV2F0ZXJtYXJrEi4KCmV2ZW50X3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhcKD3N0cmVhbV9zZXF1ZW5jZRgCIAEoBBIuCgpleGFjdF9mcm9tGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpwYXJ0aXRpb25zGAQgASgNYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("CiNtaWxscmFjZS9mZWF0dXJlL3YxL3dhdGVybWFyay5wcm90bxITbWlsbHJhY2UuZmVhdHVyZS52MSLCAQoJV2F0ZXJtYXJrEi4KCmV2ZW50X3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhcKD3N0cmVhbV9zZXF1ZW5jZRgCIAEoBBIuCgpleGFjdF9mcm9tGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpwYXJ0aXRpb25zGAQgASgNEhgKC2RlZmluaXRpb25zGAUgASgJSACIAQFCDgoMX2RlZmluaXRpb25zYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * How far the features follow: every event known before `event_time` is readable. In the bucket `features_<app>` under
@@ -46,6 +46,14 @@ export type Watermark = Message<"millrace.feature.v1.Watermark"> & {
    * @generated from field: uint32 partitions = 4;
    */
   partitions: number;
+
+  /**
+   * Names the series that the entities hold whole, as in EngineCheckpoint. Features of other series are still being made from history, and
+   * cannot be read yet. Absent: all are whole.
+   *
+   * @generated from field: optional string definitions = 5;
+   */
+  definitions?: string | undefined;
 };
 
 /**
