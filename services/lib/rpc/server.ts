@@ -3,6 +3,8 @@ import { toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import { Server, ServerCredentials, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
+import { file_google_rpc_status } from "@millrace/proto/google/rpc/status_pb.ts";
+import { Health } from "@millrace/proto/grpc/health/v1/health_pb.ts";
 import { type ConfigReader, describeError, type Logger, MillraceError } from "@millrace/runtime";
 import { HealthImplementation } from "grpc-health-check";
 import type { ImplementedService } from "./implementation.ts";
@@ -102,12 +104,15 @@ function addReflection(server: Server, services: readonly ImplementedService[]):
     for (const dependency of file.dependencies) add(dependency);
   };
   for (const { service } of services) add(service.file);
+  add(Health.file);
+  // So that a client with reflection alone can read the details of an error.
+  add(file_google_rpc_status);
   const fileDescriptorProtos = [...files.values()].map((file) =>
     Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto)),
   );
   const definition = { format: "Protocol Buffer 3 DescriptorProto", type: {}, fileDescriptorProtos };
   const reflection = new ReflectionService({ files: definition } as never, {
-    services: services.map(({ service }) => service.typeName),
+    services: [...services.map(({ service }) => service.typeName), Health.typeName],
   });
   reflection.addToServer(server);
 }

@@ -1,8 +1,13 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { anyPack, anyUnpack, durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
-import { BadRequestSchema, RetryInfoSchema, StatusSchema } from "@millrace/proto/google/rpc/status_pb.ts";
-import { type ErrorCode, MillraceError } from "@millrace/runtime";
+import {
+  BadRequestSchema,
+  ErrorInfoSchema,
+  RetryInfoSchema,
+  StatusSchema,
+} from "@millrace/proto/google/rpc/status_pb.ts";
+import { type ErrorCode, MillraceError, type Violation } from "@millrace/runtime";
 
 /** The one table between Millrace's error codes and gRPC's. */
 const GRPC_STATUS: Readonly<Record<ErrorCode, status>> = {
@@ -24,6 +29,16 @@ const ERROR_CODE = new Map(Object.entries(GRPC_STATUS).map(([code, number]) => [
 
 const DETAILS = "grpc-status-details-bin";
 
+/** What errors of Millrace are known by in google.rpc.ErrorInfo. */
+const DOMAIN = "millrace";
+
+/**
+ * Trailers have to fit into a block of HTTP/2 headers, of which clients take 8 KiB, some of them: base64 makes four bytes of three, and the
+ * message is in there twice.
+ */
+const MAX_MESSAGE_CHARACTERS = 1_000;
+const MAX_DETAILS_BYTES = 3_000;
+
 /** What a failed call answers. A cause stays here; an error that is not a MillraceError says nothing about itself. */
 export function toStatus(error: unknown): { code: status; details: string; metadata: Metadata } {
   const metadata = new Metadata();
@@ -31,24 +46,42 @@ export function toStatus(error: unknown): { code: status; details: string; metad
     return { code: status.INTERNAL, details: "internal error; the server's log has its cause", metadata };
   }
   const code = GRPC_STATUS[error.code];
-  const details = richDetails(error);
-  if (details.length > 0) {
-    const rich = create(StatusSchema, { code, message: error.message, details });
-    metadata.set(DETAILS, Buffer.from(toBinary(StatusSchema, rich)));
-  }
-  return { code, details: error.message, metadata };
+  const message = shorten(error.message);
+  const rich = create(StatusSchema, { code, message, details: richDetails(error) });
+  metadata.set(DETAILS, Buffer.from(toBinary(StatusSchema, rich)));
+  return { code, details: message, metadata };
 }
 
 function richDetails(error: MillraceError) {
-  const details = [];
+  const reason = (error.violations[0]?.reason ?? error.code).toUpperCase().replaceAll(/[^A-Z0-9]+/g, "_");
+  const details = [anyPack(ErrorInfoSchema, create(ErrorInfoSchema, { reason, domain: DOMAIN }))];
   if (error.violations.length > 0) {
-    const fieldViolations = error.violations.map(({ field, description, reason }) => ({ field, description, reason }));
-    details.push(anyPack(BadRequestSchema, create(BadRequestSchema, { fieldViolations })));
+    details.push(anyPack(BadRequestSchema, create(BadRequestSchema, { fieldViolations: fittingViolations(error) })));
   }
   if (error.retryAfterMs !== undefined) {
     details.push(anyPack(RetryInfoSchema, create(RetryInfoSchema, { retryDelay: durationFromMs(error.retryAfterMs) })));
   }
   return details;
+}
+
+/** As many as fit, and one more that says how many do not. */
+function fittingViolations({ violations }: MillraceError): Violation[] {
+  const fitting: Violation[] = [];
+  let bytes = 0;
+  for (const { field, reason, description } of violations) {
+    bytes += Buffer.byteLength(field) + Buffer.byteLength(reason) + Buffer.byteLength(description);
+    if (bytes > MAX_DETAILS_BYTES && fitting.length > 0) break;
+    fitting.push({ field, reason, description: shorten(description) });
+  }
+  const left = violations.length - fitting.length;
+  if (left > 0) fitting.push({ field: "", reason: "more", description: `${left} more; mend these first` });
+  return fitting;
+}
+
+function shorten(text: string): string {
+  if (text.length <= MAX_MESSAGE_CHARACTERS) return text;
+  // Half of a surrogate pair cannot be encoded.
+  return `${text.slice(0, MAX_MESSAGE_CHARACTERS).replace(/[\uD800-\uDBFF]$/, "")}…`;
 }
 
 /** A failed call, as the caller's own error, with violations and retry hint where the server sent them. */

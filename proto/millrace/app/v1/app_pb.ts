@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/app/v1/app.proto.
  */
 export const file_millrace_app_v1_app: GenFile = /*@__PURE__*/
-  fileDesc("ChltaWxscmFjZS9hcHAvdjEvYXBwLnByb3RvEg9taWxscmFjZS5hcHAudjEilAcKA0FwcBIqCgNhcHAYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw0N30kEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxI+CghlbnRpdGllcxgDIAMoCzIiLm1pbGxyYWNlLmFwcC52MS5BcHAuRW50aXRpZXNFbnRyeUIIukgFmgECEEASaAoGZXZlbnRzGAQgAygLMiAubWlsbHJhY2UuYXBwLnYxLkFwcC5FdmVudHNFbnRyeUI2ukgzmgEwCAEQgAIiKXInMiVeW2Etel1bYS16MC05X10qKFwuW2Etel1bYS16MC05X10qKSokEjcKCnByZWRpY3Rpb24YBSABKAsyGy5taWxscmFjZS5hcHAudjEuUHJlZGljdGlvbkIGukgDyAEBEl0KCGZlYXR1cmVzGAYgAygLMiIubWlsbHJhY2UuYXBwLnYxLkFwcC5GZWF0dXJlc0VudHJ5Qie6SCSaASEIARDoByIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQSLQoFbGFiZWwYByABKAsyFi5taWxscmFjZS5hcHAudjEuTGFiZWxCBrpIA8gBARItCgVtb2RlbBgIIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5Nb2RlbEIGukgDyAEBEjEKB3NlcnZpbmcYCSABKAsyGC5taWxscmFjZS5hcHAudjEuU2VydmluZ0IGukgDyAEBEi8KCm1vbml0b3JpbmcYCiABKAsyGy5taWxscmFjZS5hcHAudjEuTW9uaXRvcmluZxIvCgpyZXRyYWluaW5nGAsgASgLMhsubWlsbHJhY2UuYXBwLnYxLlJldHJhaW5pbmcSLQoJaW5nZXN0aW9uGAwgASgLMhoubWlsbHJhY2UuYXBwLnYxLkluZ2VzdGlvbhpICg1FbnRpdGllc0VudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLm1pbGxyYWNlLmFwcC52MS5FbnRpdHk6AjgBGkkKC0V2ZW50c0VudHJ5EgsKA2tleRgBIAEoCRIpCgV2YWx1ZRgCIAEoCzIaLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGU6AjgBGkkKDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEicKBXZhbHVlGAIgASgLMhgubWlsbHJhY2UuYXBwLnYxLkZlYXR1cmU6AjgBIiEKBkVudGl0eRIXCgNrZXkYASADKAlCCrpIB5IBBAgBEAgiyAEKCUV2ZW50VHlwZRIYCgd2ZXJzaW9uGAEgASgNQge6SAQqAigBEloKBmZpZWxkcxgCIAMoCzImLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGUuRmllbGRzRW50cnlCIrpIH5oBHCIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQaRQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEiUKBXZhbHVlGAIgASgLMhYubWlsbHJhY2UuYXBwLnYxLkZpZWxkOgI4ASLbAQoFRmllbGQSNAoEdHlwZRgBIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5GaWVsZFR5cGVCCrpIB4IBBBABIAASEAoIcmVxdWlyZWQYAiABKAgSFwoKbWF4X2xlbmd0aBgDIAEoDUgAiAEBEg8KB3BhdHRlcm4YBCABKAkSEAoDbWluGAUgASgBSAGIAQESEAoDbWF4GAYgASgBSAKIAQESDAoEdW5pdBgHIAEoCRIPCgdhbGxvd2VkGAggAygJQg0KC19tYXhfbGVuZ3RoQgYKBF9taW5CBgoEX21heCIhCgpQcmVkaWN0aW9uEhMKAmF0GAEgASgJQge6SARyAhABIvkBCgdGZWF0dXJlEhIKCmF0X3JlcXVlc3QYASABKAkSDgoGZW50aXR5GAIgASgJEgoKAm9uGAMgASgJEg0KBXZhbHVlGAQgASgJEjcKCWFnZ3JlZ2F0ZRgFIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5BZ2dyZWdhdGVCCLpIBYIBAhABEikKBndpbmRvdxgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCgR0aWxlGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBXdoZXJlGAggASgJEhMKC2Rlc2NyaXB0aW9uGAkgASgJIoEBCgVMYWJlbBITCgJvbhgBIAEoCUIHukgEcgIQARIVCgRqb2luGAIgASgJQge6SARyAhABEhYKBXZhbHVlGAMgASgJQge6SARyAhABEjQKBHdhaXQYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CC7pICMgBAaoBAioAIr0CCgVNb2RlbBIvCgR0YXNrGAEgASgOMhUubWlsbHJhY2UuYXBwLnYxLlRhc2tCCrpIB4IBBBABIAASQwoKY2FuZGlkYXRlcxgCIAMoDjIaLm1pbGxyYWNlLmFwcC52MS5BbGdvcml0aG1CE7pIEJIBDQgBGAEiB4IBBBABIAASMwoGbWV0cmljGAMgASgOMhcubWlsbHJhY2UuYXBwLnYxLk1ldHJpY0IKukgHggEEEAEgABIoCgdob2xkb3V0GAQgASgBQhe6SBQSEhHNzMzMzMzsPyEAAAAAAAAAABIqCgdoaXN0b3J5GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiUKBWdhdGVzGAYgASgLMhYubWlsbHJhY2UuYXBwLnYxLkdhdGVzEgwKBHNlZWQYByABKA0iuAEKBUdhdGVzEhQKB21pbl9hdWMYASABKAFIAIgBARIZCgxtYXhfbG9nX2xvc3MYAiABKAFIAYgBARIiChVtYXhfY2FsaWJyYXRpb25fZXJyb3IYAyABKAFIAogBARIRCgl0b2xlcmFuY2UYBCABKAESEAoIbWluX3Jvd3MYBSABKA1CCgoIX21pbl9hdWNCDwoNX21heF9sb2dfbG9zc0IYChZfbWF4X2NhbGlicmF0aW9uX2Vycm9yIvABCgdTZXJ2aW5nEjgKCGRlYWRsaW5lGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgu6SAjIAQGqAQIqABIlCgViYXRjaBgCIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5CYXRjaBIrCghmYWxsYmFjaxgDIAMoDjIZLm1pbGxyYWNlLmFwcC52MS5GYWxsYmFjaxIsCglkZWNpc2lvbnMYBCADKAsyGS5taWxscmFjZS5hcHAudjEuRGVjaXNpb24SKQoIY29uc3RhbnQYBSABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAIlEKBUJhdGNoEhoKCG1heF9zaXplGAEgASgNQgi6SAUqAxiAIBIsCgltYXhfZGVsYXkYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iTAoIRGVjaXNpb24SFQoEbmFtZRgBIAEoCUIHukgEcgIQARIpCghhdF9sZWFzdBgCIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAAAingIKCk1vbml0b3JpbmcSLQoJcmVmZXJlbmNlGAEgASgOMhoubWlsbHJhY2UuYXBwLnYxLlJlZmVyZW5jZRIpCgZ3aW5kb3cYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEAoIbWluX3Jvd3MYAyABKA0SFAoHbWF4X3BzaRgEIAEoAUgAiAEBEiIKFW1heF9sb2dfbG9zc19pbmNyZWFzZRgFIAEoAUgBiAEBEh8KEm1heF9mYWxsYmFja19zaGFyZRgGIAEoAUgCiAEBEgwKBGhvbGQYByABKA1CCgoIX21heF9wc2lCGAoWX21heF9sb2dfbG9zc19pbmNyZWFzZUIVChNfbWF4X2ZhbGxiYWNrX3NoYXJlIqEBCgpSZXRyYWluaW5nEigKBWV2ZXJ5GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiQKAm9uGAIgAygOMhgubWlsbHJhY2UuYXBwLnYxLlRyaWdnZXISFgoObWluX25ld19sYWJlbHMYAyABKA0SKwoIY29vbGRvd24YBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24i/AEKCUluZ2VzdGlvbhIrCghsYXRlbmVzcxgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIpCgZmdXR1cmUYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNgoOdW5rbm93bl9maWVsZHMYAyABKA4yHi5taWxscmFjZS5hcHAudjEuVW5rbm93bkZpZWxkcxIMCgRkcm9wGAQgASgJEhwKCnBhcnRpdGlvbnMYBSABKA1CCLpIBSoDGIACEjMKBW5vaXNlGAYgAygLMhoubWlsbHJhY2UuYXBwLnYxLk5vaXNlUnVsZUIIukgFkgECEEAidwoJTm9pc2VSdWxlEiwKBG5hbWUYASABKAlCHrpIG3IZMhdeW2Etel1bYS16MC05Xy1dezAsNjJ9JBIVCgR3aGVuGAIgASgJQge6SARyAhABEiUKBGtlZXAYAyABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAIp8CCgpBcHBWZXJzaW9uEg8KB3ZlcnNpb24YASABKA0SIQoDYXBwGAIgASgLMhQubWlsbHJhY2UuYXBwLnYxLkFwcBIOCgZzb3VyY2UYAyABKAkSLgoKYXBwbGllZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASRgoOZWFybGllcl9ldmVudHMYBSADKAsyLi5taWxscmFjZS5hcHAudjEuQXBwVmVyc2lvbi5FYXJsaWVyRXZlbnRzRW50cnkaVQoSRWFybGllckV2ZW50c0VudHJ5EgsKA2tleRgBIAEoCRIuCgV2YWx1ZRgCIAEoCzIfLm1pbGxyYWNlLmFwcC52MS5FYXJsaWVyU2NoZW1hczoCOAEiPQoORWFybGllclNjaGVtYXMSKwoHc2NoZW1hcxgBIAMoCzIaLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGUqmgEKCUZpZWxkVHlwZRIaChZGSUVMRF9UWVBFX1VOU1BFQ0lGSUVEEAASFQoRRklFTERfVFlQRV9TVFJJTkcQARIVChFGSUVMRF9UWVBFX0RPVUJMRRACEhQKEEZJRUxEX1RZUEVfSU5UNjQQAxITCg9GSUVMRF9UWVBFX0JPT0wQBBIYChRGSUVMRF9UWVBFX1RJTUVTVEFNUBAFKsoBCglBZ2dyZWdhdGUSGQoVQUdHUkVHQVRFX1VOU1BFQ0lGSUVEEAASEwoPQUdHUkVHQVRFX0NPVU5UEAESEQoNQUdHUkVHQVRFX1NVTRACEhIKDkFHR1JFR0FURV9NRUFOEAMSEQoNQUdHUkVHQVRFX01JThAEEhEKDUFHR1JFR0FURV9NQVgQBRISCg5BR0dSRUdBVEVfTEFTVBAGEhQKEEFHR1JFR0FURV9TVERERVYQBxIWChJBR0dSRUdBVEVfRElTVElOQ1QQCCotCgRUYXNrEhQKEFRBU0tfVU5TUEVDSUZJRUQQABIPCgtUQVNLX0JJTkFSWRABKmoKCUFsZ29yaXRobRIZChVBTEdPUklUSE1fVU5TUEVDSUZJRUQQABISCg5BTEdPUklUSE1fR0JEVBABEhYKEkFMR09SSVRITV9MT0dJU1RJQxACEhYKEkFMR09SSVRITV9CQVNFTElORRADKlcKBk1ldHJpYxIWChJNRVRSSUNfVU5TUEVDSUZJRUQQABITCg9NRVRSSUNfTE9HX0xPU1MQARIOCgpNRVRSSUNfQVVDEAISEAoMTUVUUklDX0JSSUVSEAMqaQoIRmFsbGJhY2sSGAoURkFMTEJBQ0tfVU5TUEVDSUZJRUQQABIVChFGQUxMQkFDS19QUkVWSU9VUxABEhUKEUZBTExCQUNLX0JBU0VMSU5FEAISFQoRRkFMTEJBQ0tfQ09OU1RBTlQQAyo+CglSZWZlcmVuY2USGQoVUkVGRVJFTkNFX1VOU1BFQ0lGSUVEEAASFgoSUkVGRVJFTkNFX1RSQUlOSU5HEAEqeAoHVHJpZ2dlchIXChNUUklHR0VSX1VOU1BFQ0lGSUVEEAASEQoNVFJJR0dFUl9EUklGVBABEhcKE1RSSUdHRVJfUEVSRk9STUFOQ0UQAhIUChBUUklHR0VSX1NDSEVEVUxFEAMSEgoOVFJJR0dFUl9NQU5VQUwQBCp8Cg1Vbmtub3duRmllbGRzEh4KGlVOS05PV05fRklFTERTX1VOU1BFQ0lGSUVEEAASFwoTVU5LTk9XTl9GSUVMRFNfS0VFUBABEhcKE1VOS05PV05fRklFTERTX0RST1AQAhIZChVVTktOT1dOX0ZJRUxEU19SRUpFQ1QQA2IGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChltaWxscmFjZS9hcHAvdjEvYXBwLnByb3RvEg9taWxscmFjZS5hcHAudjEilAcKA0FwcBIqCgNhcHAYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw0N30kEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxI+CghlbnRpdGllcxgDIAMoCzIiLm1pbGxyYWNlLmFwcC52MS5BcHAuRW50aXRpZXNFbnRyeUIIukgFmgECEEASaAoGZXZlbnRzGAQgAygLMiAubWlsbHJhY2UuYXBwLnYxLkFwcC5FdmVudHNFbnRyeUI2ukgzmgEwCAEQgAIiKXInMiVeW2Etel1bYS16MC05X10qKFwuW2Etel1bYS16MC05X10qKSokEjcKCnByZWRpY3Rpb24YBSABKAsyGy5taWxscmFjZS5hcHAudjEuUHJlZGljdGlvbkIGukgDyAEBEl0KCGZlYXR1cmVzGAYgAygLMiIubWlsbHJhY2UuYXBwLnYxLkFwcC5GZWF0dXJlc0VudHJ5Qie6SCSaASEIARDoByIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQSLQoFbGFiZWwYByABKAsyFi5taWxscmFjZS5hcHAudjEuTGFiZWxCBrpIA8gBARItCgVtb2RlbBgIIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5Nb2RlbEIGukgDyAEBEjEKB3NlcnZpbmcYCSABKAsyGC5taWxscmFjZS5hcHAudjEuU2VydmluZ0IGukgDyAEBEi8KCm1vbml0b3JpbmcYCiABKAsyGy5taWxscmFjZS5hcHAudjEuTW9uaXRvcmluZxIvCgpyZXRyYWluaW5nGAsgASgLMhsubWlsbHJhY2UuYXBwLnYxLlJldHJhaW5pbmcSLQoJaW5nZXN0aW9uGAwgASgLMhoubWlsbHJhY2UuYXBwLnYxLkluZ2VzdGlvbhpICg1FbnRpdGllc0VudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLm1pbGxyYWNlLmFwcC52MS5FbnRpdHk6AjgBGkkKC0V2ZW50c0VudHJ5EgsKA2tleRgBIAEoCRIpCgV2YWx1ZRgCIAEoCzIaLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGU6AjgBGkkKDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEicKBXZhbHVlGAIgASgLMhgubWlsbHJhY2UuYXBwLnYxLkZlYXR1cmU6AjgBIiEKBkVudGl0eRIXCgNrZXkYASADKAlCCrpIB5IBBAgBEAgiyAEKCUV2ZW50VHlwZRIYCgd2ZXJzaW9uGAEgASgNQge6SAQqAigBEloKBmZpZWxkcxgCIAMoCzImLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGUuRmllbGRzRW50cnlCIrpIH5oBHCIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQaRQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEiUKBXZhbHVlGAIgASgLMhYubWlsbHJhY2UuYXBwLnYxLkZpZWxkOgI4ASLbAQoFRmllbGQSNAoEdHlwZRgBIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5GaWVsZFR5cGVCCrpIB4IBBBABIAASEAoIcmVxdWlyZWQYAiABKAgSFwoKbWF4X2xlbmd0aBgDIAEoDUgAiAEBEg8KB3BhdHRlcm4YBCABKAkSEAoDbWluGAUgASgBSAGIAQESEAoDbWF4GAYgASgBSAKIAQESDAoEdW5pdBgHIAEoCRIPCgdhbGxvd2VkGAggAygJQg0KC19tYXhfbGVuZ3RoQgYKBF9taW5CBgoEX21heCIhCgpQcmVkaWN0aW9uEhMKAmF0GAEgASgJQge6SARyAhABIrcCCgdGZWF0dXJlEhIKCmF0X3JlcXVlc3QYASABKAkSDgoGZW50aXR5GAIgASgJEgoKAm9uGAMgASgJEg0KBXZhbHVlGAQgASgJEjcKCWFnZ3JlZ2F0ZRgFIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5BZ2dyZWdhdGVCCLpIBYIBAhABEikKBndpbmRvdxgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCgR0aWxlGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBXdoZXJlGAggASgJEhMKC2Rlc2NyaXB0aW9uGAkgASgJEjwKDHdoZW5fbWlzc2luZxgKIAEoDjIcLm1pbGxyYWNlLmFwcC52MS5XaGVuTWlzc2luZ0IIukgFggECEAEigQEKBUxhYmVsEhMKAm9uGAEgASgJQge6SARyAhABEhUKBGpvaW4YAiABKAlCB7pIBHICEAESFgoFdmFsdWUYAyABKAlCB7pIBHICEAESNAoEd2FpdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgAivQIKBU1vZGVsEi8KBHRhc2sYASABKA4yFS5taWxscmFjZS5hcHAudjEuVGFza0IKukgHggEEEAEgABJDCgpjYW5kaWRhdGVzGAIgAygOMhoubWlsbHJhY2UuYXBwLnYxLkFsZ29yaXRobUITukgQkgENCAEYASIHggEEEAEgABIzCgZtZXRyaWMYAyABKA4yFy5taWxscmFjZS5hcHAudjEuTWV0cmljQgq6SAeCAQQQASAAEigKB2hvbGRvdXQYBCABKAFCF7pIFBISEc3MzMzMzOw/IQAAAAAAAAAAEioKB2hpc3RvcnkYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJQoFZ2F0ZXMYBiABKAsyFi5taWxscmFjZS5hcHAudjEuR2F0ZXMSDAoEc2VlZBgHIAEoDSK4AQoFR2F0ZXMSFAoHbWluX2F1YxgBIAEoAUgAiAEBEhkKDG1heF9sb2dfbG9zcxgCIAEoAUgBiAEBEiIKFW1heF9jYWxpYnJhdGlvbl9lcnJvchgDIAEoAUgCiAEBEhEKCXRvbGVyYW5jZRgEIAEoARIQCghtaW5fcm93cxgFIAEoDUIKCghfbWluX2F1Y0IPCg1fbWF4X2xvZ19sb3NzQhgKFl9tYXhfY2FsaWJyYXRpb25fZXJyb3IivgMKB1NlcnZpbmcSOAoIZGVhZGxpbmUYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CC7pICMgBAaoBAioAEiUKBWJhdGNoGAIgASgLMhYubWlsbHJhY2UuYXBwLnYxLkJhdGNoEisKCGZhbGxiYWNrGAMgAygOMhkubWlsbHJhY2UuYXBwLnYxLkZhbGxiYWNrEiwKCWRlY2lzaW9ucxgEIAMoCzIZLm1pbGxyYWNlLmFwcC52MS5EZWNpc2lvbhIpCghjb25zdGFudBgFIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAAASKQoHYWJzdGFpbhgGIAEoCzIYLm1pbGxyYWNlLmFwcC52MS5BYnN0YWluEikKB2J1ZGdldHMYByABKAsyGC5taWxscmFjZS5hcHAudjEuQnVkZ2V0cxI8Cgx3aGVuX21pc3NpbmcYCCABKA4yHC5taWxscmFjZS5hcHAudjEuV2hlbk1pc3NpbmdCCLpIBYIBAhABEiUKBWNhY2hlGAkgASgLMhYubWlsbHJhY2UuYXBwLnYxLkNhY2hlEhEKCWNhbmFyeV9ieRgKIAEoCSK8AQoHQnVkZ2V0cxIsCgZjYW5hcnkYASABKAFCF7pIFBISGQAAAAAAAPA/IQAAAAAAAAAASACIAQESLgoIY2hhbXBpb24YAiABKAFCF7pIFBISGQAAAAAAAPA/IQAAAAAAAAAASAGIAQESLgoIcHJldmlvdXMYAyABKAFCF7pIFBISGQAAAAAAAPA/IQAAAAAAAAAASAKIAQFCCQoHX2NhbmFyeUILCglfY2hhbXBpb25CCwoJX3ByZXZpb3VzImcKB0Fic3RhaW4SJQoEZnJvbRgBIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAAASIwoCdG8YAiABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAEhAKCGRlY2lzaW9uGAMgASgJIlwKBUNhY2hlEjMKA3R0bBgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgASHgoLbWF4X2VudHJpZXMYAiABKA1CCbpIBioEGMCEPSJRCgVCYXRjaBIaCghtYXhfc2l6ZRgBIAEoDUIIukgFKgMYgCASLAoJbWF4X2RlbGF5GAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uInEKCERlY2lzaW9uEhUKBG5hbWUYASABKAlCB7pIBHICEAESKQoIYXRfbGVhc3QYAiABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAEiMKBGNvc3QYAyABKAsyFS5taWxscmFjZS5hcHAudjEuQ29zdCI8CgRDb3N0EhkKCHBvc2l0aXZlGAEgASgBQge6SAQSAkABEhkKCG5lZ2F0aXZlGAIgASgBQge6SAQSAkABIp4CCgpNb25pdG9yaW5nEi0KCXJlZmVyZW5jZRgBIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5SZWZlcmVuY2USKQoGd2luZG93GAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCG1pbl9yb3dzGAMgASgNEhQKB21heF9wc2kYBCABKAFIAIgBARIiChVtYXhfbG9nX2xvc3NfaW5jcmVhc2UYBSABKAFIAYgBARIfChJtYXhfZmFsbGJhY2tfc2hhcmUYBiABKAFIAogBARIMCgRob2xkGAcgASgNQgoKCF9tYXhfcHNpQhgKFl9tYXhfbG9nX2xvc3NfaW5jcmVhc2VCFQoTX21heF9mYWxsYmFja19zaGFyZSKhAQoKUmV0cmFpbmluZxIoCgVldmVyeRgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIkCgJvbhgCIAMoDjIYLm1pbGxyYWNlLmFwcC52MS5UcmlnZ2VyEhYKDm1pbl9uZXdfbGFiZWxzGAMgASgNEisKCGNvb2xkb3duGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIvwBCglJbmdlc3Rpb24SKwoIbGF0ZW5lc3MYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKQoGZnV0dXJlGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjYKDnVua25vd25fZmllbGRzGAMgASgOMh4ubWlsbHJhY2UuYXBwLnYxLlVua25vd25GaWVsZHMSDAoEZHJvcBgEIAEoCRIcCgpwYXJ0aXRpb25zGAUgASgNQgi6SAUqAxiAAhIzCgVub2lzZRgGIAMoCzIaLm1pbGxyYWNlLmFwcC52MS5Ob2lzZVJ1bGVCCLpIBZIBAhBAIncKCU5vaXNlUnVsZRIsCgRuYW1lGAEgASgJQh66SBtyGTIXXlthLXpdW2EtejAtOV8tXXswLDYyfSQSFQoEd2hlbhgCIAEoCUIHukgEcgIQARIlCgRrZWVwGAMgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAACKfAgoKQXBwVmVyc2lvbhIPCgd2ZXJzaW9uGAEgASgNEiEKA2FwcBgCIAEoCzIULm1pbGxyYWNlLmFwcC52MS5BcHASDgoGc291cmNlGAMgASgJEi4KCmFwcGxpZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEkYKDmVhcmxpZXJfZXZlbnRzGAUgAygLMi4ubWlsbHJhY2UuYXBwLnYxLkFwcFZlcnNpb24uRWFybGllckV2ZW50c0VudHJ5GlUKEkVhcmxpZXJFdmVudHNFbnRyeRILCgNrZXkYASABKAkSLgoFdmFsdWUYAiABKAsyHy5taWxscmFjZS5hcHAudjEuRWFybGllclNjaGVtYXM6AjgBIj0KDkVhcmxpZXJTY2hlbWFzEisKB3NjaGVtYXMYASADKAsyGi5taWxscmFjZS5hcHAudjEuRXZlbnRUeXBlKpoBCglGaWVsZFR5cGUSGgoWRklFTERfVFlQRV9VTlNQRUNJRklFRBAAEhUKEUZJRUxEX1RZUEVfU1RSSU5HEAESFQoRRklFTERfVFlQRV9ET1VCTEUQAhIUChBGSUVMRF9UWVBFX0lOVDY0EAMSEwoPRklFTERfVFlQRV9CT09MEAQSGAoURklFTERfVFlQRV9USU1FU1RBTVAQBSrKAQoJQWdncmVnYXRlEhkKFUFHR1JFR0FURV9VTlNQRUNJRklFRBAAEhMKD0FHR1JFR0FURV9DT1VOVBABEhEKDUFHR1JFR0FURV9TVU0QAhISCg5BR0dSRUdBVEVfTUVBThADEhEKDUFHR1JFR0FURV9NSU4QBBIRCg1BR0dSRUdBVEVfTUFYEAUSEgoOQUdHUkVHQVRFX0xBU1QQBhIUChBBR0dSRUdBVEVfU1REREVWEAcSFgoSQUdHUkVHQVRFX0RJU1RJTkNUEAgqLQoEVGFzaxIUChBUQVNLX1VOU1BFQ0lGSUVEEAASDwoLVEFTS19CSU5BUlkQASpqCglBbGdvcml0aG0SGQoVQUxHT1JJVEhNX1VOU1BFQ0lGSUVEEAASEgoOQUxHT1JJVEhNX0dCRFQQARIWChJBTEdPUklUSE1fTE9HSVNUSUMQAhIWChJBTEdPUklUSE1fQkFTRUxJTkUQAypXCgZNZXRyaWMSFgoSTUVUUklDX1VOU1BFQ0lGSUVEEAASEwoPTUVUUklDX0xPR19MT1NTEAESDgoKTUVUUklDX0FVQxACEhAKDE1FVFJJQ19CUklFUhADKnkKC1doZW5NaXNzaW5nEhwKGFdIRU5fTUlTU0lOR19VTlNQRUNJRklFRBAAEhcKE1dIRU5fTUlTU0lOR19JTVBVVEUQARIaChZXSEVOX01JU1NJTkdfRkFMTF9CQUNLEAISFwoTV0hFTl9NSVNTSU5HX1JFRlVTRRADKmkKCEZhbGxiYWNrEhgKFEZBTExCQUNLX1VOU1BFQ0lGSUVEEAASFQoRRkFMTEJBQ0tfUFJFVklPVVMQARIVChFGQUxMQkFDS19CQVNFTElORRACEhUKEUZBTExCQUNLX0NPTlNUQU5UEAMqPgoJUmVmZXJlbmNlEhkKFVJFRkVSRU5DRV9VTlNQRUNJRklFRBAAEhYKElJFRkVSRU5DRV9UUkFJTklORxABKngKB1RyaWdnZXISFwoTVFJJR0dFUl9VTlNQRUNJRklFRBAAEhEKDVRSSUdHRVJfRFJJRlQQARIXChNUUklHR0VSX1BFUkZPUk1BTkNFEAISFAoQVFJJR0dFUl9TQ0hFRFVMRRADEhIKDlRSSUdHRVJfTUFOVUFMEAQqfAoNVW5rbm93bkZpZWxkcxIeChpVTktOT1dOX0ZJRUxEU19VTlNQRUNJRklFRBAAEhcKE1VOS05PV05fRklFTERTX0tFRVAQARIXChNVTktOT1dOX0ZJRUxEU19EUk9QEAISGQoVVU5LTk9XTl9GSUVMRFNfUkVKRUNUEANiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * One ML application: what a team writes as `app.yaml`.
@@ -285,6 +285,13 @@ export type Feature = Message<"millrace.app.v1.Feature"> & {
    * @generated from field: string description = 9;
    */
   description: string;
+
+  /**
+   * What happens to a question for which it is missing. Default: `serving.when_missing`.
+   *
+   * @generated from field: millrace.app.v1.WhenMissing when_missing = 10;
+   */
+  whenMissing: WhenMissing;
 };
 
 /**
@@ -452,7 +459,8 @@ export type Serving = Message<"millrace.app.v1.Serving"> & {
   fallback: Fallback[];
 
   /**
-   * From the highest threshold down: the first whose `at_least` the probability reaches.
+   * Either all with thresholds, from the highest down: the first whose `at_least` the probability reaches. Or all with costs: the one whose
+   * expected cost is lowest.
    *
    * @generated from field: repeated millrace.app.v1.Decision decisions = 4;
    */
@@ -464,6 +472,42 @@ export type Serving = Message<"millrace.app.v1.Serving"> & {
    * @generated from field: double constant = 5;
    */
   constant: number;
+
+  /**
+   * Probabilities that are too close to call.
+   *
+   * @generated from field: millrace.app.v1.Abstain abstain = 6;
+   */
+  abstain?: Abstain | undefined;
+
+  /**
+   * How a call's time is shared among the models of the chain.
+   *
+   * @generated from field: millrace.app.v1.Budgets budgets = 7;
+   */
+  budgets?: Budgets | undefined;
+
+  /**
+   * For features that do not say it themselves. Default: IMPUTE.
+   *
+   * @generated from field: millrace.app.v1.WhenMissing when_missing = 8;
+   */
+  whenMissing: WhenMissing;
+
+  /**
+   * A model's answers may be given again to the same inputs. Absent: never.
+   *
+   * @generated from field: millrace.app.v1.Cache cache = 9;
+   */
+  cache?: Cache | undefined;
+
+  /**
+   * The field of the request whose value says whether a canary answers, such as a customer's number: all its questions go to the same
+   * version. Default: `label.join`.
+   *
+   * @generated from field: string canary_by = 10;
+   */
+  canaryBy: string;
 };
 
 /**
@@ -472,6 +516,94 @@ export type Serving = Message<"millrace.app.v1.Serving"> & {
  */
 export const ServingSchema: GenMessage<Serving> = /*@__PURE__*/
   messageDesc(file_millrace_app_v1_app, 9);
+
+/**
+ * Shares of the time that a call leaves for models, 0 to 1 (`60%` in YAML): a version that has not answered when its share is over is given
+ * up, and the next step is asked. Together at most 1. Without one, a version gets 60 % of what is left when it is asked, and the last one
+ * all of it.
+ *
+ * @generated from message millrace.app.v1.Budgets
+ */
+export type Budgets = Message<"millrace.app.v1.Budgets"> & {
+  /**
+   * @generated from field: optional double canary = 1;
+   */
+  canary?: number | undefined;
+
+  /**
+   * @generated from field: optional double champion = 2;
+   */
+  champion?: number | undefined;
+
+  /**
+   * @generated from field: optional double previous = 3;
+   */
+  previous?: number | undefined;
+};
+
+/**
+ * Describes the message millrace.app.v1.Budgets.
+ * Use `create(BudgetsSchema)` to create a new message.
+ */
+export const BudgetsSchema: GenMessage<Budgets> = /*@__PURE__*/
+  messageDesc(file_millrace_app_v1_app, 10);
+
+/**
+ * The answer's `abstain`, from `from` up to, but without, `to`.
+ *
+ * @generated from message millrace.app.v1.Abstain
+ */
+export type Abstain = Message<"millrace.app.v1.Abstain"> & {
+  /**
+   * @generated from field: double from = 1;
+   */
+  from: number;
+
+  /**
+   * @generated from field: double to = 2;
+   */
+  to: number;
+
+  /**
+   * The decision's name. Default: `abstain`.
+   *
+   * @generated from field: string decision = 3;
+   */
+  decision: string;
+};
+
+/**
+ * Describes the message millrace.app.v1.Abstain.
+ * Use `create(AbstainSchema)` to create a new message.
+ */
+export const AbstainSchema: GenMessage<Abstain> = /*@__PURE__*/
+  messageDesc(file_millrace_app_v1_app, 11);
+
+/**
+ * By model version and exact inputs. Questions that come while the model is asked the same wait for that answer.
+ *
+ * @generated from message millrace.app.v1.Cache
+ */
+export type Cache = Message<"millrace.app.v1.Cache"> & {
+  /**
+   * @generated from field: google.protobuf.Duration ttl = 1;
+   */
+  ttl?: Duration | undefined;
+
+  /**
+   * 0 means 10,000.
+   *
+   * @generated from field: uint32 max_entries = 2;
+   */
+  maxEntries: number;
+};
+
+/**
+ * Describes the message millrace.app.v1.Cache.
+ * Use `create(CacheSchema)` to create a new message.
+ */
+export const CacheSchema: GenMessage<Cache> = /*@__PURE__*/
+  messageDesc(file_millrace_app_v1_app, 12);
 
 /**
  * @generated from message millrace.app.v1.Batch
@@ -493,7 +625,7 @@ export type Batch = Message<"millrace.app.v1.Batch"> & {
  * Use `create(BatchSchema)` to create a new message.
  */
 export const BatchSchema: GenMessage<Batch> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 10);
+  messageDesc(file_millrace_app_v1_app, 13);
 
 /**
  * @generated from message millrace.app.v1.Decision
@@ -508,6 +640,13 @@ export type Decision = Message<"millrace.app.v1.Decision"> & {
    * @generated from field: double at_least = 2;
    */
   atLeast: number;
+
+  /**
+   * Of having decided so, in any unit, the same for all; a gain is negative. One with equal costs is an abstention.
+   *
+   * @generated from field: millrace.app.v1.Cost cost = 3;
+   */
+  cost?: Cost | undefined;
 };
 
 /**
@@ -515,7 +654,33 @@ export type Decision = Message<"millrace.app.v1.Decision"> & {
  * Use `create(DecisionSchema)` to create a new message.
  */
 export const DecisionSchema: GenMessage<Decision> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 11);
+  messageDesc(file_millrace_app_v1_app, 14);
+
+/**
+ * @generated from message millrace.app.v1.Cost
+ */
+export type Cost = Message<"millrace.app.v1.Cost"> & {
+  /**
+   * When the truth turns out positive.
+   *
+   * @generated from field: double positive = 1;
+   */
+  positive: number;
+
+  /**
+   * When it turns out negative.
+   *
+   * @generated from field: double negative = 2;
+   */
+  negative: number;
+};
+
+/**
+ * Describes the message millrace.app.v1.Cost.
+ * Use `create(CostSchema)` to create a new message.
+ */
+export const CostSchema: GenMessage<Cost> = /*@__PURE__*/
+  messageDesc(file_millrace_app_v1_app, 15);
 
 /**
  * @generated from message millrace.app.v1.Monitoring
@@ -570,7 +735,7 @@ export type Monitoring = Message<"millrace.app.v1.Monitoring"> & {
  * Use `create(MonitoringSchema)` to create a new message.
  */
 export const MonitoringSchema: GenMessage<Monitoring> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 12);
+  messageDesc(file_millrace_app_v1_app, 16);
 
 /**
  * @generated from message millrace.app.v1.Retraining
@@ -602,7 +767,7 @@ export type Retraining = Message<"millrace.app.v1.Retraining"> & {
  * Use `create(RetrainingSchema)` to create a new message.
  */
 export const RetrainingSchema: GenMessage<Retraining> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 13);
+  messageDesc(file_millrace_app_v1_app, 17);
 
 /**
  * @generated from message millrace.app.v1.Ingestion
@@ -656,7 +821,7 @@ export type Ingestion = Message<"millrace.app.v1.Ingestion"> & {
  * Use `create(IngestionSchema)` to create a new message.
  */
 export const IngestionSchema: GenMessage<Ingestion> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 14);
+  messageDesc(file_millrace_app_v1_app, 18);
 
 /**
  * Events that say little: of those for which `when` is true a share is kept, and the others are dropped and counted under the name.
@@ -691,7 +856,7 @@ export type NoiseRule = Message<"millrace.app.v1.NoiseRule"> & {
  * Use `create(NoiseRuleSchema)` to create a new message.
  */
 export const NoiseRuleSchema: GenMessage<NoiseRule> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 15);
+  messageDesc(file_millrace_app_v1_app, 19);
 
 /**
  * What the KV bucket `apps` holds under the app's name.
@@ -737,7 +902,7 @@ export type AppVersion = Message<"millrace.app.v1.AppVersion"> & {
  * Use `create(AppVersionSchema)` to create a new message.
  */
 export const AppVersionSchema: GenMessage<AppVersion> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 16);
+  messageDesc(file_millrace_app_v1_app, 20);
 
 /**
  * @generated from message millrace.app.v1.EarlierSchemas
@@ -754,7 +919,7 @@ export type EarlierSchemas = Message<"millrace.app.v1.EarlierSchemas"> & {
  * Use `create(EarlierSchemasSchema)` to create a new message.
  */
 export const EarlierSchemasSchema: GenMessage<EarlierSchemas> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 17);
+  messageDesc(file_millrace_app_v1_app, 21);
 
 /**
  * @generated from enum millrace.app.v1.FieldType
@@ -979,6 +1144,52 @@ export const MetricSchema: GenEnum<Metric> = /*@__PURE__*/
   enumDesc(file_millrace_app_v1_app, 4);
 
 /**
+ * What to do with a question that lacks a feature.
+ *
+ * @generated from enum millrace.app.v1.WhenMissing
+ */
+export const WhenMissing = {
+  /**
+   * @generated from enum value: WHEN_MISSING_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The model gets it as missing, as it did in training.
+   *
+   * @generated from enum value: WHEN_MISSING_IMPUTE = 1;
+   */
+  IMPUTE: 1,
+
+  /**
+   * No model is asked: BASELINE or CONSTANT answers.
+   *
+   * @generated from enum value: WHEN_MISSING_FALL_BACK = 2;
+   */
+  FALL_BACK: 2,
+
+  /**
+   * FAILED_PRECONDITION, naming the features.
+   *
+   * @generated from enum value: WHEN_MISSING_REFUSE = 3;
+   */
+  REFUSE: 3,
+} as const;
+
+/**
+ * What to do with a question that lacks a feature.
+ *
+ * @generated from enum millrace.app.v1.WhenMissing
+ */
+export type WhenMissing = (typeof WhenMissing)[keyof typeof WhenMissing] | UnknownEnum;
+
+/**
+ * Describes the enum millrace.app.v1.WhenMissing.
+ */
+export const WhenMissingSchema: GenEnum<WhenMissing> = /*@__PURE__*/
+  enumDesc(file_millrace_app_v1_app, 5);
+
+/**
  * @generated from enum millrace.app.v1.Fallback
  */
 export const Fallback = {
@@ -1018,7 +1229,7 @@ export type Fallback = (typeof Fallback)[keyof typeof Fallback] | UnknownEnum;
  * Describes the enum millrace.app.v1.Fallback.
  */
 export const FallbackSchema: GenEnum<Fallback> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 5);
+  enumDesc(file_millrace_app_v1_app, 6);
 
 /**
  * @generated from enum millrace.app.v1.Reference
@@ -1044,7 +1255,7 @@ export type Reference = (typeof Reference)[keyof typeof Reference] | UnknownEnum
  * Describes the enum millrace.app.v1.Reference.
  */
 export const ReferenceSchema: GenEnum<Reference> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 6);
+  enumDesc(file_millrace_app_v1_app, 7);
 
 /**
  * @generated from enum millrace.app.v1.Trigger
@@ -1085,7 +1296,7 @@ export type Trigger = (typeof Trigger)[keyof typeof Trigger] | UnknownEnum;
  * Describes the enum millrace.app.v1.Trigger.
  */
 export const TriggerSchema: GenEnum<Trigger> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 7);
+  enumDesc(file_millrace_app_v1_app, 8);
 
 /**
  * @generated from enum millrace.app.v1.UnknownFields
@@ -1121,5 +1332,5 @@ export type UnknownFields = (typeof UnknownFields)[keyof typeof UnknownFields] |
  * Describes the enum millrace.app.v1.UnknownFields.
  */
 export const UnknownFieldsSchema: GenEnum<UnknownFields> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 8);
+  enumDesc(file_millrace_app_v1_app, 9);
 

@@ -12,7 +12,38 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/prediction/v1/prediction.proto.
  */
 export const file_millrace_prediction_v1_prediction: GenFile = /*@__PURE__*/
-  fileDesc("CidtaWxscmFjZS9wcmVkaWN0aW9uL3YxL3ByZWRpY3Rpb24ucHJvdG8SFm1pbGxyYWNlLnByZWRpY3Rpb24udjEigwMKClByZWRpY3Rpb24SCgoCaWQYASABKAkSCwoDYXBwGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSEAoIam9pbl9rZXkYBCABKAkSLwoLb2NjdXJyZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC3Byb2JhYmlsaXR5GAYgASgBEhAKCGRlY2lzaW9uGAcgASgJEhUKDW1vZGVsX3ZlcnNpb24YCCABKAkSLwoHbWFkZV9ieRgJIAEoDjIeLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuTWFkZUJ5Eg4KBnJlYXNvbhgKIAEoCRIQCghmZWF0dXJlcxgLIAMoARITCgthcHBfdmVyc2lvbhgMIAEoDRIyCg5mZWF0dXJlc19hc19vZhgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZHVyYXRpb25fdXMYDiABKA0SFgoOZmVhdHVyZXNfZXhhY3QYDyABKAgqeQoGTWFkZUJ5EhcKE01BREVfQllfVU5TUEVDSUZJRUQQABIUChBNQURFX0JZX0NIQU1QSU9OEAESFAoQTUFERV9CWV9QUkVWSU9VUxACEhQKEE1BREVfQllfQkFTRUxJTkUQAxIUChBNQURFX0JZX0NPTlNUQU5UEARiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("CidtaWxscmFjZS9wcmVkaWN0aW9uL3YxL3ByZWRpY3Rpb24ucHJvdG8SFm1pbGxyYWNlLnByZWRpY3Rpb24udjEiPQoMRGVjaXNpb25CYW5kEg0KBWxvd2VyGAEgASgBEg0KBXVwcGVyGAIgASgBEg8KB2Fic3RhaW4YAyABKAgi+QMKClByZWRpY3Rpb24SCgoCaWQYASABKAkSCwoDYXBwGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSEAoIam9pbl9rZXkYBCABKAkSLwoLb2NjdXJyZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC3Byb2JhYmlsaXR5GAYgASgBEhAKCGRlY2lzaW9uGAcgASgJEhUKDW1vZGVsX3ZlcnNpb24YCCABKAkSLwoHbWFkZV9ieRgJIAEoDjIeLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuTWFkZUJ5Eg4KBnJlYXNvbhgKIAEoCRIQCghmZWF0dXJlcxgLIAMoARITCgthcHBfdmVyc2lvbhgMIAEoDRIyCg5mZWF0dXJlc19hc19vZhgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZHVyYXRpb25fdXMYDiABKA0SFgoOZmVhdHVyZXNfZXhhY3QYDyABKAgSMgoEYmFuZBgQIAEoCzIkLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuRGVjaXNpb25CYW5kEhwKD2ZlYXR1cmVzX2FnZV9tcxgRIAEoBEgAiAEBEg4KBmNhY2hlZBgSIAEoCEISChBfZmVhdHVyZXNfYWdlX21zKqEBCgZNYWRlQnkSFwoTTUFERV9CWV9VTlNQRUNJRklFRBAAEhQKEE1BREVfQllfQ0hBTVBJT04QARIUChBNQURFX0JZX1BSRVZJT1VTEAISFAoQTUFERV9CWV9CQVNFTElORRADEhQKEE1BREVfQllfQ09OU1RBTlQQBBISCg5NQURFX0JZX0NBTkFSWRAFEhIKDk1BREVfQllfU0hBRE9XEAZiBnByb3RvMw", [file_google_protobuf_timestamp]);
+
+/**
+ * The probabilities for which the app's policy decides the same: from `lower` on, up to but without `upper` (with it, where that is 1).
+ *
+ * @generated from message millrace.prediction.v1.DecisionBand
+ */
+export type DecisionBand = Message<"millrace.prediction.v1.DecisionBand"> & {
+  /**
+   * @generated from field: double lower = 1;
+   */
+  lower: number;
+
+  /**
+   * @generated from field: double upper = 2;
+   */
+  upper: number;
+
+  /**
+   * Too close to call by the app's policy: a person, or a rule, should decide.
+   *
+   * @generated from field: bool abstain = 3;
+   */
+  abstain: boolean;
+};
+
+/**
+ * Describes the message millrace.prediction.v1.DecisionBand.
+ * Use `create(DecisionBandSchema)` to create a new message.
+ */
+export const DecisionBandSchema: GenMessage<DecisionBand> = /*@__PURE__*/
+  messageDesc(file_millrace_prediction_v1_prediction, 0);
 
 /**
  * One answered prediction, published on `predictions.<app>` before the answer leaves the gateway.
@@ -78,7 +109,7 @@ export type Prediction = Message<"millrace.prediction.v1.Prediction"> & {
   madeBy: MadeBy;
 
   /**
-   * Why the champion did not answer, or empty.
+   * Why the steps before did not answer, or empty.
    *
    * @generated from field: string reason = 10;
    */
@@ -117,6 +148,30 @@ export type Prediction = Message<"millrace.prediction.v1.Prediction"> & {
    * @generated from field: bool features_exact = 15;
    */
   featuresExact: boolean;
+
+  /**
+   * Which probabilities would have led to the same decision: how far this one is from another. Absent when the policy names no decision.
+   *
+   * @generated from field: millrace.prediction.v1.DecisionBand band = 16;
+   */
+  band?: DecisionBand | undefined;
+
+  /**
+   * How far `features_as_of` was behind `occurred_at`, in milliseconds; 0 when everything before the question had been counted. Absent
+   * when nothing is known of the features.
+   *
+   * @generated from field: optional uint64 features_age_ms = 17;
+   */
+  featuresAgeMs?: bigint | undefined;
+
+  /**
+   * The model had been asked with exactly these inputs a moment ago, and its answer was kept (`serving.cache`).
+   *
+   * 19 to 21 are kept for a predicted value and its interval.
+   *
+   * @generated from field: bool cached = 18;
+   */
+  cached: boolean;
 };
 
 /**
@@ -124,10 +179,10 @@ export type Prediction = Message<"millrace.prediction.v1.Prediction"> & {
  * Use `create(PredictionSchema)` to create a new message.
  */
 export const PredictionSchema: GenMessage<Prediction> = /*@__PURE__*/
-  messageDesc(file_millrace_prediction_v1_prediction, 0);
+  messageDesc(file_millrace_prediction_v1_prediction, 1);
 
 /**
- * Which step of the chain answered.
+ * Which step of the chain made it.
  *
  * @generated from enum millrace.prediction.v1.MadeBy
  */
@@ -156,10 +211,25 @@ export const MadeBy = {
    * @generated from enum value: MADE_BY_CONSTANT = 4;
    */
   CONSTANT: 4,
+
+  /**
+   * A version that answers for a share of the entities before it may become the champion.
+   *
+   * @generated from enum value: MADE_BY_CANARY = 5;
+   */
+  CANARY: 5,
+
+  /**
+   * A version that gets copies of the questions and answers nobody: only for comparison with the answer of the same `request_id`. Its
+   * message id is `<app>/<request_id> shadow <model_version>`.
+   *
+   * @generated from enum value: MADE_BY_SHADOW = 6;
+   */
+  SHADOW: 6,
 } as const;
 
 /**
- * Which step of the chain answered.
+ * Which step of the chain made it.
  *
  * @generated from enum millrace.prediction.v1.MadeBy
  */

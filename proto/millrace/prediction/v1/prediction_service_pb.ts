@@ -4,8 +4,8 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Value } from "../../event/v1/event_pb.ts";
 import { file_millrace_event_v1_event } from "../../event/v1/event_pb.ts";
 import type { Prediction } from "./prediction_pb.ts";
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/prediction/v1/prediction_service.proto.
  */
 export const file_millrace_prediction_v1_prediction_service: GenFile = /*@__PURE__*/
-  fileDesc("Ci9taWxscmFjZS9wcmVkaWN0aW9uL3YxL3ByZWRpY3Rpb25fc2VydmljZS5wcm90bxIWbWlsbHJhY2UucHJlZGljdGlvbi52MSKqAgoOUHJlZGljdFJlcXVlc3QSCwoDYXBwGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSLwoLb2NjdXJyZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEkIKBmZpZWxkcxgEIAMoCzIyLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuUHJlZGljdFJlcXVlc3QuRmllbGRzRW50cnkSOQoVZmVhdHVyZXNfa25vd25fYmVmb3JlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBpHCgtGaWVsZHNFbnRyeRILCgNrZXkYASABKAkSJwoFdmFsdWUYAiABKAsyGC5taWxscmFjZS5ldmVudC52MS5WYWx1ZToCOAEiWwoPUHJlZGljdFJlc3BvbnNlEjYKCnByZWRpY3Rpb24YASABKAsyIi5taWxscmFjZS5wcmVkaWN0aW9uLnYxLlByZWRpY3Rpb24SEAoIcmVjb3JkZWQYAiABKAgybwoRUHJlZGljdGlvblNlcnZpY2USWgoHUHJlZGljdBImLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuUHJlZGljdFJlcXVlc3QaJy5taWxscmFjZS5wcmVkaWN0aW9uLnYxLlByZWRpY3RSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_millrace_event_v1_event, file_millrace_prediction_v1_prediction]);
+  fileDesc("Ci9taWxscmFjZS9wcmVkaWN0aW9uL3YxL3ByZWRpY3Rpb25fc2VydmljZS5wcm90bxIWbWlsbHJhY2UucHJlZGljdGlvbi52MSKqAgoOUHJlZGljdFJlcXVlc3QSCwoDYXBwGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSLwoLb2NjdXJyZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEkIKBmZpZWxkcxgEIAMoCzIyLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuUHJlZGljdFJlcXVlc3QuRmllbGRzRW50cnkSOQoVZmVhdHVyZXNfa25vd25fYmVmb3JlGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBpHCgtGaWVsZHNFbnRyeRILCgNrZXkYASABKAkSJwoFdmFsdWUYAiABKAsyGC5taWxscmFjZS5ldmVudC52MS5WYWx1ZToCOAEiWwoPUHJlZGljdFJlc3BvbnNlEjYKCnByZWRpY3Rpb24YASABKAsyIi5taWxscmFjZS5wcmVkaWN0aW9uLnYxLlByZWRpY3Rpb24SEAoIcmVjb3JkZWQYAiABKAgi2gEKClByZWRpY3RSb3cSEgoKcmVxdWVzdF9pZBgBIAEoCRIvCgtvY2N1cnJlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASPgoGZmllbGRzGAMgAygLMi4ubWlsbHJhY2UucHJlZGljdGlvbi52MS5QcmVkaWN0Um93LkZpZWxkc0VudHJ5GkcKC0ZpZWxkc0VudHJ5EgsKA2tleRgBIAEoCRInCgV2YWx1ZRgCIAEoCzIYLm1pbGxyYWNlLmV2ZW50LnYxLlZhbHVlOgI4ASKwAQoNUHJlZGljdFJlc3VsdBISCgpyZXF1ZXN0X2lkGAEgASgJEjgKCnByZWRpY3Rpb24YAiABKAsyIi5taWxscmFjZS5wcmVkaWN0aW9uLnYxLlByZWRpY3Rpb25IABI1CgVlcnJvchgDIAEoCzIkLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuUHJlZGljdEVycm9ySAASEAoIcmVjb3JkZWQYBCABKAhCCAoGcmVzdWx0Ip8BCgxQcmVkaWN0RXJyb3ISDAoEY29kZRgBIAEoBRIPCgdtZXNzYWdlGAIgASgJEkAKEGZpZWxkX3Zpb2xhdGlvbnMYAyADKAsyJi5taWxscmFjZS5wcmVkaWN0aW9uLnYxLkZpZWxkVmlvbGF0aW9uEi4KC3JldHJ5X2FmdGVyGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIkQKDkZpZWxkVmlvbGF0aW9uEg0KBWZpZWxkGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEg4KBnJlYXNvbhgDIAEoCSKPAQoTUHJlZGljdEJhdGNoUmVxdWVzdBILCgNhcHAYASABKAkSMAoEcm93cxgCIAMoCzIiLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuUHJlZGljdFJvdxI5ChVmZWF0dXJlc19rbm93bl9iZWZvcmUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIk4KFFByZWRpY3RCYXRjaFJlc3BvbnNlEjYKB3Jlc3VsdHMYASADKAsyJS5taWxscmFjZS5wcmVkaWN0aW9uLnYxLlByZWRpY3RSZXN1bHQijwEKFFByZWRpY3RTdHJlYW1SZXF1ZXN0EgsKA2FwcBgBIAEoCRIvCgNyb3cYAiABKAsyIi5taWxscmFjZS5wcmVkaWN0aW9uLnYxLlByZWRpY3RSb3cSOQoVZmVhdHVyZXNfa25vd25fYmVmb3JlGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJOChVQcmVkaWN0U3RyZWFtUmVzcG9uc2USNQoGcmVzdWx0GAEgASgLMiUubWlsbHJhY2UucHJlZGljdGlvbi52MS5QcmVkaWN0UmVzdWx0MswCChFQcmVkaWN0aW9uU2VydmljZRJaCgdQcmVkaWN0EiYubWlsbHJhY2UucHJlZGljdGlvbi52MS5QcmVkaWN0UmVxdWVzdBonLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuUHJlZGljdFJlc3BvbnNlEmkKDFByZWRpY3RCYXRjaBIrLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuUHJlZGljdEJhdGNoUmVxdWVzdBosLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuUHJlZGljdEJhdGNoUmVzcG9uc2UScAoNUHJlZGljdFN0cmVhbRIsLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuUHJlZGljdFN0cmVhbVJlcXVlc3QaLS5taWxscmFjZS5wcmVkaWN0aW9uLnYxLlByZWRpY3RTdHJlYW1SZXNwb25zZSgBMAFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_event_v1_event, file_millrace_prediction_v1_prediction]);
 
 /**
  * @generated from message millrace.prediction.v1.PredictRequest
@@ -89,6 +89,243 @@ export const PredictResponseSchema: GenMessage<PredictResponse> = /*@__PURE__*/
   messageDesc(file_millrace_prediction_v1_prediction_service, 1);
 
 /**
+ * One question, as in PredictRequest.
+ *
+ * @generated from message millrace.prediction.v1.PredictRow
+ */
+export type PredictRow = Message<"millrace.prediction.v1.PredictRow"> & {
+  /**
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp occurred_at = 2;
+   */
+  occurredAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: map<string, millrace.event.v1.Value> fields = 3;
+   */
+  fields: { [key: string]: Value };
+};
+
+/**
+ * Describes the message millrace.prediction.v1.PredictRow.
+ * Use `create(PredictRowSchema)` to create a new message.
+ */
+export const PredictRowSchema: GenMessage<PredictRow> = /*@__PURE__*/
+  messageDesc(file_millrace_prediction_v1_prediction_service, 2);
+
+/**
+ * What became of a row or a message.
+ *
+ * @generated from message millrace.prediction.v1.PredictResult
+ */
+export type PredictResult = Message<"millrace.prediction.v1.PredictResult"> & {
+  /**
+   * As in the question, or as the gateway chose it.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * @generated from oneof millrace.prediction.v1.PredictResult.result
+   */
+  result: {
+    /**
+     * @generated from field: millrace.prediction.v1.Prediction prediction = 2;
+     */
+    value: Prediction;
+    case: "prediction";
+  } | {
+    /**
+     * @generated from field: millrace.prediction.v1.PredictError error = 3;
+     */
+    value: PredictError;
+    case: "error";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * As in PredictResponse; false with an error.
+   *
+   * @generated from field: bool recorded = 4;
+   */
+  recorded: boolean;
+};
+
+/**
+ * Describes the message millrace.prediction.v1.PredictResult.
+ * Use `create(PredictResultSchema)` to create a new message.
+ */
+export const PredictResultSchema: GenMessage<PredictResult> = /*@__PURE__*/
+  messageDesc(file_millrace_prediction_v1_prediction_service, 3);
+
+/**
+ * @generated from message millrace.prediction.v1.PredictError
+ */
+export type PredictError = Message<"millrace.prediction.v1.PredictError"> & {
+  /**
+   * A number of google.rpc.Code, as a call of its own would have failed with.
+   *
+   * @generated from field: int32 code = 1;
+   */
+  code: number;
+
+  /**
+   * @generated from field: string message = 2;
+   */
+  message: string;
+
+  /**
+   * With paths as in PredictRequest, such as `fields.distance`.
+   *
+   * @generated from field: repeated millrace.prediction.v1.FieldViolation field_violations = 3;
+   */
+  fieldViolations: FieldViolation[];
+
+  /**
+   * When to try again, with RESOURCE_EXHAUSTED.
+   *
+   * @generated from field: google.protobuf.Duration retry_after = 4;
+   */
+  retryAfter?: Duration | undefined;
+};
+
+/**
+ * Describes the message millrace.prediction.v1.PredictError.
+ * Use `create(PredictErrorSchema)` to create a new message.
+ */
+export const PredictErrorSchema: GenMessage<PredictError> = /*@__PURE__*/
+  messageDesc(file_millrace_prediction_v1_prediction_service, 4);
+
+/**
+ * As in google.rpc.BadRequest.
+ *
+ * @generated from message millrace.prediction.v1.FieldViolation
+ */
+export type FieldViolation = Message<"millrace.prediction.v1.FieldViolation"> & {
+  /**
+   * @generated from field: string field = 1;
+   */
+  field: string;
+
+  /**
+   * The rule and the value, one sentence.
+   *
+   * @generated from field: string description = 2;
+   */
+  description: string;
+
+  /**
+   * The rule's short name, such as `field_out_of_range`.
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message millrace.prediction.v1.FieldViolation.
+ * Use `create(FieldViolationSchema)` to create a new message.
+ */
+export const FieldViolationSchema: GenMessage<FieldViolation> = /*@__PURE__*/
+  messageDesc(file_millrace_prediction_v1_prediction_service, 5);
+
+/**
+ * @generated from message millrace.prediction.v1.PredictBatchRequest
+ */
+export type PredictBatchRequest = Message<"millrace.prediction.v1.PredictBatchRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * @generated from field: repeated millrace.prediction.v1.PredictRow rows = 2;
+   */
+  rows: PredictRow[];
+
+  /**
+   * As in PredictRequest, for all rows.
+   *
+   * @generated from field: google.protobuf.Timestamp features_known_before = 3;
+   */
+  featuresKnownBefore?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message millrace.prediction.v1.PredictBatchRequest.
+ * Use `create(PredictBatchRequestSchema)` to create a new message.
+ */
+export const PredictBatchRequestSchema: GenMessage<PredictBatchRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_prediction_v1_prediction_service, 6);
+
+/**
+ * @generated from message millrace.prediction.v1.PredictBatchResponse
+ */
+export type PredictBatchResponse = Message<"millrace.prediction.v1.PredictBatchResponse"> & {
+  /**
+   * One for each row, in their order.
+   *
+   * @generated from field: repeated millrace.prediction.v1.PredictResult results = 1;
+   */
+  results: PredictResult[];
+};
+
+/**
+ * Describes the message millrace.prediction.v1.PredictBatchResponse.
+ * Use `create(PredictBatchResponseSchema)` to create a new message.
+ */
+export const PredictBatchResponseSchema: GenMessage<PredictBatchResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_prediction_v1_prediction_service, 7);
+
+/**
+ * @generated from message millrace.prediction.v1.PredictStreamRequest
+ */
+export type PredictStreamRequest = Message<"millrace.prediction.v1.PredictStreamRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * @generated from field: millrace.prediction.v1.PredictRow row = 2;
+   */
+  row?: PredictRow | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp features_known_before = 3;
+   */
+  featuresKnownBefore?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message millrace.prediction.v1.PredictStreamRequest.
+ * Use `create(PredictStreamRequestSchema)` to create a new message.
+ */
+export const PredictStreamRequestSchema: GenMessage<PredictStreamRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_prediction_v1_prediction_service, 8);
+
+/**
+ * @generated from message millrace.prediction.v1.PredictStreamResponse
+ */
+export type PredictStreamResponse = Message<"millrace.prediction.v1.PredictStreamResponse"> & {
+  /**
+   * @generated from field: millrace.prediction.v1.PredictResult result = 1;
+   */
+  result?: PredictResult | undefined;
+};
+
+/**
+ * Describes the message millrace.prediction.v1.PredictStreamResponse.
+ * Use `create(PredictStreamResponseSchema)` to create a new message.
+ */
+export const PredictStreamResponseSchema: GenMessage<PredictStreamResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_prediction_v1_prediction_service, 9);
+
+/**
  * What applications call.
  *
  * @generated from service millrace.prediction.v1.PredictionService
@@ -105,6 +342,29 @@ export const PredictionService: GenService<{
     methodKind: "unary";
     input: typeof PredictRequestSchema;
     output: typeof PredictResponseSchema;
+  },
+  /**
+   * Many rows of one app, at most 1,000 unless the gateway was set up otherwise. Each is answered or refused for itself: one that is
+   * wrong fails alone. The call fails as a whole only for what concerns all: an unknown app, too many rows, overload.
+   *
+   * @generated from rpc millrace.prediction.v1.PredictionService.PredictBatch
+   */
+  predictBatch: {
+    methodKind: "unary";
+    input: typeof PredictBatchRequestSchema;
+    output: typeof PredictBatchResponseSchema;
+  },
+  /**
+   * One answer for each message, in the order of the messages, each inside the app's own deadline. A question that cannot be answered
+   * gets an error as its result, and the stream goes on. The gateway reads ahead of the answers by a bounded number of messages; a
+   * caller who does not read its answers is not read from either.
+   *
+   * @generated from rpc millrace.prediction.v1.PredictionService.PredictStream
+   */
+  predictStream: {
+    methodKind: "bidi_streaming";
+    input: typeof PredictStreamRequestSchema;
+    output: typeof PredictStreamResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_prediction_v1_prediction_service, 0);

@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/training/v1/model.proto.
  */
 export const file_millrace_training_v1_model: GenFile = /*@__PURE__*/
-  fileDesc("CiBtaWxscmFjZS90cmFpbmluZy92MS9tb2RlbC5wcm90bxIUbWlsbHJhY2UudHJhaW5pbmcudjEinwUKDE1vZGVsVmVyc2lvbhILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNEhEKCWFsZ29yaXRobRgDIAEoCRIvCgVzdGF0ZRgEIAEoDjIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsU3RhdGUSEAoIYXJ0ZWZhY3QYBSABKAkSFgoOYXJ0ZWZhY3RfYnl0ZXMYBiABKAQSFQoNZmVhdHVyZV9uYW1lcxgHIAMoCRIUCgxkYXRhc2V0X2hhc2gYCCABKAkSEwoLYXBwX3ZlcnNpb24YCSABKA0SDgoGam9iX2lkGAogASgJEikKBWFzX29mGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJACgdtZXRyaWNzGAwgAygLMi8ubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLk1ldHJpY3NFbnRyeRJRChBjaGFtcGlvbl9tZXRyaWNzGA0gAygLMjcubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLkNoYW1waW9uTWV0cmljc0VudHJ5Eg8KB3ZlcmRpY3QYDiADKAkSEQoJYmFzZV9yYXRlGA8gASgBEj4KCXJlZmVyZW5jZRgQIAEoCzIrLm1pbGxyYWNlLnRyYWluaW5nLnYxLlJlZmVyZW5jZURpc3RyaWJ1dGlvbhISCgpwYXJhbWV0ZXJzGBEgASgJEhIKCmltcG9ydGFuY2UYEiADKAEaLgoMTWV0cmljc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEaNgoUQ2hhbXBpb25NZXRyaWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASKbAQoVUmVmZXJlbmNlRGlzdHJpYnV0aW9uEjgKCGZlYXR1cmVzGAEgAygLMiYubWlsbHJhY2UudHJhaW5pbmcudjEuRmVhdHVyZVJlZmVyZW5jZRI6CgpwcmVkaWN0aW9uGAIgASgLMiYubWlsbHJhY2UudHJhaW5pbmcudjEuRmVhdHVyZVJlZmVyZW5jZRIMCgRyb3dzGAMgASgEIo4BChBGZWF0dXJlUmVmZXJlbmNlEgwKBG5hbWUYASABKAkSDQoFZWRnZXMYAiADKAESDgoGc2hhcmVzGAMgAygBEg8KB21pc3NpbmcYBCABKAESDAoEbWVhbhgFIAEoARIaChJzdGFuZGFyZF9kZXZpYXRpb24YBiABKAESEgoKd2luZG93X3BzaRgHIAMoASK3AQoKTW9kZWxFdmVudBIKCgJpZBgBIAEoCRILCgNhcHAYAiABKAkSDAoEd2hhdBgDIAEoCRIxCgVtb2RlbBgEIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhIOCgZyZWFzb24YBSABKAkSDgoGam9iX2lkGAYgASgJEi8KC29jY3VycmVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLAAQoKRGVwbG95bWVudBILCgNhcHAYASABKAkSNAoIY2hhbXBpb24YAiABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SNAoIcHJldmlvdXMYAyABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SKQoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgFIAEoCSqRAQoKTW9kZWxTdGF0ZRIbChdNT0RFTF9TVEFURV9VTlNQRUNJRklFRBAAEhkKFU1PREVMX1NUQVRFX0NBTkRJREFURRABEhgKFE1PREVMX1NUQVRFX1JFSkVDVEVEEAISGAoUTU9ERUxfU1RBVEVfQ0hBTVBJT04QAxIXChNNT0RFTF9TVEFURV9SRVRJUkVEEARiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("CiBtaWxscmFjZS90cmFpbmluZy92MS9tb2RlbC5wcm90bxIUbWlsbHJhY2UudHJhaW5pbmcudjEinwUKDE1vZGVsVmVyc2lvbhILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNEhEKCWFsZ29yaXRobRgDIAEoCRIvCgVzdGF0ZRgEIAEoDjIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsU3RhdGUSEAoIYXJ0ZWZhY3QYBSABKAkSFgoOYXJ0ZWZhY3RfYnl0ZXMYBiABKAQSFQoNZmVhdHVyZV9uYW1lcxgHIAMoCRIUCgxkYXRhc2V0X2hhc2gYCCABKAkSEwoLYXBwX3ZlcnNpb24YCSABKA0SDgoGam9iX2lkGAogASgJEikKBWFzX29mGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJACgdtZXRyaWNzGAwgAygLMi8ubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLk1ldHJpY3NFbnRyeRJRChBjaGFtcGlvbl9tZXRyaWNzGA0gAygLMjcubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLkNoYW1waW9uTWV0cmljc0VudHJ5Eg8KB3ZlcmRpY3QYDiADKAkSEQoJYmFzZV9yYXRlGA8gASgBEj4KCXJlZmVyZW5jZRgQIAEoCzIrLm1pbGxyYWNlLnRyYWluaW5nLnYxLlJlZmVyZW5jZURpc3RyaWJ1dGlvbhISCgpwYXJhbWV0ZXJzGBEgASgJEhIKCmltcG9ydGFuY2UYEiADKAEaLgoMTWV0cmljc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEaNgoUQ2hhbXBpb25NZXRyaWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASKbAQoVUmVmZXJlbmNlRGlzdHJpYnV0aW9uEjgKCGZlYXR1cmVzGAEgAygLMiYubWlsbHJhY2UudHJhaW5pbmcudjEuRmVhdHVyZVJlZmVyZW5jZRI6CgpwcmVkaWN0aW9uGAIgASgLMiYubWlsbHJhY2UudHJhaW5pbmcudjEuRmVhdHVyZVJlZmVyZW5jZRIMCgRyb3dzGAMgASgEIo4BChBGZWF0dXJlUmVmZXJlbmNlEgwKBG5hbWUYASABKAkSDQoFZWRnZXMYAiADKAESDgoGc2hhcmVzGAMgAygBEg8KB21pc3NpbmcYBCABKAESDAoEbWVhbhgFIAEoARIaChJzdGFuZGFyZF9kZXZpYXRpb24YBiABKAESEgoKd2luZG93X3BzaRgHIAMoASK3AQoKTW9kZWxFdmVudBIKCgJpZBgBIAEoCRILCgNhcHAYAiABKAkSDAoEd2hhdBgDIAEoCRIxCgVtb2RlbBgEIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhIOCgZyZWFzb24YBSABKAkSDgoGam9iX2lkGAYgASgJEi8KC29jY3VycmVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKcAgoKRGVwbG95bWVudBILCgNhcHAYASABKAkSNAoIY2hhbXBpb24YAiABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SNAoIcHJldmlvdXMYAyABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SKQoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgFIAEoCRIsCgZzaGFkb3cYBiABKAsyHC5taWxscmFjZS50cmFpbmluZy52MS5TaGFkb3cSLAoGY2FuYXJ5GAcgASgLMhwubWlsbHJhY2UudHJhaW5pbmcudjEuQ2FuYXJ5Il0KBlNoYWRvdxIxCgVtb2RlbBgBIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhIUCgdwZXJjZW50GAIgASgBSACIAQFCCgoIX3BlcmNlbnQiTAoGQ2FuYXJ5EjEKBW1vZGVsGAEgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uEg8KB3BlcmNlbnQYAiABKAEqkQEKCk1vZGVsU3RhdGUSGwoXTU9ERUxfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVNT0RFTF9TVEFURV9DQU5ESURBVEUQARIYChRNT0RFTF9TVEFURV9SRUpFQ1RFRBACEhgKFE1PREVMX1NUQVRFX0NIQU1QSU9OEAMSFwoTTU9ERUxfU1RBVEVfUkVUSVJFRBAEYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * One trained model, everything needed to serve it and to watch it.
@@ -310,6 +310,16 @@ export type Deployment = Message<"millrace.training.v1.Deployment"> & {
    * @generated from field: string reason = 5;
    */
   reason: string;
+
+  /**
+   * @generated from field: millrace.training.v1.Shadow shadow = 6;
+   */
+  shadow?: Shadow | undefined;
+
+  /**
+   * @generated from field: millrace.training.v1.Canary canary = 7;
+   */
+  canary?: Canary | undefined;
 };
 
 /**
@@ -318,6 +328,59 @@ export type Deployment = Message<"millrace.training.v1.Deployment"> & {
  */
 export const DeploymentSchema: GenMessage<Deployment> = /*@__PURE__*/
   messageDesc(file_millrace_training_v1_model, 4);
+
+/**
+ * A version that is asked what the others are asked, and answers nobody.
+ *
+ * @generated from message millrace.training.v1.Shadow
+ */
+export type Shadow = Message<"millrace.training.v1.Shadow"> & {
+  /**
+   * @generated from field: millrace.training.v1.ModelVersion model = 1;
+   */
+  model?: ModelVersion | undefined;
+
+  /**
+   * Of the questions, 0 to 100. Absent: all.
+   *
+   * @generated from field: optional double percent = 2;
+   */
+  percent?: number | undefined;
+};
+
+/**
+ * Describes the message millrace.training.v1.Shadow.
+ * Use `create(ShadowSchema)` to create a new message.
+ */
+export const ShadowSchema: GenMessage<Shadow> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_model, 5);
+
+/**
+ * A version that answers before the champion for a share of the entities (`serving.canary_by`): always the same ones while the percentage
+ * stays, and more when it grows.
+ *
+ * @generated from message millrace.training.v1.Canary
+ */
+export type Canary = Message<"millrace.training.v1.Canary"> & {
+  /**
+   * @generated from field: millrace.training.v1.ModelVersion model = 1;
+   */
+  model?: ModelVersion | undefined;
+
+  /**
+   * Of the entities, 0 to 100.
+   *
+   * @generated from field: double percent = 2;
+   */
+  percent: number;
+};
+
+/**
+ * Describes the message millrace.training.v1.Canary.
+ * Use `create(CanarySchema)` to create a new message.
+ */
+export const CanarySchema: GenMessage<Canary> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_model, 6);
 
 /**
  * @generated from enum millrace.training.v1.ModelState
