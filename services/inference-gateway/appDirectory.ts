@@ -1,6 +1,7 @@
 import { type Bus, decode, KeyValueWatch, type KvWatchEntry } from "@millrace/bus";
 import { AppVersionSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { type Clock, describeError, type Logger } from "@millrace/runtime";
+import { AnswerCache } from "./answerCache.ts";
 import { FeatureCache } from "./featureCache.ts";
 import { compileApp, type ServedApp } from "./servedApp.ts";
 
@@ -19,6 +20,8 @@ export interface AppDirectoryOptions {
 export interface DirectoryEntry {
   readonly app: ServedApp;
   readonly features: FeatureCache;
+  /** Its models' answers, where the app wants them kept. */
+  readonly answers: AnswerCache | undefined;
 }
 
 /** Every app that was applied, in its newest version that can be served, with the near cache of its features. */
@@ -73,7 +76,8 @@ export class AppDirectory implements AsyncDisposable {
       const features =
         known?.features ??
         new FeatureCache({ bus, app: app.name, maxBytes: cacheBytes, graceMs: cacheGraceMs, clock, logger });
-      this.#apps.set(app.name, { app, features });
+      const answers = app.cache && new AnswerCache(app.cache, clock);
+      this.#apps.set(app.name, { app, features, answers });
       onChange(app);
       logger.info({ app: app.name, version: app.version }, `adopted version ${app.version} of ${app.name}`);
     } catch (error) {

@@ -8,8 +8,10 @@ export interface Config {
   readonly bus: BusConfig;
   readonly grpcAddress: string;
   readonly maxMessageBytes: number;
-  /** Most Predict calls in hand at once. */
+  /** Most questions in hand at once: calls, messages of streams, rows of batches. */
   readonly maxCalls: number;
+  /** Most rows of a PredictBatch. */
+  readonly maxRows: number;
   /** Where models run: `auto` decides by each one's warm-up. */
   readonly mode: InferenceMode;
   readonly workers: number;
@@ -30,6 +32,7 @@ export function readGatewayConfig(reader: ConfigReader): Config {
     grpcAddress: readRpcAddress(reader, "127.0.0.1:50051"),
     maxMessageBytes: reader.integer("MAX_MESSAGE_BYTES", 64 * MIB, { min: 1_024, max: 1_024 * MIB }),
     maxCalls: reader.integer("MAX_CALLS", 4_096, { min: 1 }),
+    maxRows: reader.integer("MAX_BATCH_ROWS", 1_000, { min: 1, max: 100_000 }),
     mode: readMode(reader.string("INFERENCE_MODE", "auto")),
     workers: reader.integer("INFERENCE_WORKERS", Math.max(1, availableParallelism() - 1), { min: 1, max: 256 }),
     stuckAfterMs: reader.integer("INFERENCE_STUCK_MS", 2_000, { min: 10 }),

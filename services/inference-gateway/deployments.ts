@@ -118,7 +118,8 @@ export class Deployments implements AsyncDisposable {
     } else {
       const champion = await this.#load(app, deployment.champion);
       const previous = deployment.previous && (await this.#loadPrevious(app, deployment.previous));
-      this.#serving.set(app, { champion, problem: "", previous, baseRate: deployment.champion.baseRate });
+      const { baseRate } = deployment.champion;
+      this.#serving.set(app, { champion, problem: "", previous, baseRate, canary: undefined, shadow: undefined });
       this.#options.onServing(champion.version, true);
       this.#options.logger.info(
         { app, champion: champion.version, previous: previous?.version, reason: deployment.reason },
@@ -134,7 +135,16 @@ export class Deployments implements AsyncDisposable {
     if (current?.champion !== undefined) return `${current.champion.version} goes on serving`;
     const previous = deployment?.previous && (await this.#loadPrevious(app, deployment.previous));
     const baseRate = deployment?.champion?.baseRate;
-    if (baseRate !== undefined) this.#serving.set(app, { champion: undefined, problem, previous, baseRate });
+    if (baseRate !== undefined) {
+      this.#serving.set(app, {
+        champion: undefined,
+        problem,
+        previous,
+        baseRate,
+        canary: undefined,
+        shadow: undefined,
+      });
+    }
     return previous === undefined ? "no model serves" : `${previous.version} answers as a fallback`;
   }
 

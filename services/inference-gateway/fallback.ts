@@ -1,21 +1,26 @@
 import type { Traceparent } from "@millrace/bus";
 import { Fallback } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { MadeBy } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
-import { type Clock, describeError, MillraceError } from "@millrace/runtime";
+import { type Clock, describeError } from "@millrace/runtime";
+import type { AnswerCache } from "./answerCache.ts";
+import { askModel, type ModelAnswer } from "./askModel.ts";
+import type { CallTime } from "./callTime.ts";
+import type { PredictCounts } from "./metrics.ts";
+import { checkMissing } from "./missingFeatures.ts";
 import type { ServedApp } from "./servedApp.ts";
 import type { ServedModel, Serving } from "./servedModel.ts";
+import { inShare } from "./stableShare.ts";
 
-/** What the chain is asked. Times are milliseconds on the chain's clock. */
+/** What the chain is asked. */
 export interface Question {
   readonly app: ServedApp;
   readonly serving: Serving | undefined;
   /** The app's features in the order of its names, or why there are none. */
   readonly features: Float64Array | string;
-  readonly arrivedAt: number;
-  /** By then a model has to have answered. */
-  readonly modelBy: number;
-  /** The call's budget is the app's own or longer: a model that exceeds it has failed, not the caller. */
-  readonly fairBudget: boolean;
+  /** Whoever has the same key is answered by the same version. */
+  readonly canaryKey: string;
+  readonly answers: AnswerCache | undefined;
+  readonly time: CallTime;
   readonly signal: AbortSignal;
   readonly traceparent: Traceparent;
 }
@@ -29,89 +34,119 @@ export interface ChainAnswer {
   readonly reason: string;
   /** The inputs used, in the model's order, or the app's where no model answered. */
   readonly features: Float64Array;
+  /** The model did not run for this question. */
+  readonly cached: boolean;
 }
 
-/** The champion may use this share of the time when another model is to follow it. */
-const CHAMPION_SHARE = 0.6;
+interface ModelStep {
+  readonly madeBy: MadeBy;
+  readonly served: ServedModel;
+  /** Of the call's time for models; undefined: `DEFAULT_SHARE` of what is left, or all of it for the last. */
+  readonly share: number | undefined;
+}
+
+const DEFAULT_SHARE = 0.6;
 const NO_FEATURES = new Float64Array();
 
 /**
- * Champion, then the app's fallbacks in their order, until one answers; the last one, the constant, always does. Every step
- * ends in time for the next.
+ * Canary, champion, then the app's fallbacks in their order, until one answers; the last one, the constant, always does. Every step ends
+ * in time for the next.
  *
  * @throws `resource_exhausted` when the queue is full (the other steps would hide an overload that the caller should know
- *   about), `cancelled` when the caller has gone.
+ *   about), `cancelled` when the caller has gone, and what `checkMissing` throws.
  */
-export async function askChain(question: Question, clock: Clock): Promise<ChainAnswer> {
-  const { app, serving, features, arrivedAt, modelBy } = question;
+export async function askChain(question: Question, counts: PredictCounts, clock: Clock): Promise<ChainAnswer> {
+  const { app, serving, features } = question;
   const reasons: string[] = [];
-  const previous = app.fallback.includes(Fallback.PREVIOUS) ? serving?.previous : undefined;
-  const championBy = previous === undefined ? modelBy : arrivedAt + (modelBy - arrivedAt) * CHAMPION_SHARE;
-  if (serving === undefined) reasons.push("no model has been trained yet");
-  else if (serving.champion === undefined) reasons.push(serving.problem);
-  else if (typeof features === "string") reasons.push(features);
+  const note = (madeBy: MadeBy, result: string, reason: string): void => {
+    counts.step(app.name, madeBy, result);
+    reasons.push(reason);
+  };
+  const missing = checkMissing(app.missing, features);
+  if (serving === undefined) note(MadeBy.CHAMPION, "no_model", "no model has been trained yet");
+  else if (serving.champion === undefined) note(MadeBy.CHAMPION, "not_loaded", serving.problem);
+  if (typeof features === "string") note(MadeBy.CHAMPION, "features_unavailable", features);
+  else if (missing !== undefined) note(MadeBy.CHAMPION, "features_missing", missing);
   else {
-    const answer = await askModel(serving.champion, MadeBy.CHAMPION, features, championBy, question, clock, reasons);
-    if (answer !== undefined) return answer;
-  }
-  for (const step of app.fallback) {
-    if (step === Fallback.PREVIOUS && previous !== undefined && typeof features !== "string") {
-      const answer = await askModel(previous, MadeBy.PREVIOUS, features, modelBy, question, clock, reasons);
-      if (answer !== undefined) return answer;
+    const steps = modelSteps(question);
+    for (const [index, step] of steps.entries()) {
+      const by = deadlineOf(step, index === steps.length - 1, question.time, clock.now());
+      const answer = await askStep(step, features, by, question, clock);
+      if ("probability" in answer) {
+        counts.step(app.name, step.madeBy, answer.origin === "run" ? "answered" : answer.origin);
+        return { ...answer, reason: reasons.join("; ") };
+      }
+      note(step.madeBy, answer.result, answer.reason);
     }
-    if (step === Fallback.BASELINE && serving !== undefined) {
-      return withoutModel(question, MadeBy.BASELINE, serving.baseRate, reasons);
-    }
   }
-  return withoutModel(question, MadeBy.CONSTANT, app.constant, reasons);
+  const baseRate = app.fallback.includes(Fallback.BASELINE) ? serving?.baseRate : undefined;
+  const madeBy = baseRate === undefined ? MadeBy.CONSTANT : MadeBy.BASELINE;
+  counts.step(app.name, madeBy, "answered");
+  return {
+    probability: baseRate ?? app.constant,
+    madeBy,
+    modelVersion: "",
+    reason: reasons.join("; "),
+    features: typeof features === "string" ? NO_FEATURES : features,
+    cached: false,
+  };
 }
 
-/** Asks one version; undefined, with the reason added, when it does not answer. */
-async function askModel(
-  served: ServedModel,
-  madeBy: MadeBy,
+/** The versions to ask, in their order. */
+function modelSteps({ app, serving, canaryKey }: Question): ModelStep[] {
+  const steps: ModelStep[] = [];
+  if (serving === undefined) return steps;
+  const { canary, champion, previous } = serving;
+  const add = (madeBy: MadeBy, served: ServedModel, share: number | undefined): void => {
+    steps.push({ madeBy, served, share });
+  };
+  if (canary !== undefined && inShare(canary.model.version, canaryKey, canary.percent))
+    add(MadeBy.CANARY, canary.model, app.budgets?.canary);
+  if (champion !== undefined) add(MadeBy.CHAMPION, champion, app.budgets?.champion);
+  if (previous !== undefined && app.fallback.includes(Fallback.PREVIOUS))
+    add(MadeBy.PREVIOUS, previous, app.budgets?.previous);
+  return steps;
+}
+
+function deadlineOf({ share }: ModelStep, isLast: boolean, { arrivedAt, modelBy }: CallTime, now: number): number {
+  if (share !== undefined) return Math.min(modelBy, now + share * (modelBy - arrivedAt));
+  return isLast ? modelBy : now + DEFAULT_SHARE * (modelBy - now);
+}
+
+type StepAnswer = Omit<ChainAnswer, "reason"> & { readonly origin: string };
+interface StepFailure {
+  readonly result: string;
+  readonly reason: string;
+}
+
+/** @throws `cancelled`, and `resource_exhausted` but for a canary, whose questions the champion can take. */
+async function askStep(
+  { served, madeBy }: ModelStep,
   appFeatures: Float64Array,
   by: number,
-  { app, signal, fairBudget, traceparent }: Question,
+  { app, answers, time, signal, traceparent }: Question,
   clock: Clock,
-  reasons: string[],
-): Promise<ChainAnswer | undefined> {
-  const { breaker, lane, version, model } = served;
-  if (!breaker.allow(clock.now())) {
-    reasons.push(`${version}: its circuit breaker is open after too many failures`);
-    return undefined;
-  }
+): Promise<StepAnswer | StepFailure> {
+  let features: Float64Array;
   try {
-    const features = inModelOrder(appFeatures, app.columns(model));
-    const row = lane.submit({ features, traceparent }, by);
-    if (signal.aborted) row.cancel();
-    else signal.addEventListener("abort", row.cancel, { once: true });
-    const probability = await row.probability;
-    breaker.success(clock.now());
-    return { probability, madeBy, modelVersion: version, reason: reasons.join("; "), features };
+    features = inModelOrder(appFeatures, app.columns(served.model));
   } catch (error) {
-    const code = error instanceof MillraceError ? error.code : "internal";
-    const modelsFault = code !== "resource_exhausted" && code !== "cancelled";
-    if (modelsFault && (code !== "deadline_exceeded" || fairBudget)) breaker.failure(clock.now());
-    else breaker.abandon();
-    if (!modelsFault) throw error;
-    reasons.push(describeError(error));
-    return undefined;
+    return { result: "misfit", reason: describeError(error) };
   }
-}
-
-function withoutModel(
-  question: Question,
-  madeBy: MadeBy,
-  probability: number,
-  reasons: readonly string[],
-): ChainAnswer {
-  const features = typeof question.features === "string" ? NO_FEATURES : question.features;
-  return { probability, madeBy, modelVersion: "", reason: reasons.join("; "), features };
+  const asked = { features, by, fair: time.fair, signal, traceparent };
+  const answer: ModelAnswer = await askModel(served, asked, answers, clock);
+  if ("probability" in answer) {
+    const { probability, origin } = answer;
+    return { probability, origin, madeBy, modelVersion: served.version, features, cached: origin !== "run" };
+  }
+  const { failure, stoppedBy } = answer;
+  if (failure.code === "cancelled") throw failure;
+  if (failure.code === "resource_exhausted" && madeBy !== MadeBy.CANARY) throw failure;
+  return { result: stoppedBy === "breaker" ? "breaker_open" : failure.code, reason: describeError(failure) };
 }
 
 /** Most often the orders agree, both being alphabetical: then nothing is copied. */
-function inModelOrder(appFeatures: Float64Array, columns: readonly number[]): Float64Array {
+export function inModelOrder(appFeatures: Float64Array, columns: readonly number[]): Float64Array {
   if (columns.length === appFeatures.length && columns.every((column, index) => column === index)) return appFeatures;
   return Float64Array.from(columns, (column) => appFeatures[column] as number);
 }

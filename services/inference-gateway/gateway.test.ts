@@ -214,8 +214,8 @@ test("a champion that does not answer in time is replaced by the version before 
   const previous = await gateway.model(1, logisticModel([1, 0, 0]));
   await gateway.serve(await gateway.model(2, countingModel([2, 0, 0]), 0.75), previous);
   const startedAt = performance.now();
-  const { prediction } = await gateway.predict({ distance: 1, turns: LONG }, 1_000);
-  assert.ok(performance.now() - startedAt < 1_000, "inside the deadline");
+  const { prediction } = await gateway.predict({ distance: 1, turns: LONG }, 4_000);
+  assert.ok(performance.now() - startedAt < 4_000, "inside the deadline");
   assert.equal(prediction?.madeBy, MadeBy.PREVIOUS);
   near(prediction.probability, sigmoid(1));
   assert.match(prediction.reason, /flights\/2: .*stuck for over 150 ms/);

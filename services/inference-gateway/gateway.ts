@@ -14,6 +14,7 @@ import { Predictor } from "./predictor.ts";
 import { Recorder } from "./recorder.ts";
 import { Scheduler } from "./scheduler.ts";
 import { DEFAULT_BATCH } from "./servedApp.ts";
+import { Shadows } from "./shadow.ts";
 import { WorkerPool } from "./workers/workerPool.ts";
 
 export interface GatewayContext {
@@ -90,7 +91,10 @@ export async function startGateway(
   );
   const recorder = stack.use(new Recorder({ bus, clock, logger, counts, maxUnconfirmed: config.maxUnconfirmed }));
   observeGateway({ apps, deployments, recorder, pool, counts, clock });
-  const predictor = new Predictor({ apps, deployments, recorder, counts, clock, maxCalls: config.maxCalls });
+  const shadows = new Shadows({ recorder, counts, clock });
+  const { maxCalls, maxRows } = config;
+  const parts = { apps, deployments, recorder, shadows, counts, clock, logger };
+  const predictor = new Predictor({ ...parts, maxCalls, maxRows });
   const { grpcAddress: address, maxMessageBytes } = config;
   const services = [predictionService(predictor)];
   server = stack.use(await startRpcServer({ address, services, logger, maxMessageBytes }));

@@ -1,16 +1,33 @@
+import { create } from "@bufbuild/protobuf";
 import { traceparentOf } from "@millrace/bus";
-import { PredictionService } from "@millrace/proto/millrace/prediction/v1/prediction_service_pb.ts";
-import { type ImplementedService, implement } from "@millrace/rpc";
-import type { Predictor } from "./predictor.ts";
+import {
+  PredictionService,
+  type PredictStreamRequest,
+  PredictStreamResponseSchema,
+} from "@millrace/proto/millrace/prediction/v1/prediction_service_pb.ts";
+import { type Call, type ImplementedService, implement } from "@millrace/rpc";
+import { answerInOrder } from "./orderedStream.ts";
+import type { PredictCall, Predictor } from "./predictor.ts";
+
+/** Messages of one stream that are in hand at once: enough for full batches of the model over the way there and back. */
+const STREAM_IN_HAND = 256;
 
 /** `PredictionService`, in front of the predictor. */
 export function predictionService(predictor: Predictor): ImplementedService {
   return implement(PredictionService, {
-    predict: (request, call) =>
-      predictor.predict(request, {
-        deadlineMs: call.deadlineMs,
-        signal: call.signal,
-        traceparent: traceparentOf(),
-      }),
+    predict: (request, call) => predictor.predict(request, predictCall(call)),
+    predictBatch: (request, call) => predictor.predictBatch(request, predictCall(call)),
+    predictStream: (requests, call) => {
+      const { signal, traceparent } = predictCall(call);
+      const answer = async (request: PredictStreamRequest) =>
+        create(PredictStreamResponseSchema, {
+          result: await predictor.predictMessage(request, { signal, traceparent }),
+        });
+      return answerInOrder(requests, answer, { maxInHand: STREAM_IN_HAND, signal });
+    },
   });
+}
+
+function predictCall({ deadlineMs, signal }: Call): PredictCall {
+  return { deadlineMs, signal, traceparent: traceparentOf() };
 }

@@ -71,15 +71,38 @@ export const batchMetrics: BatchMetrics = {
 export class PredictCounts {
   readonly #answers = new Map<string, Map<MadeBy, number>>();
   readonly #refusals = new Map<string, number>();
+  /** By app, step and what came of it. */
+  readonly #steps = new Map<string, Map<MadeBy, Map<string, number>>>();
   unrecorded = 0;
   duplicates = 0;
   lostRecords = 0;
+  lostCopies = 0;
 
   answered(app: string, madeBy: MadeBy, durationMs: number): void {
     let counts = this.#answers.get(app);
     if (counts === undefined) this.#answers.set(app, (counts = new Map()));
     counts.set(madeBy, (counts.get(madeBy) ?? 0) + 1);
     predictTime.record(durationMs);
+  }
+
+  /**
+   * A step of the chain was asked.
+   *
+   * @param result `answered`, `kept` or `joined` (the cache's), else a word for why it did not answer
+   */
+  step(app: string, madeBy: MadeBy, result: string): void {
+    let steps = this.#steps.get(app);
+    if (steps === undefined) this.#steps.set(app, (steps = new Map()));
+    let results = steps.get(madeBy);
+    if (results === undefined) steps.set(madeBy, (results = new Map()));
+    results.set(result, (results.get(result) ?? 0) + 1);
+  }
+
+  /** How often a step ended so, over all apps. */
+  steps(madeBy: MadeBy, result: string): number {
+    let sum = 0;
+    for (const steps of this.#steps.values()) sum += steps.get(madeBy)?.get(result) ?? 0;
+    return sum;
   }
 
   refused(code: string): void {
@@ -104,6 +127,14 @@ export class PredictCounts {
         }
       }
     });
+    counter("millrace.predict.steps", "Steps of the chain that were asked, by what came of it", (result) => {
+      for (const [app, steps] of this.#steps) {
+        for (const [madeBy, results] of steps) {
+          const attributes = { "millrace.app": app, "millrace.step": STEP_NAMES.get(madeBy) ?? "UNKNOWN" };
+          for (const [word, count] of results) result.observe(count, { ...attributes, result: word });
+        }
+      }
+    });
     counter("millrace.predict.refusals", "Predict calls that failed, by code", (result) => {
       for (const [code, count] of this.#refusals) result.observe(count, { "rpc.code": code });
     });
@@ -115,6 +146,9 @@ export class PredictCounts {
     );
     counter("millrace.predict.lost_records", "Answered predictions that could never be stored", (result) =>
       result.observe(this.lostRecords),
+    );
+    counter("millrace.predict.lost_copies", "Predictions of shadows that were not stored", (result) =>
+      result.observe(this.lostCopies),
     );
   }
 }

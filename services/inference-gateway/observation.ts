@@ -33,8 +33,8 @@ export function observeGateway({ apps, deployments, recorder, pool, counts, cloc
     }
   });
   observeGauge("millrace.model.breaker", "Circuit breaker: 0 closed, 1 half-open, 2 open", (observe) => {
-    for (const [, { champion, previous }] of deployments.all) {
-      for (const served of [champion, previous]) {
+    for (const [, { champion, previous, canary, shadow }] of deployments.all) {
+      for (const served of [champion, previous, canary?.model, shadow?.model]) {
         if (served === undefined) continue;
         const state = served.breaker.state(clock.now());
         observe(BREAKER_VALUE[state], { "millrace.model.version": served.version });

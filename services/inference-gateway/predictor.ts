@@ -1,32 +1,44 @@
-import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Traceparent } from "@millrace/bus";
-import type { Value } from "@millrace/proto/millrace/event/v1/event_pb.ts";
-import { type Prediction, PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import {
+  type PredictBatchRequest,
+  type PredictBatchResponse,
+  PredictBatchResponseSchema,
   type PredictRequest,
   type PredictResponse,
   PredictResponseSchema,
+  type PredictResult,
+  type PredictRow,
+  PredictRowSchema,
+  type PredictStreamRequest,
 } from "@millrace/proto/millrace/prediction/v1/prediction_service_pb.ts";
-import { type Clock, describeError, MillraceError, systemClock, type Violation } from "@millrace/runtime";
-import type { AppDirectory } from "./appDirectory.ts";
+import { type Clock, describeError, type Logger, MillraceError, systemClock } from "@millrace/runtime";
+import type { AppDirectory, DirectoryEntry } from "./appDirectory.ts";
+import { type CallTime, callTime } from "./callTime.ts";
 import type { Deployments } from "./deployments.ts";
-import { askChain, type ChainAnswer } from "./fallback.ts";
-import type { FeatureCache } from "./featureCache.ts";
+import { askChain } from "./fallback.ts";
+import { FeatureReading } from "./featureReading.ts";
 import type { PredictCounts } from "./metrics.ts";
-import type { Recorder } from "./recorder.ts";
-import type { ServedApp } from "./servedApp.ts";
+import { keyText, makePrediction } from "./prediction.ts";
+import { answered, failed } from "./predictResult.ts";
+import type { Recorded, Recorder } from "./recorder.ts";
+import { type AskedRow, checkKnownBefore, checkRow } from "./requestRules.ts";
+import type { Shadows } from "./shadow.ts";
 
 export interface PredictorOptions {
   readonly apps: AppDirectory;
   readonly deployments: Deployments;
   readonly recorder: Recorder;
+  readonly shadows: Shadows;
   readonly counts: PredictCounts;
   /** Monotonic; what deadlines are measured with. */
   readonly clock: Clock;
-  /** Most calls in hand at once; more are refused. */
+  readonly logger: Logger;
+  /** Most questions in hand at once; more are refused. */
   readonly maxCalls: number;
+  /** Most rows of a batch. */
+  readonly maxRows: number;
 }
 
 /** What the predictor has to know of a call. */
@@ -37,21 +49,21 @@ export interface PredictCall {
   readonly traceparent: Traceparent;
 }
 
-/** Of a call's time: kept for storing the prediction, and for the way back. */
-const RECORD_SHARE = 0.25;
-const RECORD_MS = 20;
-const RETURN_SHARE = 0.1;
-const RETURN_MS = 5;
-/** A caller's deadline further away than this is not waited for. */
-const MAX_BUDGET_MS = 60_000;
-const MAX_REQUEST_ID = 200;
-const REQUEST_ID = /^[\x21-\x7e]*$/;
-const OVERLOAD_RETRY_MS = 100;
+/** A call's questions on their way. */
+interface Asked {
+  readonly entry: DirectoryEntry;
+  readonly call: PredictCall;
+  readonly time: CallTime;
+}
 
-/** From a request to its stored answer: check, features, model or fallback, decision, record. */
+const OVERLOAD_RETRY_MS = 100;
+/** Rows of one batch that are with the model at once: enough for several full runs, and not all of a queue. */
+const ROWS_AT_ONCE = 256;
+
+/** From a question to its stored answer: check, features, model or fallback, decision, record. */
 export class Predictor {
   readonly #options: PredictorOptions;
-  #calls = 0;
+  #inHand = 0;
 
   constructor(options: PredictorOptions) {
     this.#options = options;
@@ -60,20 +72,87 @@ export class Predictor {
   /**
    * Answers inside the call's deadline, or the app's where the call has none.
    *
-   * @throws `not_found` for an unknown app, `invalid_argument` naming every wrong field, `resource_exhausted` under overload.
+   * @throws `not_found` for an unknown app, `invalid_argument` naming every wrong field, `resource_exhausted` under overload,
+   *   `failed_precondition` when a feature is missing without which the app refuses to answer.
    */
   async predict(request: PredictRequest, call: PredictCall): Promise<PredictResponse> {
+    return create(PredictResponseSchema, await this.#one(request.app, request, request.featuresKnownBefore, call));
+  }
+
+  /**
+   * Answers every row that can be answered, inside the call's deadline, or the app's where the call has none.
+   *
+   * @throws what concerns all rows: `not_found`, `invalid_argument` for too many, `resource_exhausted`, `cancelled`.
+   */
+  async predictBatch(request: PredictBatchRequest, call: PredictCall): Promise<PredictBatchResponse> {
+    const { app, rows, featuresKnownBefore } = request;
+    const results = await this.#admitted(rows.length, async () => {
+      const asked = this.#begin(app, call);
+      this.#checkSize(rows.length);
+      checkKnownBefore(app, featuresKnownBefore);
+      return this.#rows(rows, featuresKnownBefore, asked);
+    });
+    return create(PredictBatchResponseSchema, { results });
+  }
+
+  /** Answers a message of a stream inside the app's own deadline. Never fails: what is wrong becomes the result. */
+  async predictMessage(request: PredictStreamRequest, call: Omit<PredictCall, "deadlineMs">): Promise<PredictResult> {
+    const row = request.row ?? NO_ROW;
+    try {
+      const own = { ...call, deadlineMs: Infinity };
+      return answered(await this.#one(request.app, row, request.featuresKnownBefore, own));
+    } catch (error) {
+      return this.#failed(row.requestId, error);
+    }
+  }
+
+  #one(app: string, row: AskedRow, knownBefore: Timestamp | undefined, call: PredictCall): Promise<Recorded> {
+    return this.#admitted(1, async () => {
+      const asked = this.#begin(app, call);
+      checkRow(app, asked.entry.app.checkFields, row, knownBefore);
+      return this.#answer(row, await this.#read([row], knownBefore, asked), asked);
+    });
+  }
+
+  async #rows(rows: readonly PredictRow[], knownBefore: Timestamp | undefined, asked: Asked): Promise<PredictResult[]> {
+    const results: PredictResult[] = [];
+    const good: number[] = [];
+    rows.forEach((row, index) => {
+      try {
+        checkRow(asked.entry.app.name, asked.entry.app.checkFields, row);
+        good.push(index);
+      } catch (error) {
+        results[index] = this.#failed(row.requestId, error);
+      }
+    });
+    const asRows = good.map((index) => rows[index] as PredictRow);
+    const reading = await this.#read(asRows, knownBefore, asked);
+    let next = 0;
+    const answerSome = async (): Promise<void> => {
+      for (let at = next++; at < good.length && !asked.call.signal.aborted; at = next++) {
+        const row = asRows[at] as PredictRow;
+        const result = this.#answer(row, reading, asked).then(answered);
+        results[good[at] as number] = await result.catch((error: unknown) => this.#failed(row.requestId, error));
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(ROWS_AT_ONCE, good.length) }, answerSome));
+    if (asked.call.signal.aborted) throw new MillraceError("cancelled", "the caller has gone");
+    return results;
+  }
+
+  /** Takes in so many questions. A batch that nothing else stands against is taken whatever its size. */
+  async #admitted<Result>(questions: number, work: () => Promise<Result>): Promise<Result> {
     const { counts, maxCalls } = this.#options;
     try {
-      if (this.#calls >= maxCalls) {
-        const message = `${maxCalls} calls are in hand already; try again in ${OVERLOAD_RETRY_MS} ms`;
+      if (this.#inHand > 0 && this.#inHand + questions > maxCalls) {
+        const message = `${this.#inHand} of at most ${maxCalls} questions are in hand already; try again in ${OVERLOAD_RETRY_MS} ms`;
         throw new MillraceError("resource_exhausted", message, { retryAfterMs: OVERLOAD_RETRY_MS });
       }
-      this.#calls += 1;
+      this.#inHand += questions;
       try {
-        return await this.#answer(request, call);
+        return await work();
       } finally {
-        this.#calls -= 1;
+        this.#inHand -= questions;
       }
     } catch (error) {
       counts.refused(error instanceof MillraceError ? error.code : "internal");
@@ -81,48 +160,14 @@ export class Predictor {
     }
   }
 
-  async #answer(request: PredictRequest, call: PredictCall): Promise<PredictResponse> {
-    const { apps, deployments, recorder, counts, clock } = this.#options;
-    const arrivedAt = clock.now();
-    const { app, features: cache } = this.#find(apps, request.app);
-    checkRequest(request, app);
-    const budget = Math.min(call.deadlineMs - systemClock.now(), MAX_BUDGET_MS);
-    const ownBudget = call.deadlineMs === Infinity ? app.deadlineMs : budget;
-    const answerBy = arrivedAt + ownBudget - Math.min(RETURN_MS, ownBudget * RETURN_SHARE);
-    const occurredAt = request.occurredAt ?? timestampFromMs(systemClock.now());
-    await awaitFeatures(request, cache, clock, answerBy);
-    // Read before the features: they may be newer than it says, never older.
-    const asOf = cache.asOf;
-    const lackingBefore = cache.lacking(app.features);
-    const fetching = cache.fetch(() => app.features.entityKeys(request.fields));
-    const looked = cache.problem() ?? (fetching === undefined ? cache.lookup : await within(fetching, clock, answerBy));
-    const occurredAtMs = timestampMs(occurredAt);
-    const features =
-      typeof looked === "string" ? looked : app.features.vector({ occurredAtMs, fields: request.fields }, looked);
-    const lacking = [...lackingBefore, ...cache.lacking(app.features)];
-    if (typeof features !== "string") for (const place of lacking) features[place] = Number.NaN;
-    const exact = lacking.length === 0 && cache.isExact(asOf, app.features.knownBeforeMs(occurredAtMs), occurredAtMs);
-    const answer = await askChain(
-      {
-        app,
-        serving: deployments.serving(app.name),
-        features,
-        arrivedAt,
-        modelBy: answerBy - Math.min(RECORD_MS, ownBudget * RECORD_SHARE),
-        fairBudget: ownBudget >= app.deadlineMs,
-        signal: call.signal,
-        traceparent: call.traceparent,
-      },
-      clock,
-    );
-    const durationMs = clock.now() - arrivedAt;
-    const prediction = makePrediction(request, app, occurredAt, { asOf, exact }, answer, durationMs);
-    const { prediction: stored, recorded } = await recorder.record(prediction, answerBy, call.traceparent);
-    counts.answered(app.name, stored.madeBy, clock.now() - arrivedAt);
-    return create(PredictResponseSchema, { prediction: stored, recorded });
+  #begin(app: string, call: PredictCall): Asked {
+    const arrivedAt = this.#options.clock.now();
+    const entry = this.#find(app);
+    return { entry, call, time: callTime(arrivedAt, call.deadlineMs - systemClock.now(), entry.app.deadlineMs) };
   }
 
-  #find(apps: AppDirectory, name: string): { app: ServedApp; features: FeatureCache } {
+  #find(name: string): DirectoryEntry {
+    const { apps } = this.#options;
     const found = apps.get(name);
     if (found !== undefined) return found;
     const known = [...apps.names].join(", ") || "none";
@@ -131,88 +176,66 @@ export class Predictor {
       `No app ${JSON.stringify(name.slice(0, 80))}; apply it first. Known: ${known}`,
     );
   }
-}
 
-/** Lets the features come as far as the caller asked, within its time; what comes of it is told by `features_as_of`. */
-async function awaitFeatures(
-  { featuresKnownBefore }: PredictRequest,
-  cache: FeatureCache,
-  clock: Clock,
-  answerBy: number,
-): Promise<void> {
-  if (featuresKnownBefore === undefined) return;
-  using waiting = cache.untilKnown(timestampMs(featuresKnownBefore));
-  if (waiting !== undefined) await within(waiting.come, clock, answerBy);
-}
-
-function checkRequest(request: PredictRequest, app: ServedApp): void {
-  let violations: readonly Violation[] = app.checkFields(request.fields);
-  const { requestId, occurredAt, featuresKnownBefore } = request;
-  if (requestId.length > MAX_REQUEST_ID || !REQUEST_ID.test(requestId)) {
-    const description = `request_id must be at most ${MAX_REQUEST_ID} visible ASCII characters without spaces, not ${JSON.stringify(requestId.slice(0, 80))}`;
-    violations = [...violations, { field: "request_id", reason: "field_pattern", description }];
+  #checkSize(rows: number): void {
+    const { maxRows } = this.#options;
+    if (rows <= maxRows) return;
+    const description = `rows may have at most ${maxRows} elements, not ${rows}; send several batches`;
+    const violations = [{ field: "rows", reason: "too_many_rows", description }];
+    throw new MillraceError("invalid_argument", description, { violations });
   }
-  for (const [field, time] of [
-    ["occurred_at", occurredAt],
-    ["features_known_before", featuresKnownBefore],
-  ] as const) {
-    if (time === undefined || isTimestamp(time)) continue;
-    const description = `${field} must be from year 1 to 9999 with nanos from 0 to 999999999, not ${time.seconds} s ${time.nanos} ns`;
-    violations = [...violations, { field, reason: "field_out_of_range", description }];
+
+  #read(rows: readonly AskedRow[], knownBefore: Timestamp | undefined, { entry, time }: Asked) {
+    const { app, features: cache } = entry;
+    const { clock } = this.#options;
+    return FeatureReading.begin(
+      { app, cache, clock, answerBy: time.answerBy, knownBefore },
+      rows.map(({ fields }) => fields),
+    );
   }
-  if (violations.length === 0) return;
-  const lines = violations.map(({ description }) => description).join("; ");
-  throw new MillraceError("invalid_argument", `${app.name}: ${lines}`, { violations });
-}
 
-function isTimestamp({ seconds, nanos }: Timestamp): boolean {
-  return seconds >= -62_135_596_800n && seconds <= 253_402_300_799n && nanos >= 0 && nanos <= 999_999_999;
-}
+  async #answer(row: AskedRow, reading: FeatureReading, { entry, call, time }: Asked): Promise<Recorded> {
+    const { deployments, recorder, counts, clock, shadows } = this.#options;
+    const { app, answers } = entry;
+    const occurredAt = row.occurredAt ?? timestampFromMs(systemClock.now());
+    const read = reading.of(row.fields, timestampMs(occurredAt));
+    const serving = deployments.serving(app.name);
+    const answer = await askChain(
+      {
+        app,
+        serving,
+        features: read.features,
+        canaryKey: keyText(row.fields[app.canaryField] ?? row.fields[app.joinField]),
+        answers,
+        time,
+        signal: call.signal,
+        traceparent: call.traceparent,
+      },
+      counts,
+      clock,
+    );
+    const durationMs = clock.now() - time.arrivedAt;
+    const prediction = makePrediction({ app, row, occurredAt, read, answer, durationMs });
+    const stored = await recorder.record(prediction, time.answerBy, call.traceparent);
+    counts.answered(app.name, stored.prediction.madeBy, clock.now() - time.arrivedAt);
+    // Not for a question that was asked before: its copy was, too.
+    if (serving?.shadow !== undefined && stored.prediction === prediction) {
+      shadows.ask({ app, shadow: serving.shadow, features: read.features, prediction, busy: this.#busy });
+    }
+    return stored;
+  }
 
-function makePrediction(
-  request: PredictRequest,
-  app: ServedApp,
-  occurredAt: Timestamp,
-  { asOf, exact }: { readonly asOf: Timestamp | undefined; readonly exact: boolean },
-  answer: ChainAnswer,
-  durationMs: number,
-): Prediction {
-  const prediction = create(PredictionSchema);
-  prediction.id = randomUUID();
-  prediction.app = app.name;
-  prediction.requestId = request.requestId || prediction.id;
-  prediction.joinKey = joinKey(request.fields[app.joinField]);
-  prediction.occurredAt = occurredAt;
-  prediction.probability = answer.probability;
-  prediction.decision = app.decide(answer.probability);
-  prediction.modelVersion = answer.modelVersion;
-  prediction.madeBy = answer.madeBy;
-  prediction.reason = answer.reason;
-  prediction.features = Array.from(answer.features);
-  prediction.appVersion = app.version;
-  if (asOf !== undefined) prediction.featuresAsOf = asOf;
-  prediction.featuresExact = exact && answer.features.length > 0;
-  prediction.durationUs = Math.round(durationMs * 1_000);
-  return prediction;
-}
+  get #busy(): boolean {
+    return this.#inHand > this.#options.maxCalls / 2;
+  }
 
-/** The join field's value as text, the same for prediction and label. */
-function joinKey(value: Value | undefined): string {
-  const kind = value?.kind;
-  if (kind === undefined || kind.case === undefined) return "";
-  return kind.case === "timestampValue" ? String(timestampMs(kind.value)) : String(kind.value);
-}
-
-/** Waits, but not beyond a point in time; answers with a sentence when that came first, or the work failed. */
-async function within<Value>(work: Promise<Value>, clock: Clock, by: number): Promise<Value | string> {
-  const late = Promise.withResolvers<string>();
-  const timer = setTimeout(
-    () => late.resolve("the features did not come in time"),
-    Math.max(0, (by - clock.now()) / 2),
-  );
-  try {
-    return await Promise.race([work.catch(describeError), late.promise]);
-  } finally {
-    clearTimeout(timer);
+  #failed(requestId: string, error: unknown): PredictResult {
+    const { counts, logger } = this.#options;
+    const code = error instanceof MillraceError ? error.code : "internal";
+    counts.refused(code);
+    if (code === "internal") logger.error({ err: error, requestId }, `a question failed: ${describeError(error)}`);
+    return failed(requestId, error);
   }
 }
+
+const NO_ROW = create(PredictRowSchema);

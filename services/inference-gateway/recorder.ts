@@ -82,6 +82,18 @@ export class Recorder implements AsyncDisposable {
     return promise;
   }
 
+  /** Stores a shadow's prediction, once and without anybody waiting: what the bus does not take is counted, and let go. */
+  copy(prediction: Prediction): void {
+    const { bus, counts } = this.#options;
+    const id = `${prediction.app}/${prediction.requestId} shadow ${prediction.modelVersion}`;
+    const bytes = toBinary(PredictionSchema, prediction);
+    bus
+      .publishBytes(predictionSubject(prediction.app), bytes, { id, traceparent: "", timeoutMs: CONFIRM_MS })
+      .catch(() => {
+        counts.lostCopies += 1;
+      });
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const limit = performance.now() + STOP_MS;
     while (this.#unconfirmed.size > 0 && performance.now() < limit) await delay(20);

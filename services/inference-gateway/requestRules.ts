@@ -1,7 +1,8 @@
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { compilePattern } from "@millrace/app";
 import { type EventType, type Field, FieldType } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { Value } from "@millrace/proto/millrace/event/v1/event_pb.ts";
-import type { Violation } from "@millrace/runtime";
+import { MillraceError, type Violation } from "@millrace/runtime";
 
 export type Fields = Readonly<Record<string, Value>>;
 
@@ -31,6 +32,54 @@ export function compileRequestRules(event: EventType, joinField: string): CheckF
     }
     return violations ?? NONE;
   };
+}
+
+/** What the gateway has to know of a question, however it came. */
+export interface AskedRow {
+  readonly requestId: string;
+  readonly occurredAt?: Timestamp | undefined;
+  readonly fields: Fields;
+}
+
+const MAX_REQUEST_ID = 200;
+const REQUEST_ID = /^[\x21-\x7e]*$/;
+
+/**
+ * @param knownBefore `features_known_before`, where the question has its own
+ * @throws `invalid_argument` naming every wrong field.
+ */
+export function checkRow(app: string, checkFields: CheckFields, row: AskedRow, knownBefore?: Timestamp): void {
+  const { requestId, occurredAt, fields } = row;
+  const violations = [
+    ...checkFields(fields),
+    ...wrongTime("occurred_at", occurredAt),
+    ...wrongTime("features_known_before", knownBefore),
+  ];
+  if (requestId.length > MAX_REQUEST_ID || !REQUEST_ID.test(requestId)) {
+    const description = `request_id must be at most ${MAX_REQUEST_ID} visible ASCII characters without spaces, not ${JSON.stringify(requestId.slice(0, 80))}`;
+    violations.push({ field: "request_id", reason: "field_pattern", description });
+  }
+  throwIfAny(app, violations);
+}
+
+/** @throws `invalid_argument` for a time that is none. */
+export function checkKnownBefore(app: string, featuresKnownBefore: Timestamp | undefined): void {
+  throwIfAny(app, wrongTime("features_known_before", featuresKnownBefore));
+}
+
+function wrongTime(field: string, time: Timestamp | undefined): readonly Violation[] {
+  if (time === undefined) return NONE;
+  const { seconds, nanos } = time;
+  const inRange = seconds >= -62_135_596_800n && seconds <= 253_402_300_799n && nanos >= 0 && nanos <= 999_999_999;
+  if (inRange) return NONE;
+  const description = `${field} must be from year 1 to 9999 with nanos from 0 to 999999999, not ${seconds} s ${nanos} ns`;
+  return [{ field, reason: "field_out_of_range", description }];
+}
+
+function throwIfAny(app: string, violations: readonly Violation[]): void {
+  if (violations.length === 0) return;
+  const lines = violations.map(({ description }) => description).join("; ");
+  throw new MillraceError("invalid_argument", `${app}: ${lines}`, { violations });
 }
 
 const NONE: readonly Violation[] = [];

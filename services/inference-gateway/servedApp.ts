@@ -1,10 +1,18 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { compileFeatures, type FeatureSet } from "@millrace/features";
-import { type App, type AppVersion, Fallback } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import {
+  type App,
+  type AppVersion,
+  type Budgets,
+  type Cache,
+  Fallback,
+} from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { ModelVersion } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import { MillraceError } from "@millrace/runtime";
+import type { AnswerCacheOptions } from "./answerCache.ts";
 import type { BatcherOptions } from "./batcher.ts";
 import { compileDecisions, type Decide } from "./decision.ts";
+import { compileMissing, type MissingPolicy } from "./missingFeatures.ts";
 import { type CheckFields, compileRequestRules } from "./requestRules.ts";
 
 /** An app's definition, compiled for serving. */
@@ -21,6 +29,12 @@ export interface ServedApp {
   readonly deadlineMs: number;
   /** What answers when the champion cannot, in this order. */
   readonly fallback: readonly Fallback[];
+  readonly budgets: Budgets | undefined;
+  readonly missing: MissingPolicy;
+  /** Absent: a model is asked for every question. */
+  readonly cache: AnswerCacheOptions | undefined;
+  /** The request field by which a canary's share is chosen. */
+  readonly canaryField: string;
   readonly constant: number;
   readonly batch: BatcherOptions;
   /**
@@ -56,13 +70,24 @@ export function compileApp({ app, version }: AppVersion): ServedApp {
     features,
     checkFields: compileRequestRules(event, app.label.join),
     joinField: app.label.join,
-    decide: compileDecisions(serving.decisions),
+    decide: compileDecisions(serving),
     deadlineMs: serving.deadline === undefined ? 1_000 : durationMs(serving.deadline),
     fallback: [...serving.fallback.filter((step) => step !== Fallback.CONSTANT), Fallback.CONSTANT],
+    budgets: serving.budgets,
+    missing: compileMissing(app, features.names),
+    cache: cacheOptions(serving.cache),
+    canaryField: serving.canaryBy || app.label.join,
     constant: serving.constant,
     batch: batchOptions(app),
     columns: columnsOf(app.app, version, features),
   };
+}
+
+const DEFAULT_CACHE_ENTRIES = 10_000;
+
+function cacheOptions(cache: Cache | undefined): AnswerCacheOptions | undefined {
+  if (cache?.ttl === undefined) return undefined;
+  return { ttlMs: durationMs(cache.ttl), maxEntries: cache.maxEntries || DEFAULT_CACHE_ENTRIES };
 }
 
 function batchOptions(app: App): BatcherOptions {

@@ -18,8 +18,19 @@ export interface Serving {
   /** Why there is no champion; empty when there is one. */
   readonly problem: string;
   readonly previous: ServedModel | undefined;
+  /** Answers before the champion for a share of the entities. */
+  readonly canary: Share | undefined;
+  /** Is asked, too, and answers nobody. */
+  readonly shadow: Share | undefined;
   /** Share of positive labels in the champion's training set. */
   readonly baseRate: number;
+}
+
+/** A version for a part of the questions. */
+export interface Share {
+  readonly model: ServedModel;
+  /** 0 to 100. */
+  readonly percent: number;
 }
 
 export const versionOf = (model: ModelVersion): string => `${model.app}/${model.number}`;

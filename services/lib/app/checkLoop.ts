@@ -1,10 +1,4 @@
-import {
-  type App,
-  FallbackSchema,
-  FieldType,
-  FieldTypeSchema,
-  TriggerSchema,
-} from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { type App, FieldType, FieldTypeSchema, TriggerSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { attempt } from "./attempt.ts";
 import { formatDuration } from "./duration.ts";
 import { enumName } from "./enumName.ts";
@@ -66,47 +60,6 @@ export function checkLabel(app: App, problems: Problems): void {
     problems.add("label.join", "wrong_type", `${join} has different types in ${at} and ${on}`);
   }
   if (told !== undefined && app.label?.value) attempt(problems, () => compileLabel(app, "label.value"));
-}
-
-/** Checks deadlines, batches, fallbacks and decisions. */
-export function checkServing(app: App, problems: Problems): void {
-  const { serving } = app;
-  if (serving === undefined) return;
-  const deadline = durationToMs(serving.deadline) ?? 0;
-  const maxDelay = durationToMs(serving.batch?.maxDelay) ?? 0;
-  if (deadline > MINUTE_MS) {
-    problems.add("serving.deadline", "out_of_range", `must be at most 1m, not ${formatDuration(deadline)}`);
-  }
-  if (deadline > 0 && maxDelay >= deadline) {
-    problems.add(
-      "serving.batch.max_delay",
-      "out_of_range",
-      `${formatDuration(maxDelay)} must be shorter than the deadline of ${formatDuration(deadline)}`,
-    );
-  }
-  serving.fallback.forEach((fallback, index) => {
-    if (serving.fallback.indexOf(fallback) < index) {
-      problems.add(
-        `serving.fallback[${index}]`,
-        "repeated",
-        `${enumName(FallbackSchema, fallback)} stands twice in the chain`,
-      );
-    }
-  });
-  serving.decisions.forEach(({ name, atLeast }, index) => {
-    const path = `serving.decisions[${index}]`;
-    const before = serving.decisions[index - 1];
-    if (before !== undefined && before.atLeast <= atLeast) {
-      problems.add(
-        `${path}.at_least`,
-        "not_descending",
-        `${atLeast} must be below the ${before.atLeast} of ${before.name}: decisions go from the highest down`,
-      );
-    }
-    if (serving.decisions.findIndex((other) => other.name === name) < index) {
-      problems.add(`${path}.name`, "repeated", `there are two decisions called ${show(name)}`);
-    }
-  });
 }
 
 /** Checks gates, monitoring, retraining and ingestion. */

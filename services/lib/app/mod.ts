@@ -1,4 +1,5 @@
 export { checkCompatible } from "./compatibility.ts";
+export { type DecisionBand, decisionBands } from "./decisionBands.ts";
 export { durationJson, formatDuration, parseDurationMs } from "./duration.ts";
 export {
   compileExpression,

@@ -89,6 +89,22 @@ test("each rule of meaning is kept", () => {
     ["max_delay: 2ms", "max_delay: 2s", ["serving.batch.max_delay out_of_range"]],
     ["deadline: 250ms", "deadline: 2h", ["serving.deadline out_of_range"]],
     ["fallback: [PREVIOUS,", "fallback: [PREVIOUS, PREVIOUS,", ["serving.fallback[1] repeated"]],
+    ["[PREVIOUS, BASELINE,", "[BASELINE, PREVIOUS,", ["serving.fallback[1] never_asked"]],
+    ["constant: 0.2", "budgets: { champion: 70%, previous: 40% }", ["serving.budgets over_100_percent"]],
+    ["constant: 0.2", "budgets: { champion: 0% }", ["serving.budgets.champion double.gt_lte"]],
+    ["constant: 0.2", "abstain: { from: 60%, to: 40% }", ["serving.abstain.from empty_range"]],
+    ["constant: 0.2", "abstain: { from: 0.4, to: 0.6, decision: late }", ["serving.abstain.decision repeated"]],
+    ["constant: 0.2", "abstain: { from: 0.2, to: 0.6 }", ["serving.decisions[1] never_chosen"]],
+    [/decisions:\n( {4}- .*\n)+/, "abstain: { from: 0.4, to: 0.6 }\n", ["serving.abstain no_decisions"]],
+    [
+      "at_least: 0.5 }",
+      "cost: { positive: 1, negative: 2 } }",
+      ["serving.decisions[1].cost missing", "serving.decisions[2].cost missing"],
+    ],
+    ["constant: 0.2", "cache: { max_entries: 10 }", ["serving.cache.ttl required"]],
+    ["constant: 0.2", "cache: { ttl: 2d }", ["serving.cache.ttl out_of_range"]],
+    ["constant: 0.2", "canary_by: customer", ["serving.canary_by unknown_field"]],
+    ["constant: 0.2", "when_missing: SOMETIMES", ["serving.when_missing unknown_value"]],
     [
       "route: [origin, destination]",
       "route: [origin, gate]",
@@ -230,4 +246,18 @@ test("a change that would break what runs is refused, with what to do instead", 
     changed((app) => void delete app.features["hour"]),
     [],
   );
+});
+
+test("decisions by cost are checked: all of them, without thresholds, each the cheapest somewhere", () => {
+  const withDecisions = (...decisions: string[]): string[] =>
+    mistakes([/decisions:\n( {4}- .*\n)+/, `decisions:\n${decisions.map((each) => `    - ${each}\n`).join("")}`]);
+  const call = "{ name: call, cost: { positive: 1, negative: 4 } }";
+  const ignore = "{ name: ignore, cost: { positive: 9, negative: 0 } }";
+  assert.deepEqual(withDecisions(call, ignore), []);
+  assert.deepEqual(withDecisions(call, ignore, "{ name: worst, cost: { positive: 9, negative: 9 } }"), [
+    "serving.decisions[2] never_chosen",
+  ]);
+  assert.deepEqual(withDecisions(call, ignore, "{ name: both, at_least: 0.5, cost: { positive: 0, negative: 0 } }"), [
+    "serving.decisions[2].at_least two_kinds",
+  ]);
 });

@@ -1,0 +1,69 @@
+import type { Traceparent } from "@millrace/bus";
+import { type Clock, describeError, MillraceError } from "@millrace/runtime";
+import { type AnswerCache, answerKey, type Origin } from "./answerCache.ts";
+import type { ServedModel } from "./servedModel.ts";
+
+/** One question for one version. */
+export interface ModelQuestion {
+  /** The model's inputs, in its order. */
+  readonly features: Float64Array;
+  /** Milliseconds on the clock. */
+  readonly by: number;
+  /** An answer that does not come by then is the model's fault, not the caller's. */
+  readonly fair: boolean;
+  readonly signal: AbortSignal;
+  readonly traceparent: Traceparent;
+}
+
+/** A probability, or why there is none. */
+export type ModelAnswer =
+  | { readonly probability: number; readonly origin: Origin }
+  | { readonly failure: MillraceError; readonly stoppedBy: "breaker" | "model" };
+
+/** Asks a version, unless its circuit breaker is open, or its answer to the same inputs is known. Never fails. */
+export async function askModel(
+  served: ServedModel,
+  question: ModelQuestion,
+  answers: AnswerCache | undefined,
+  clock: Clock,
+): Promise<ModelAnswer> {
+  let open = false;
+  const run = (): Promise<number> => {
+    open = !served.breaker.allow(clock.now());
+    if (!open) return runModel(served, question, clock);
+    const message = `${served.version}: its circuit breaker is open after too many failures`;
+    return Promise.reject(new MillraceError("unavailable", message));
+  };
+  try {
+    if (answers === undefined) return { probability: await run(), origin: "run" };
+    const key = answerKey(served.version, question.features);
+    return await answers.get(key, run, question.by, question.signal);
+  } catch (error) {
+    const failure = error instanceof MillraceError ? error : new MillraceError("internal", describeError(error));
+    return { failure, stoppedBy: open ? "breaker" : "model" };
+  }
+}
+
+/** One run, of which the breaker learns how it ended. */
+async function runModel(
+  { lane, breaker }: ServedModel,
+  { features, traceparent, by, fair, signal }: ModelQuestion,
+  clock: Clock,
+): Promise<number> {
+  const row = lane.submit({ features, traceparent }, by);
+  if (signal.aborted) row.cancel();
+  else signal.addEventListener("abort", row.cancel, { once: true });
+  try {
+    const probability = await row.probability;
+    breaker.success(clock.now());
+    return probability;
+  } catch (error) {
+    const code = error instanceof MillraceError ? error.code : "internal";
+    const modelsFault = code !== "resource_exhausted" && code !== "cancelled" && (code !== "deadline_exceeded" || fair);
+    if (modelsFault) breaker.failure(clock.now());
+    else breaker.abandon();
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", row.cancel);
+  }
+}
