@@ -4,11 +4,13 @@ import { type Deployment, DeploymentSchema, type ModelVersion } from "@millrace/
 import { describeError, type Logger, MillraceError } from "@millrace/runtime";
 import type { BatcherOptions } from "./batcher.ts";
 import type { ModelLoader } from "./modelLoader.ts";
-import { type ServedModel, type Serving, versionOf } from "./servedModel.ts";
+import { type ServedModel, type Serving, type Share, versionOf } from "./servedModel.ts";
 
 export interface DeploymentsOptions {
   readonly bus: Bus;
   readonly loader: ModelLoader;
+  /** Where shadows run, apart from all others. Asked for with the first of them. */
+  readonly shadowLoader: () => Promise<ModelLoader>;
   readonly logger: Logger;
   /** How an app wants its requests batched. */
   readonly batching: (app: string) => BatcherOptions;
@@ -22,6 +24,15 @@ export interface DeploymentsOptions {
 const RETRY_MS = 200;
 const MAX_RETRY_MS = 1_000;
 
+/** A version in memory, and who takes it out again. */
+interface Loaded {
+  readonly served: ServedModel;
+  readonly loader: ModelLoader;
+}
+
+/** A shadow is loaded apart, also when the same version answers, too. */
+type Place = "serving" | "shadow";
+
 /**
  * Follows the bucket `deployments`: which versions answer for each app. A new one takes over once it has proven itself, with
  * the old one serving until then and answering what it had begun; one that cannot is logged, and what served goes on.
@@ -29,7 +40,7 @@ const MAX_RETRY_MS = 1_000;
 export class Deployments implements AsyncDisposable {
   readonly #options: DeploymentsOptions;
   readonly #serving = new Map<string, Serving>();
-  readonly #loaded = new Map<string, ServedModel>();
+  readonly #loaded = new Map<string, Loaded>();
   readonly #newest = new Map<string, Deployment | undefined>();
   /** One adoption at a time for each app. */
   readonly #adopting = new Map<string, Promise<void>>();
@@ -70,14 +81,14 @@ export class Deployments implements AsyncDisposable {
   /** The app's settings have changed. */
   reconfigure(app: string): void {
     const batch = this.#options.batching(app);
-    for (const { model, lane } of this.#loaded.values()) if (model.app === app) lane.configure(batch);
+    for (const { served } of this.#loaded.values()) if (served.model.app === app) served.lane.configure(batch);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping.abort();
     await this.#watch?.[Symbol.asyncDispose]();
     await Promise.all(this.#adopting.values());
-    for (const { lane } of this.#loaded.values()) lane[Symbol.dispose]();
+    for (const { served } of this.#loaded.values()) served.lane[Symbol.dispose]();
   }
 
   #adoptSoon(app: string, deployment: Deployment | undefined): void {
@@ -96,37 +107,75 @@ export class Deployments implements AsyncDisposable {
     const { logger } = this.#options;
     for (let waitMs = RETRY_MS; !this.#stopping.signal.aborted; waitMs = Math.min(waitMs * 2, MAX_RETRY_MS)) {
       if (this.#newest.get(app) !== deployment) return;
+      let again: boolean;
       try {
-        await this.#adopt(app, deployment);
-        return;
+        again = !(await this.#adopt(app, deployment));
       } catch (error) {
         const version = deployment?.champion === undefined ? app : versionOf(deployment.champion);
-        const again = error instanceof MillraceError && error.code === "unavailable";
+        again = isAway(error);
         const goesOn = await this.#goOnWithout(app, deployment, `${version} is not adopted: ${describeError(error)}`);
         const text = `${version} is not adopted: ${describeError(error)}; ${goesOn}${again ? "; trying again" : ""}`;
         logger.error({ err: error, app, version }, text);
-        onTried();
-        if (!again) return;
-        await delay(waitMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
       }
+      onTried();
+      if (!again) return;
+      await delay(waitMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
     }
   }
 
-  async #adopt(app: string, deployment: Deployment | undefined): Promise<void> {
+  /** False when a canary or a shadow is to be tried again. @throws when the champion cannot be had. */
+  async #adopt(app: string, deployment: Deployment | undefined): Promise<boolean> {
     if (deployment?.champion === undefined) {
       this.#serving.delete(app);
-    } else {
-      const champion = await this.#load(app, deployment.champion);
-      const previous = deployment.previous && (await this.#loadPrevious(app, deployment.previous));
-      const { baseRate } = deployment.champion;
-      this.#serving.set(app, { champion, problem: "", previous, baseRate, canary: undefined, shadow: undefined });
-      this.#options.onServing(champion.version, true);
-      this.#options.logger.info(
-        { app, champion: champion.version, previous: previous?.version, reason: deployment.reason },
-        `${champion.version} serves ${app}`,
-      );
+      this.#unloadUnused(app);
+      return true;
     }
+    const { baseRate } = deployment.champion;
+    const champion = await this.#load(app, deployment.champion);
+    const previous = deployment.previous && (await this.#loadPrevious(app, deployment.previous));
+    const serve = (): void => {
+      const canary = this.#share("serving", deployment.canary);
+      const shadow = this.#share("shadow", deployment.shadow);
+      this.#serving.set(app, { champion, problem: "", previous, baseRate, canary, shadow });
+    };
+    // Before the versions beside it are loaded: they must not hold it up.
+    serve();
+    this.#options.onServing(champion.version, true);
+    this.#options.logger.info(
+      { app, champion: champion.version, previous: previous?.version, reason: deployment.reason },
+      `${champion.version} serves ${app}`,
+    );
+    const complete = [
+      await this.#loadBeside(app, "serving", deployment.canary),
+      await this.#loadBeside(app, "shadow", deployment.shadow),
+    ];
+    serve();
     this.#unloadUnused(app);
+    return complete.every(Boolean);
+  }
+
+  /** A canary or a shadow that cannot be had costs nobody anything. False when it may be had later. */
+  async #loadBeside(app: string, place: Place, beside: Beside | undefined): Promise<boolean> {
+    if (beside?.model === undefined || this.#loaded.has(keyOf(place, beside.model))) return true;
+    const { logger } = this.#options;
+    const version = versionOf(beside.model);
+    const what = place === "shadow" ? "shadow" : "canary";
+    try {
+      await this.#load(app, beside.model, place);
+      if (place === "serving") this.#options.onServing(version, true);
+      logger.info({ app, version, percent: beside.percent }, `${version} is the ${what} of ${app}`);
+      return true;
+    } catch (error) {
+      const again = isAway(error);
+      const text = `the ${what} ${version} is not adopted: ${describeError(error)}${again ? "; trying again" : ""}`;
+      logger.error({ err: error, app, version }, text);
+      return !again;
+    }
+  }
+
+  #share(place: Place, beside: Beside | undefined): Share | undefined {
+    const model = beside?.model && this.#loaded.get(keyOf(place, beside.model))?.served;
+    return model && { model, percent: beside.percent ?? 100 };
   }
 
   /** The champion cannot be had: what served goes on, and where nothing did, the version before it answers as a fallback. */
@@ -148,14 +197,15 @@ export class Deployments implements AsyncDisposable {
     return previous === undefined ? "no model serves" : `${previous.version} answers as a fallback`;
   }
 
-  async #load(app: string, model: ModelVersion): Promise<ServedModel> {
+  async #load(app: string, model: ModelVersion, place: Place = "serving"): Promise<ServedModel> {
     const misfit = this.#options.misfit(app, model);
     if (misfit !== undefined) throw new MillraceError("failed_precondition", misfit);
-    const key = `${versionOf(model)} ${model.artefact}`;
+    const key = keyOf(place, model);
     const known = this.#loaded.get(key);
-    if (known !== undefined) return known;
-    const served = await this.#options.loader.load(model, this.#options.batching(app));
-    this.#loaded.set(key, served);
+    if (known !== undefined) return known.served;
+    const loader = place === "shadow" ? await this.#options.shadowLoader() : this.#options.loader;
+    const served = await loader.load(model, this.#options.batching(app));
+    this.#loaded.set(key, { served, loader });
     return served;
   }
 
@@ -174,14 +224,26 @@ export class Deployments implements AsyncDisposable {
   }
 
   #unloadUnused(app: string): void {
-    const serving = this.#serving.get(app);
-    for (const [key, served] of this.#loaded) {
-      if (served.model.app !== app || served === serving?.champion || served === serving?.previous) continue;
+    const { champion, previous, canary, shadow } = this.#serving.get(app) ?? {};
+    const used = new Set([champion, previous, canary?.model, shadow?.model]);
+    for (const [key, { served, loader }] of this.#loaded) {
+      if (served.model.app !== app || used.has(served)) continue;
       this.#loaded.delete(key);
-      this.#options.onServing(served.version, false);
-      this.#options.loader.unload(served).catch((error: unknown) => {
+      if (!this.#answers(served.version)) this.#options.onServing(served.version, false);
+      loader.unload(served).catch((error: unknown) => {
         this.#options.logger.warn({ err: error }, `${served.version} could not be unloaded: ${describeError(error)}`);
       });
     }
   }
+
+  /** Whether a version is loaded elsewhere: it may be a shadow that became the champion. */
+  #answers(version: string): boolean {
+    return [...this.#loaded.values()].some(({ served }) => served.version === version);
+  }
 }
+
+type Beside = { readonly model?: ModelVersion; readonly percent?: number };
+
+const keyOf = (place: Place, model: ModelVersion): string => `${place} ${versionOf(model)} ${model.artefact}`;
+
+const isAway = (error: unknown): boolean => error instanceof MillraceError && error.code === "unavailable";

@@ -15,6 +15,7 @@ import { Recorder } from "./recorder.ts";
 import { Scheduler } from "./scheduler.ts";
 import { DEFAULT_BATCH } from "./servedApp.ts";
 import { Shadows } from "./shadow.ts";
+import { ShadowWorkers } from "./shadowWorkers.ts";
 import { WorkerPool } from "./workers/workerPool.ts";
 
 export interface GatewayContext {
@@ -44,16 +45,33 @@ export async function startGateway(
       onExhausted: () => fail(new MillraceError("internal", "too many inference workers are stuck: restarting")),
     }),
   );
+  const objects = await bus.objects("models");
+  const recorder = stack.use(new Recorder({ bus, clock, logger, counts, maxUnconfirmed: config.maxUnconfirmed }));
+  const shadows = new Shadows({ recorder, counts, clock });
+  const shadowWorkers = stack.use(
+    new ShadowWorkers({
+      objects,
+      stuckAfterMs: config.stuckAfterMs,
+      maxAbandoned: config.maxAbandonedWorkers,
+      clock,
+      logger,
+      onExhausted: () => {
+        shadows.stop();
+        logger.error({}, "too many workers are stuck in shadows: none is asked any more until a restart");
+      },
+    }),
+  );
   // A thread in a native call that does not end would hold up the exit for ever.
+  const stuck = (): boolean => pool.hasStuckThreads || shadowWorkers.hasStuckThreads;
   const killWhenStuck = (): void => {
-    if (pool.hasStuckThreads) process.kill(process.pid, "SIGKILL");
+    if (stuck()) process.kill(process.pid, "SIGKILL");
   };
   process.on("exit", killWhenStuck);
   stack.defer(() => {
-    if (!pool.hasStuckThreads) process.off("exit", killWhenStuck);
+    if (!stuck()) process.off("exit", killWhenStuck);
   });
   const loader = new ModelLoader({
-    objects: await bus.objects("models"),
+    objects,
     workers: new Scheduler(pool),
     inline: new Scheduler(new InlineExecutor()),
     mode: config.mode,
@@ -79,6 +97,7 @@ export async function startGateway(
     await Deployments.start({
       bus,
       loader,
+      shadowLoader: () => shadowWorkers.loader(),
       logger,
       onServing: (version, serving) => {
         health.set(version, serving);
@@ -89,9 +108,7 @@ export async function startGateway(
       onFailure: fail,
     }),
   );
-  const recorder = stack.use(new Recorder({ bus, clock, logger, counts, maxUnconfirmed: config.maxUnconfirmed }));
   observeGateway({ apps, deployments, recorder, pool, counts, clock });
-  const shadows = new Shadows({ recorder, counts, clock });
   const { maxCalls, maxRows } = config;
   const parts = { apps, deployments, recorder, shadows, counts, clock, logger };
   const predictor = new Predictor({ ...parts, maxCalls, maxRows });

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Bus, decode, featureBucket, type KV } from "@millrace/bus";
 import {
@@ -10,6 +10,7 @@ import {
   Fallback,
   FieldType,
   Metric,
+  ServingSchema,
   Task,
 } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { WatermarkSchema } from "@millrace/proto/millrace/feature/v1/watermark_pb.ts";
@@ -31,8 +32,12 @@ export const APP = "flights";
 export const FEATURES = ["distance", "origin_flights_1h", "turns"];
 export const WATERMARK_MS = Date.UTC(2001, 1, 3, 12);
 
-/** An app whose models see the request's `distance` and `turns`, and how many flights its origin had. */
-export function testApp(deadlineMs = 10_000): AppVersion {
+/**
+ * An app whose models see the request's `distance` and `turns`, and how many flights its origin had.
+ *
+ * @param serving replaces parts of the app's own
+ */
+export function testApp(deadlineMs = 10_000, serving: MessageInitShape<typeof ServingSchema> = {}): AppVersion {
   return create(AppVersionSchema, {
     version: 3,
     app: {
@@ -75,6 +80,7 @@ export function testApp(deadlineMs = 10_000): AppVersion {
           { name: "ok", atLeast: 0 },
         ],
         constant: 0.125,
+        ...serving,
       },
     },
   });
@@ -82,6 +88,33 @@ export function testApp(deadlineMs = 10_000): AppVersion {
 
 export const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 export const sigmoid = (value: number): number => 1 / (1 + Math.exp(-value));
+
+/** What a test asks about; the flight `f1` is asked about as often as you like. */
+export interface AskedFlight {
+  readonly flightId?: string;
+  readonly origin?: string;
+  readonly distance?: number;
+  readonly turns?: number;
+}
+
+/** A question with good fields, unless told otherwise. */
+export function flightRow({ flightId = "f1", origin = "SFO", distance = 0, turns }: AskedFlight = {}) {
+  const text = (value: string) => ({ kind: { case: "stringValue" as const, value } });
+  const number = (value: number) => ({ kind: { case: "doubleValue" as const, value } });
+  return {
+    requestId: flightId === "f1" ? "" : flightId,
+    occurredAt: timestampFromMs(WATERMARK_MS),
+    fields: {
+      flight_id: text(flightId),
+      origin: text(origin),
+      distance: number(distance),
+      ...(turns === undefined ? {} : { turns: number(turns) }),
+    },
+  };
+}
+
+/** Versions that a deployment has beside its champion. */
+export type Beside = Pick<MessageInitShape<typeof DeploymentSchema>, "canary" | "shadow">;
 
 /** A gateway with its own NATS server, and everything that the other services would do to it. */
 export class TestGateway implements AsyncDisposable {
@@ -144,24 +177,9 @@ export class TestGateway implements AsyncDisposable {
   }
 
   /** Asks with good fields, unless told otherwise. */
-  predict(
-    fields: { flightId?: string; origin?: string; distance?: number; turns?: number } = {},
-    timeoutMs = 10_000,
-    signal?: AbortSignal,
-  ) {
-    const { flightId = "f1", origin = "SFO", distance = 0, turns } = fields;
+  predict(asked: AskedFlight = {}, timeoutMs = 10_000, signal?: AbortSignal) {
     return this.client.predict(
-      {
-        app: APP,
-        requestId: flightId === "f1" ? "" : flightId,
-        occurredAt: timestampFromMs(WATERMARK_MS),
-        fields: {
-          flight_id: { kind: { case: "stringValue", value: flightId } },
-          origin: { kind: { case: "stringValue", value: origin } },
-          distance: { kind: { case: "doubleValue", value: distance } },
-          ...(turns === undefined ? {} : { turns: { kind: { case: "doubleValue" as const, value: turns } } }),
-        },
-      },
+      { app: APP, ...flightRow(asked) },
       { ...(timeoutMs === 0 ? {} : { timeoutMs }), ...(signal === undefined ? {} : { signal }) },
     );
   }
@@ -174,11 +192,12 @@ export class TestGateway implements AsyncDisposable {
   }
 
   /** Deploys, without waiting for anything. */
-  async deploy(champion: ModelVersion, previous?: ModelVersion): Promise<void> {
+  async deploy(champion: ModelVersion, previous?: ModelVersion, beside: Beside = {}): Promise<void> {
     const deployment = create(DeploymentSchema, {
       app: APP,
       champion,
       ...(previous === undefined ? {} : { previous }),
+      ...beside,
     });
     await (await this.bus.keyValue("deployments")).put(APP, toBinary(DeploymentSchema, deployment));
   }

@@ -10,7 +10,7 @@ export interface StreamOptions {
  * Answers a stream's requests at the same time, and gives the answers in the order of the requests. Reads on only while fewer than
  * `maxInHand` are in hand, so that a caller who does not read its answers is not read from either.
  *
- * @param answer must not fail
+ * @param answer must not fail, and must come to an end when the caller has gone
  */
 export async function* answerInOrder<Request, Answer>(
   requests: AsyncIterable<Request>,

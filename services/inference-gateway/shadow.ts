@@ -38,16 +38,22 @@ const NEVER = new AbortController().signal;
 export class Shadows {
   readonly #options: ShadowsOptions;
   #inHand = 0;
+  #stopped = false;
 
   constructor(options: ShadowsOptions) {
     this.#options = options;
+  }
+
+  /** Every further copy is dropped. */
+  stop(): void {
+    this.#stopped = true;
   }
 
   /** Returns at once; drops the copy rather than have it wait. */
   ask(copied: Copied): void {
     const { app, shadow, features, prediction, busy } = copied;
     if (typeof features === "string" || !inShare(shadow.model.version, prediction.requestId, shadow.percent)) return;
-    if (busy || this.#inHand >= MAX_IN_HAND) {
+    if (busy || this.#stopped || this.#inHand >= MAX_IN_HAND) {
       this.#options.counts.step(app.name, MadeBy.SHADOW, "dropped");
       return;
     }

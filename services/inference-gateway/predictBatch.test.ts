@@ -1,0 +1,111 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { status } from "@grpc/grpc-js";
+import { MadeBy } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import type { MillraceError } from "@millrace/runtime";
+import { waitFor } from "@millrace/test-harness";
+import { APP, type AskedFlight, flightRow, sigmoid, TestGateway } from "./gatewayForTests.ts";
+import { countingModel, logisticModel } from "./workers/onnxForTests.ts";
+
+const near = (actual: number | undefined, expected: number): void =>
+  assert.ok(Math.abs((actual ?? Number.NaN) - expected) < 1e-6, `${actual} is not ${expected}`);
+
+/** Takes about a second to count to. */
+const LONG = 1_000_000;
+
+const flights = (count: number, more: AskedFlight = {}) =>
+  Array.from({ length: count }, (_, index) =>
+    flightRow({ flightId: `flight-${index}`, distance: index / 500 - 1, ...more }),
+  );
+
+test("a thousand rows are answered in their order, each recorded, with few runs of the model", async () => {
+  await using gateway = await TestGateway.start({ INFERENCE_MODE: "inline" });
+  await gateway.serve(await gateway.model(7, logisticModel([1, 0, 0], 0.5)));
+  const before = (await gateway.stored()).length;
+  const { results } = await gateway.client.predictBatch({ app: APP, rows: flights(1_000) }, { timeoutMs: 30_000 });
+  assert.equal(results.length, 1_000);
+  results.forEach(({ result, requestId, recorded }, index) => {
+    assert.equal(requestId, `flight-${index}`);
+    assert.equal(recorded, true);
+    assert.equal(result.case, "prediction");
+    assert.equal(result.value?.madeBy, MadeBy.CHAMPION);
+    near(result.value?.probability, sigmoid(index / 500 - 1 + 0.5));
+  });
+  const { state } = await gateway.bus.manager.streams.info("PREDICTIONS");
+  assert.equal(state.messages - before, 1_000);
+});
+
+test("a row that is wrong fails alone, with the field, the rule and the value", async () => {
+  await using gateway = await TestGateway.start();
+  await gateway.serve(await gateway.model(1, logisticModel([1, 0, 0])));
+  const rows = flights(3);
+  const wrong = { ...flightRow({ flightId: "wrong", origin: "sfo", distance: 7_000 }) };
+  const { results } = await gateway.client.predictBatch({ app: APP, rows: [...rows, wrong, {}] });
+  assert.deepEqual(
+    results.map(({ result }) => result.case),
+    ["prediction", "prediction", "prediction", "error", "error"],
+  );
+  const error = results[3]?.result.case === "error" ? results[3].result.value : undefined;
+  assert.equal(results[3]?.requestId, "wrong");
+  assert.equal(error?.code, status.INVALID_ARGUMENT);
+  const described = new Map(
+    error?.fieldViolations.map(({ field, reason, description }) => [field, [reason, description]]),
+  );
+  assert.deepEqual([...described.keys()].sort(), ["fields.distance", "fields.origin"]);
+  assert.equal(described.get("fields.distance")?.[0], "field_out_of_range");
+  assert.match(described.get("fields.distance")?.[1] ?? "", /6000.*7000/);
+  assert.equal(
+    (await gateway.stored()).some(({ requestId }) => requestId === "wrong"),
+    false,
+  );
+});
+
+test("too many rows, and an unknown app, fail the call and say why", async () => {
+  await using gateway = await TestGateway.start({ MAX_BATCH_ROWS: "10" });
+  const many = gateway.client.predictBatch({ app: APP, rows: flights(11) });
+  await assert.rejects(many, (error: MillraceError) => {
+    assert.equal(error.code, "invalid_argument");
+    assert.deepEqual(
+      error.violations.map(({ field, reason }) => [field, reason]),
+      [["rows", "too_many_rows"]],
+    );
+    assert.match(error.message, /at most 10 elements, not 11/);
+    return true;
+  });
+  await assert.rejects(gateway.client.predictBatch({ app: "trains", rows: flights(1) }), { code: "not_found" });
+  assert.deepEqual((await gateway.client.predictBatch({ app: APP })).results, []);
+});
+
+test("a batch ends inside its deadline when the model does not, every row with its fallback", async () => {
+  await using gateway = await TestGateway.start({ INFERENCE_MODE: "worker" });
+  await gateway.serve(await gateway.model(1, countingModel([1, 0, 0]), 0.75));
+  const startedAt = performance.now();
+  const rows = flights(300, { turns: 5 * LONG });
+  const { results } = await gateway.client.predictBatch({ app: APP, rows }, { timeoutMs: 800 });
+  assert.ok(performance.now() - startedAt < 800);
+  assert.equal(results.length, 300);
+  for (const { result } of results) {
+    assert.equal(result.case === "prediction" && result.value.madeBy, MadeBy.BASELINE);
+  }
+});
+
+test("a batch whose caller has gone is dropped: nothing more of it is answered or stored", async () => {
+  await using gateway = await TestGateway.start({ INFERENCE_MODE: "worker" });
+  await gateway.serve(await gateway.model(1, countingModel([1, 0, 0])));
+  const impatient = new AbortController();
+  const rows = flights(500, { turns: LONG });
+  const gone = gateway.client.predictBatch({ app: APP, rows }, { signal: impatient.signal });
+  const rejected = assert.rejects(gone, { code: "cancelled" });
+  // It has arrived when this one, sent after it, is answered.
+  assert.equal((await gateway.predict({ flightId: "late" }, 50)).prediction?.madeBy, MadeBy.BASELINE);
+  impatient.abort();
+  await rejected;
+  const startedAt = performance.now();
+  await waitFor(async () => (await gateway.predict()).prediction?.madeBy === MadeBy.CHAMPION);
+  // Of 500 rows that take a second for every 16, at most those that a worker held already were run.
+  assert.ok(performance.now() - startedAt < 10_000);
+  assert.deepEqual(
+    (await gateway.stored()).filter(({ requestId }) => requestId.startsWith("flight-")),
+    [],
+  );
+});
