@@ -9,11 +9,14 @@ export interface CallTime {
   readonly fair: boolean;
 }
 
-/** Of a call's time: kept for storing the prediction, and for the way back. */
+/** Of a call's time: kept for storing its predictions, and for the way back. */
 const RECORD_SHARE = 0.25;
 const RECORD_MS = 20;
 const RETURN_SHARE = 0.1;
 const RETURN_MS = 5;
+/** The same for every further question: of a batch that the model leaves alone all are stored at once. */
+const RECORD_MS_PER_QUESTION = 0.2;
+const RETURN_MS_PER_QUESTION = 0.05;
 /** A caller's deadline further away than this is not waited for. */
 const MAX_BUDGET_MS = 60_000;
 
@@ -21,10 +24,13 @@ const MAX_BUDGET_MS = 60_000;
  * Shares a call's time out.
  *
  * @param leftMs until the caller's deadline; Infinity when there is none: then the app's own counts
+ * @param questions that the call asks
  */
-export function callTime(arrivedAt: number, leftMs: number, appDeadlineMs: number): CallTime {
+export function callTime(arrivedAt: number, leftMs: number, appDeadlineMs: number, questions = 1): CallTime {
   const budget = leftMs === Infinity ? appDeadlineMs : Math.min(leftMs, MAX_BUDGET_MS);
-  const answerBy = arrivedAt + budget - Math.min(RETURN_MS, budget * RETURN_SHARE);
-  const modelBy = answerBy - Math.min(RECORD_MS, budget * RECORD_SHARE);
+  const returnMs = RETURN_MS + RETURN_MS_PER_QUESTION * (questions - 1);
+  const recordMs = RECORD_MS + RECORD_MS_PER_QUESTION * (questions - 1);
+  const answerBy = arrivedAt + budget - Math.min(returnMs, budget * RETURN_SHARE);
+  const modelBy = answerBy - Math.min(recordMs, budget * RECORD_SHARE);
   return { arrivedAt, modelBy, answerBy, fair: budget >= appDeadlineMs };
 }

@@ -77,12 +77,12 @@ test("too many rows, and an unknown app, fail the call and say why", async () =>
 });
 
 test("a batch ends inside its deadline when the model does not, every row with its fallback", async () => {
-  await using gateway = await TestGateway.start({ INFERENCE_MODE: "worker" });
+  await using gateway = await TestGateway.start({ INFERENCE_MODE: "worker", INFERENCE_STUCK_MS: "60000" });
   await gateway.serve(await gateway.model(1, countingModel([1, 0, 0]), 0.75));
   const startedAt = performance.now();
   const rows = flights(300, { turns: 5 * LONG });
-  const { results } = await gateway.client.predictBatch({ app: APP, rows }, { timeoutMs: 800 });
-  assert.ok(performance.now() - startedAt < 800);
+  const { results } = await gateway.client.predictBatch({ app: APP, rows }, { timeoutMs: 2_000 });
+  assert.ok(performance.now() - startedAt < 2_000);
   assert.equal(results.length, 300);
   for (const { result } of results) {
     assert.equal(result.case === "prediction" && result.value.madeBy, MadeBy.BASELINE);
@@ -97,7 +97,7 @@ test("a batch whose caller has gone is dropped: nothing more of it is answered o
   const gone = gateway.client.predictBatch({ app: APP, rows }, { signal: impatient.signal });
   const rejected = assert.rejects(gone, { code: "cancelled" });
   // It has arrived when this one, sent after it, is answered.
-  assert.equal((await gateway.predict({ flightId: "late" }, 50)).prediction?.madeBy, MadeBy.BASELINE);
+  assert.equal((await gateway.predict({ flightId: "late" }, 500)).prediction?.madeBy, MadeBy.BASELINE);
   impatient.abort();
   await rejected;
   const startedAt = performance.now();

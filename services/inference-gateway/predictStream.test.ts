@@ -117,7 +117,7 @@ test("a stream whose caller has gone leaves no work behind", async () => {
   }
   const reading = Array.fromAsync(gateway.client.predictStream(endless(), { signal: caller.signal }));
   const rejected = assert.rejects(reading, { code: "cancelled" });
-  await waitFor(async () => (await gateway.predict({ flightId: "late" }, 50)).prediction?.madeBy === MadeBy.BASELINE);
+  await waitFor(async () => (await gateway.predict({ flightId: "late" }, 500)).prediction?.madeBy === MadeBy.BASELINE);
   caller.abort();
   await rejected;
   await waitFor(async () => (await gateway.predict()).prediction?.madeBy === MadeBy.CHAMPION, {

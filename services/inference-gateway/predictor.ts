@@ -87,7 +87,7 @@ export class Predictor {
   async predictBatch(request: PredictBatchRequest, call: PredictCall): Promise<PredictBatchResponse> {
     const { app, rows, featuresKnownBefore } = request;
     const results = await this.#admitted(rows.length, async () => {
-      const asked = this.#begin(app, call);
+      const asked = this.#begin(app, call, rows.length);
       this.#checkSize(rows.length);
       checkKnownBefore(app, featuresKnownBefore);
       return this.#rows(rows, featuresKnownBefore, asked);
@@ -160,10 +160,11 @@ export class Predictor {
     }
   }
 
-  #begin(app: string, call: PredictCall): Asked {
+  #begin(app: string, call: PredictCall, questions = 1): Asked {
     const arrivedAt = this.#options.clock.now();
     const entry = this.#find(app);
-    return { entry, call, time: callTime(arrivedAt, call.deadlineMs - systemClock.now(), entry.app.deadlineMs) };
+    const leftMs = call.deadlineMs - systemClock.now();
+    return { entry, call, time: callTime(arrivedAt, leftMs, entry.app.deadlineMs, questions) };
   }
 
   #find(name: string): DirectoryEntry {
