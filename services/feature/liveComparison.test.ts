@@ -6,7 +6,7 @@ import { applyApp, parseApp } from "@millrace/app";
 import { type Bus, predictionSubject } from "@millrace/bus";
 import { FindingKind, FindingLevel } from "@millrace/proto/millrace/feature/v1/dataset_report_pb.ts";
 import type { DatasetManifest } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
-import { PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import { MadeBy, PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import { startNats } from "@millrace/test-harness";
 import { Dataset } from "./dataset.ts";
 import { asRead, FLIGHTS_APP, randomFlights, START_MS } from "./flightsForTests.ts";
@@ -76,9 +76,16 @@ test("too few predictions are not compared, and it says why", () => {
   assert.match(compareWithServed(manifest, live).nothingBecause, /only 99 predictions .* 100 are needed/);
 });
 
-async function publish(bus: Bus, app: string, index: number, features: number[], appVersion = 1): Promise<void> {
+async function publish(
+  bus: Bus,
+  app: string,
+  index: number,
+  features: number[],
+  appVersion = 1,
+  madeBy: MadeBy = MadeBy.CHAMPION,
+): Promise<void> {
   const occurredAt = timestampFromMs(START_MS + index * 60_000);
-  const prediction = create(PredictionSchema, { id: `${app}${index}`, app, occurredAt, features, appVersion });
+  const prediction = create(PredictionSchema, { id: `${app}${index}`, app, occurredAt, features, appVersion, madeBy });
   await bus.publish(predictionSubject(app), PredictionSchema, prediction, { id: `${app}/${index}` });
 }
 
@@ -94,6 +101,7 @@ test("the features that an app's predictions were made from are read with the fe
     await publish(admin, "others", index, rows[index] as number[]);
   }
   await publish(admin, "flights", 20, [1, 2, 3]);
+  await publish(admin, "flights", 30, rows[3] as number[], version.version, MadeBy.SHADOW);
   const { rows: found, fromMs, toMs } = await readServed(bus, manifest);
   const byText = (left: number[], right: number[]): number => (left.join() < right.join() ? -1 : 1);
   assert.deepEqual(found.map((row) => [...row]).sort(byText), rows.slice(0, 20).sort(byText));

@@ -3,7 +3,7 @@ import { getApp } from "@millrace/app";
 import { type Bus, decode, predictionSubject } from "@millrace/bus";
 import { compileFeatures } from "@millrace/features";
 import type { DatasetManifest } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
-import { type Prediction, PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import { MadeBy, type Prediction, PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import { MillraceError } from "@millrace/runtime";
 import type { ServedRows } from "./liveComparison.ts";
 
@@ -22,7 +22,9 @@ export async function readServed(bus: Bus, manifest: DatasetManifest): Promise<S
   const predictions: Prediction[] = [];
   for await (const prediction of newestPredictions(bus, manifest.app)) predictions.push(prediction);
   const served = predictions.filter(
-    ({ appVersion, features }) => features.length === manifest.features.length && usable.has(appVersion),
+    ({ appVersion, features, madeBy }) =>
+      // A shadow's are those of the answer beside it.
+      madeBy !== MadeBy.SHADOW && features.length === manifest.features.length && usable.has(appVersion),
   );
   let fromMs = Infinity;
   let toMs = -Infinity;

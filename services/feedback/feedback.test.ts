@@ -64,7 +64,13 @@ async function start(stack: AsyncDisposableStack) {
 }
 
 let unique = 0;
-async function predict(flight: string, hour: number, options: { id?: string; traceparent?: string } = {}) {
+interface Asked {
+  readonly id?: string;
+  readonly traceparent?: string;
+  readonly madeBy?: MadeBy;
+}
+
+async function predict(flight: string, hour: number, options: Asked = {}) {
   unique += 1;
   const id = options.id ?? `prediction-${unique}`;
   const prediction = create(PredictionSchema, {
@@ -76,7 +82,7 @@ async function predict(flight: string, hour: number, options: { id?: string; tra
     featuresAsOf: timestampFromMs(START_MS + hour * HOUR_MS),
     probability: 0.25,
     modelVersion: `${APP}/1`,
-    madeBy: MadeBy.CHAMPION,
+    madeBy: options.madeBy ?? MadeBy.CHAMPION,
     features: [1.5, Number.NaN],
   });
   await bus.publish(predictionSubject(APP), PredictionSchema, prediction, {
@@ -244,6 +250,21 @@ test("two predictions for one flight both get its truth", async () => {
   await land({ flight: "f1", hour: 3, delay: 20 });
   await settled();
   assert.deepEqual((await outcomes()).map(({ predictionId }) => predictionId).sort(), ["p1", "p2"]);
+});
+
+test("a shadow's prediction has no outcome, and counts nowhere; a canary's does", async () => {
+  await using stack = new AsyncDisposableStack();
+  const client = await start(stack);
+  await predict("f1", 1, { id: "p1", madeBy: MadeBy.CANARY });
+  await predict("f1", 1, { id: "p1-shadow", madeBy: MadeBy.SHADOW });
+  await settled();
+  await land({ flight: "f1", hour: 3, delay: 20 });
+  await settled();
+  assert.deepEqual(
+    (await outcomes()).map(({ predictionId }) => predictionId),
+    ["p1"],
+  );
+  assert.deepEqual((await client.getSummary({ app: APP })).predictions, { CANARY: 1n });
 });
 
 test("labels of flights that nobody asked about are forgotten after the wait", async () => {

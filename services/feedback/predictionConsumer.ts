@@ -1,6 +1,6 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { decode, done, inBatchSpan, type JsMsg, linksTo, type Outcome, reject, retry } from "@millrace/bus";
-import { PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import { decode, done, inBatchSpan, type JsMsg, linksTo, type Outcome, reject, retry, skip } from "@millrace/bus";
+import { MadeBy, PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import { describeError } from "@millrace/runtime";
 import type { Joiner } from "./joiner.ts";
 import { type PredictionRow, predictionRow } from "./predictionRow.ts";
@@ -39,6 +39,8 @@ function take(joiner: Joiner, message: JsMsg, batches: Map<string, AppBatch>): O
     return reject(describeError(error));
   }
   const { app, featuresAsOf } = prediction;
+  // Nobody acted on it, so that its truth is no outcome.
+  if (prediction.madeBy === MadeBy.SHADOW) return skip("a shadow's prediction");
   if (!joiner.knows(app)) {
     const reason = `there is no app ${JSON.stringify(app)}`;
     return message.info.deliveryCount < TRIES_FOR_APP ? retry(500, reason) : reject(reason);

@@ -45,6 +45,7 @@ const MADE_BY_NAME: Readonly<Record<number, string>> = {
   [Step.PREVIOUS]: "PREVIOUS",
   [Step.BASELINE]: "BASELINE",
   [Step.CONSTANT]: "CONSTANT",
+  [Step.CANARY]: "CANARY",
 };
 
 export const madeByName = (madeBy: number): string => MADE_BY_NAME[madeBy] ?? "UNSPECIFIED";

@@ -9,7 +9,7 @@ import { type ErrorCode, MillraceError } from "@millrace/runtime";
 import { Breaker } from "./breaker.ts";
 import { callTime } from "./callTime.ts";
 import { askChain, type Question } from "./fallback.ts";
-import { APP, FEATURES, testApp } from "./gatewayForTests.ts";
+import { APP, FEATURES, type ServingSettings, testApp } from "./gatewayForTests.ts";
 import type { Lane, PendingRow } from "./lane.ts";
 import { PredictCounts } from "./metrics.ts";
 import { compileApp } from "./servedApp.ts";
@@ -41,11 +41,7 @@ interface Chain extends Partial<Omit<Serving, "canary">> {
 }
 
 /** A question to the versions given, of a call that has 400 ms. */
-function question(
-  { canary, ...serving }: Chain,
-  settings: Parameters<typeof testApp>[1] = {},
-  budgetMs = 400,
-): Question {
+function question({ canary, ...serving }: Chain, settings: ServingSettings = {}, budgetMs = 400): Question {
   const none = { champion: undefined, problem: "", previous: undefined, baseRate: 0.25, shadow: undefined };
   return {
     app: compileApp(testApp(budgetMs, settings)),

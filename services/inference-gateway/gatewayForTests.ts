@@ -10,7 +10,8 @@ import {
   Fallback,
   FieldType,
   Metric,
-  ServingSchema,
+  type Serving,
+  type ServingSchema,
   Task,
 } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { WatermarkSchema } from "@millrace/proto/millrace/feature/v1/watermark_pb.ts";
@@ -32,12 +33,15 @@ export const APP = "flights";
 export const FEATURES = ["distance", "origin_flights_1h", "turns"];
 export const WATERMARK_MS = Date.UTC(2001, 1, 3, 12);
 
+/** Parts of an app's section `serving`. */
+export type ServingSettings = Exclude<MessageInitShape<typeof ServingSchema>, Serving>;
+
 /**
  * An app whose models see the request's `distance` and `turns`, and how many flights its origin had.
  *
  * @param serving replaces parts of the app's own
  */
-export function testApp(deadlineMs = 10_000, serving: MessageInitShape<typeof ServingSchema> = {}): AppVersion {
+export function testApp(deadlineMs = 10_000, serving: ServingSettings = {}): AppVersion {
   return create(AppVersionSchema, {
     version: 3,
     app: {
@@ -115,6 +119,13 @@ export function flightRow({ flightId = "f1", origin = "SFO", distance = 0, turns
 
 /** Versions that a deployment has beside its champion. */
 export type Beside = Pick<MessageInitShape<typeof DeploymentSchema>, "canary" | "shadow">;
+
+/** Everything that a stream brings. */
+export async function collect<Item>(stream: AsyncIterable<Item>): Promise<Item[]> {
+  const items: Item[] = [];
+  for await (const item of stream) items.push(item);
+  return items;
+}
 
 /** A gateway with its own NATS server, and everything that the other services would do to it. */
 export class TestGateway implements AsyncDisposable {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
+import { collect } from "./gatewayForTests.ts";
 import { answerInOrder } from "./orderedStream.ts";
 
 const NEVER = new AbortController().signal;
@@ -32,7 +33,7 @@ const turns = async (count = 20): Promise<void> => {
 test("answers come in the order of the requests, whichever is ready first", async () => {
   const { answer, settle, pending } = byHand();
   const answers = answerInOrder(numbers(4).requests, answer, { maxInHand: 10, signal: NEVER });
-  const got = Array.fromAsync(answers);
+  const got = collect(answers);
   await turns();
   for (const request of [3, 1, 0, 2]) {
     assert.ok(pending.has(request));

@@ -4,7 +4,7 @@ import { status } from "@grpc/grpc-js";
 import { MadeBy } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import type { PredictResult } from "@millrace/proto/millrace/prediction/v1/prediction_service_pb.ts";
 import { waitFor } from "@millrace/test-harness";
-import { APP, flightRow, sigmoid, TestGateway, testApp } from "./gatewayForTests.ts";
+import { APP, collect, flightRow, sigmoid, TestGateway, testApp } from "./gatewayForTests.ts";
 import { countingModel, logisticModel } from "./workers/onnxForTests.ts";
 
 /** Takes about a second to count to. */
@@ -21,7 +21,7 @@ async function* each(messages: Iterable<Message>) {
 }
 
 async function answers(gateway: TestGateway, messages: AsyncIterable<Message>): Promise<(PredictResult | undefined)[]> {
-  return (await Array.fromAsync(gateway.client.predictStream(messages))).map(({ result }) => result);
+  return (await collect(gateway.client.predictStream(messages))).map(({ result }) => result);
 }
 
 test("a stream's answers come in the order of its messages", async () => {
@@ -115,7 +115,7 @@ test("a stream whose caller has gone leaves no work behind", async () => {
   async function* endless() {
     for (let index = 0; ; index += 1) yield message({ flightId: `gone-${index}`, turns: LONG });
   }
-  const reading = Array.fromAsync(gateway.client.predictStream(endless(), { signal: caller.signal }));
+  const reading = collect(gateway.client.predictStream(endless(), { signal: caller.signal }));
   const rejected = assert.rejects(reading, { code: "cancelled" });
   await waitFor(async () => (await gateway.predict({ flightId: "late" }, 500)).prediction?.madeBy === MadeBy.BASELINE);
   caller.abort();

@@ -1,5 +1,5 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { decode, done, inBatchSpan, type JsMsg, linksTo, type Outcome, reject, retry } from "@millrace/bus";
+import { decode, done, inBatchSpan, type JsMsg, linksTo, type Outcome, reject, retry, skip } from "@millrace/bus";
 import { OutcomesSchema } from "@millrace/proto/millrace/feedback/v1/outcome_pb.ts";
 import { MadeBy, type Prediction, PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import { describeError } from "@millrace/runtime";
@@ -23,6 +23,8 @@ export function handlePredictions(
       } catch (error) {
         return reject(describeError(error));
       }
+      // It was not served.
+      if (prediction.madeBy === MadeBy.SHADOW) return skip("a shadow's prediction");
       if (!watcher.knows(prediction.app)) return unknownApp(message, prediction.app);
       seen.push(messageOf(prediction, message.seq, models.champion(prediction.app)));
       return done();
@@ -80,7 +82,7 @@ function messageOf(prediction: Prediction, sequence: number, champion: string): 
     watermarkMs: featuresAsOf === undefined ? 0 : timestampMs(featuresAsOf),
     features,
     probability,
-    byModel: madeBy === MadeBy.CHAMPION || madeBy === MadeBy.PREVIOUS,
-    fallback: madeBy !== MadeBy.CHAMPION,
+    byModel: madeBy === MadeBy.CHAMPION || madeBy === MadeBy.PREVIOUS || madeBy === MadeBy.CANARY,
+    fallback: madeBy !== MadeBy.CHAMPION && madeBy !== MadeBy.CANARY,
   };
 }

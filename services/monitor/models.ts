@@ -33,7 +33,7 @@ export class Models implements AsyncDisposable {
       ...options,
       onEntry: async ({ key, value, operation }) => {
         const deployment = operation === "PUT" ? decode(DeploymentSchema, value) : undefined;
-        for (const model of [deployment?.previous, deployment?.champion])
+        for (const model of [deployment?.previous, deployment?.canary?.model, deployment?.champion])
           if (model !== undefined) await this.#learn(model);
         const champion = deployment?.champion;
         if (champion === undefined) this.#champions.delete(key);

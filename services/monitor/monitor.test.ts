@@ -92,10 +92,13 @@ interface Traffic {
   readonly distance?: (share: number) => number;
   /** One of so many rows was not answered by the champion. */
   readonly fallbackEvery?: number;
+  /** Of the others. */
+  readonly madeBy?: MadeBy;
 }
 
 /** A window's predictions, spread over it. */
-async function predict({ window, rows = 200, distance = (share) => share * 1_000, fallbackEvery = 0 }: Traffic) {
+async function predict(traffic: Traffic) {
+  const { window, rows = 200, distance = (share) => share * 1_000, fallbackEvery = 0, madeBy } = traffic;
   const publications = Array.from({ length: rows }, (_, index) => {
     unique += 1;
     const share = (index + 0.5) / rows;
@@ -108,7 +111,7 @@ async function predict({ window, rows = 200, distance = (share) => share * 1_000
       featuresAsOf: at,
       probability: 0.2 + 0.4 * share,
       modelVersion: fallback ? "" : VERSION,
-      madeBy: fallback ? MadeBy.BASELINE : MadeBy.CHAMPION,
+      madeBy: fallback ? MadeBy.BASELINE : (madeBy ?? MadeBy.CHAMPION),
       features: [distance(share), (window * 6) % 24],
     });
     return bus.publish(predictionSubject(APP), PredictionSchema, prediction, { id: prediction.id });
@@ -226,6 +229,19 @@ test("too many fallbacks are an alert", async () => {
   );
   const { windows } = await client.getStatus({ app: APP });
   assert.equal(windows[0]?.fallbackShare, 0.25);
+});
+
+test("predictions of shadows are not watched, and a canary's are no fallbacks", async () => {
+  await using stack = new AsyncDisposableStack();
+  const client = await start(stack);
+  for (let window = 0; window < 4; window += 1) {
+    await predict({ window, madeBy: MadeBy.CANARY });
+    await predict({ window, distance: short(100), madeBy: MadeBy.SHADOW });
+  }
+  assert.deepEqual(await alerts(), []);
+  const { predictionsSeen, windows } = await client.getStatus({ app: APP });
+  assert.equal(predictionsSeen, 800n);
+  assert.equal(windows[0]?.fallbackShare, 0);
 });
 
 test("what was counted before a restart still counts after it, and nothing counts twice", async () => {

@@ -57,7 +57,7 @@ export class Display implements Disposable {
     const { featuresMs, modelVersion, training, openAlerts } = this.#progress;
     const rates = this.#rates.measure({ published, accepted, predicted, outcomes });
     const bar = share === undefined ? "" : ` ${progressBar(share)} ${(100 * share).toFixed(0)} %`;
-    const fallbacks = predicted - (madeBy["CHAMPION"] ?? 0);
+    const fallbacks = predicted - (madeBy["CHAMPION"] ?? 0) - (madeBy["CANARY"] ?? 0);
     const job = training === "" ? "" : `; in training, asked for by ${training}`;
     return [
       `${stage}${bar}${clock(eventTimeMs)}`,
