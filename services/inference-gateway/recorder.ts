@@ -1,6 +1,13 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { toBinary } from "@bufbuild/protobuf";
-import { type Bus, decode, type PubAck, predictionSubject, type Traceparent } from "@millrace/bus";
+import {
+  type Bus,
+  decode,
+  type PipelinedPublisher,
+  type PubAck,
+  predictionSubject,
+  type Traceparent,
+} from "@millrace/bus";
 import { type Prediction, PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import { type Clock, describeError, type Logger, MillraceError } from "@millrace/runtime";
 import { DeadlineQueue, type Due } from "./deadlineQueue.ts";
@@ -48,6 +55,7 @@ export class Recorder implements AsyncDisposable {
   readonly #options: RecorderOptions;
   readonly #deadlines = new DeadlineQueue<Entry>();
   readonly #timer: DeadlineTimer;
+  readonly #publisher: PipelinedPublisher;
   /** Answered as not recorded, by message id, oldest first. */
   readonly #unconfirmed = new Map<string, Entry>();
   /** Those among them whose publication has failed. */
@@ -57,6 +65,7 @@ export class Recorder implements AsyncDisposable {
 
   constructor(options: RecorderOptions) {
     this.#options = options;
+    this.#publisher = options.bus.pipelinedPublisher(CONFIRM_MS);
     this.#timer = new DeadlineTimer(options.clock, () => this.#expire());
   }
 
@@ -84,14 +93,11 @@ export class Recorder implements AsyncDisposable {
 
   /** Stores a shadow's prediction, once and without anybody waiting: what the bus does not take is counted, and let go. */
   copy(prediction: Prediction): void {
-    const { bus, counts } = this.#options;
     const id = `${prediction.app}/${prediction.requestId} shadow ${prediction.modelVersion}`;
     const bytes = toBinary(PredictionSchema, prediction);
-    bus
-      .publishBytes(predictionSubject(prediction.app), bytes, { id, traceparent: "", timeoutMs: CONFIRM_MS })
-      .catch(() => {
-        counts.lostCopies += 1;
-      });
+    this.#publisher.publish(predictionSubject(prediction.app), bytes, id, "").catch(() => {
+      this.#options.counts.lostCopies += 1;
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -100,16 +106,15 @@ export class Recorder implements AsyncDisposable {
     this.#stopping.abort();
     await this.#retrying;
     this.#timer[Symbol.dispose]();
+    this.#publisher[Symbol.dispose]();
     if (this.#unconfirmed.size > 0) this.#lost(this.#unconfirmed.size, "the service stops while the bus is away");
   }
 
   /** Publishes once; the prediction that the stream now holds under this id. */
   async #publish(entry: Entry): Promise<Prediction> {
-    const { bus } = this.#options;
-    const { id, traceparent } = entry;
-    const subject = predictionSubject(entry.prediction.app);
-    const ack = await bus.publishBytes(subject, entry.bytes, { id, traceparent, timeoutMs: CONFIRM_MS });
-    return ack.duplicate ? await this.#stored(ack) : entry.prediction;
+    const { id, traceparent, prediction, bytes } = entry;
+    const ack = await this.#publisher.publish(predictionSubject(prediction.app), bytes, id, traceparent);
+    return ack.duplicate ? await this.#stored(ack) : prediction;
   }
 
   async #stored({ stream, seq }: PubAck): Promise<Prediction> {

@@ -12,6 +12,7 @@ import { type ObjectStore, Objm } from "@nats-io/obj";
 import { connect, headers, type MsgHdrs, type NatsConnection } from "@nats-io/transport-node";
 import { ConfirmedPublisher } from "./confirmedPublisher.ts";
 import { type ConsumerOptions, RunningConsumer } from "./consumer.ts";
+import { PipelinedPublisher } from "./pipelinedPublisher.ts";
 import { type Traceparent, traceparentOf } from "./trace.ts";
 
 /** How to reach NATS. */
@@ -131,6 +132,11 @@ export class Bus implements AsyncDisposable {
   /** Publishes many messages to a stream, and counts their acknowledgements. */
   confirmedPublisher(): ConfirmedPublisher {
     return new ConfirmedPublisher(this.connection, this.#inboxPrefix);
+  }
+
+  /** Publishes messages with many on their way at once, each confirmed for itself. */
+  pipelinedPublisher(timeoutMs: number): PipelinedPublisher {
+    return new PipelinedPublisher(this.connection, this.#inboxPrefix, timeoutMs);
   }
 
   /** Opens a bucket that exists. @throws `not_found` when it does not. */

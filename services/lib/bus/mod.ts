@@ -7,6 +7,7 @@ export { Bus, type BusConfig, connectBus, decode, type PublishOptions, readBusCo
 export { type ConsumerOptions, RunningConsumer } from "./consumer.ts";
 export { KeyValueWatch, type KeyValueWatchOptions } from "./keyValueWatch.ts";
 export { done, type Outcome, type RejectedPart, reject, retry, skip } from "./outcome.ts";
+export { PipelinedPublisher } from "./pipelinedPublisher.ts";
 export {
   acceptedSubject,
   alertSubject,
