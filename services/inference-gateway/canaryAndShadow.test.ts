@@ -65,7 +65,7 @@ test("a canary that cannot be loaded, and one that fails, cost nobody an answer 
   const stuck = await gateway.model(3, countingModel([1, 0, 0]));
   await gateway.deploy(champion, undefined, { canary: { model: stuck, percent: 100 } });
   await waitFor(async () => (await gateway.predict()).prediction?.madeBy === MadeBy.CANARY);
-  const { prediction } = await gateway.predict({ distance: 1, turns: 20 * LONG }, 8_000);
+  const { prediction } = await gateway.predict({ distance: 1, turns: 4 * LONG }, 8_000);
   assert.equal(prediction?.madeBy, MadeBy.CHAMPION);
   near(prediction.probability, sigmoid(1));
   assert.match(prediction.reason, /flights\/3: .*stuck/);
@@ -107,10 +107,10 @@ test("a shadow that never ends neither delays nor fails anybody, and can be take
     await gateway.predict();
     return (await gateway.stored()).some(({ madeBy }) => madeBy === MadeBy.SHADOW);
   });
-  // The shadow counts for twenty seconds; it would hold up the only worker of the others.
-  await gateway.predict({ flightId: "first", turns: 20 * LONG });
+  // The shadow counts for four seconds; it would hold up the only worker of the others.
+  await gateway.predict({ flightId: "first", turns: 4 * LONG });
   for (let index = 0; index < 30; index += 1) {
-    const { prediction } = await gateway.predict({ flightId: `next-${index}`, turns: 20 * LONG }, 1_500);
+    const { prediction } = await gateway.predict({ flightId: `next-${index}`, turns: 4 * LONG }, 1_500);
     assert.equal(prediction?.madeBy, MadeBy.CHAMPION);
     assert.equal(prediction.reason, "");
   }

@@ -4,7 +4,7 @@ import { status } from "@grpc/grpc-js";
 import { MadeBy } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import type { MillraceError } from "@millrace/runtime";
 import { waitFor } from "@millrace/test-harness";
-import { APP, type AskedFlight, flightRow, sigmoid, TestGateway } from "./gatewayForTests.ts";
+import { APP, type AskedFlight, flightRow, sigmoid, TestGateway, testApp } from "./gatewayForTests.ts";
 import { countingModel, logisticModel } from "./workers/onnxForTests.ts";
 
 const near = (actual: number | undefined, expected: number): void =>
@@ -76,13 +76,15 @@ test("too many rows, and an unknown app, fail the call and say why", async () =>
   assert.deepEqual((await gateway.client.predictBatch({ app: APP })).results, []);
 });
 
-test("a batch ends inside its deadline when the model does not, every row with its fallback", async () => {
-  await using gateway = await TestGateway.start({ INFERENCE_MODE: "worker", INFERENCE_STUCK_MS: "60000" });
+test("a batch ends by the app's deadline when the model does not, every row with its fallback", async () => {
+  const stuck = { INFERENCE_MODE: "worker", INFERENCE_STUCK_MS: "60000" };
+  await using gateway = await TestGateway.start(stuck, testApp(1_000));
   await gateway.serve(await gateway.model(1, countingModel([1, 0, 0]), 0.75));
   const startedAt = performance.now();
-  const rows = flights(300, { turns: 5 * LONG });
-  const { results } = await gateway.client.predictBatch({ app: APP, rows }, { timeoutMs: 2_000 });
-  assert.ok(performance.now() - startedAt < 2_000);
+  const rows = flights(300, { turns: 3 * LONG });
+  const { results } = await gateway.client.predictBatch({ app: APP, rows });
+  // The model would take three seconds for each run. What is over a second is this process's own decoding, on a machine with other tests.
+  assert.ok(performance.now() - startedAt < 2_500);
   assert.equal(results.length, 300);
   for (const { result } of results) {
     assert.equal(result.case === "prediction" && result.value.madeBy, MadeBy.BASELINE);
@@ -93,7 +95,7 @@ test("a batch whose caller has gone is dropped: nothing more of it is answered o
   await using gateway = await TestGateway.start({ INFERENCE_MODE: "worker" });
   await gateway.serve(await gateway.model(1, countingModel([1, 0, 0])));
   const impatient = new AbortController();
-  const rows = flights(500, { turns: LONG });
+  const rows = flights(500, { turns: LONG / 2 });
   const gone = gateway.client.predictBatch({ app: APP, rows }, { signal: impatient.signal });
   const rejected = assert.rejects(gone, { code: "cancelled" });
   // It has arrived when this one, sent after it, is answered.
@@ -102,8 +104,8 @@ test("a batch whose caller has gone is dropped: nothing more of it is answered o
   await rejected;
   const startedAt = performance.now();
   await waitFor(async () => (await gateway.predict()).prediction?.madeBy === MadeBy.CHAMPION);
-  // Of 500 rows that take a second for every 16, at most those that a worker held already were run.
-  assert.ok(performance.now() - startedAt < 10_000);
+  // Of 500 rows that take half a second for every 16, at most those that a worker held already were run.
+  assert.ok(performance.now() - startedAt < 8_000);
   assert.deepEqual(
     (await gateway.stored()).filter(({ requestId }) => requestId.startsWith("flight-")),
     [],
