@@ -8,6 +8,7 @@ import { Deployments } from "./deployments.ts";
 import { predictionService } from "./grpc.ts";
 import { InlineExecutor } from "./inlineExecutor.ts";
 import { PredictCounts } from "./metrics.ts";
+import { ModelDirectory } from "./modelDirectory.ts";
 import { ModelLoader } from "./modelLoader.ts";
 import { observeGateway } from "./observation.ts";
 import { Predictor } from "./predictor.ts";
@@ -51,7 +52,9 @@ export async function startGateway(
   stack.defer(() => {
     if (!pool.hasStuckThreads) process.off("exit", killWhenStuck);
   });
+  const directory = new ModelDirectory();
   const loader = new ModelLoader({
+    directory,
     objects: await bus.objects("models"),
     workers: new Scheduler(pool),
     inline: new Scheduler(new InlineExecutor()),

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
+import { GraphBuilder } from "@millrace/onnx";
 import { type ModelVersion, ModelVersionSchema } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import { MillraceError } from "@millrace/runtime";
-import { sampleRows, warmUp } from "./warmUp.ts";
+import { readModel } from "./modelSignature.ts";
+import { sampleRows, warmUpVersion } from "./registryWarmUp.ts";
 import { logisticModel, rowMixingModel } from "./workers/onnxForTests.ts";
 
 const modelVersion = (featureNames: string[]): ModelVersion =>
@@ -17,23 +19,27 @@ const refused = (pattern: RegExp) => (error: unknown) => {
 };
 
 test("a good model passes, and its cost is measured at three batch sizes", async () => {
-  const costs = await warmUp(modelVersion(["a", "b"]), logisticModel([1, -1]), 64);
+  const { costs } = await warmUpVersion(modelVersion(["a", "b"]), readModel(logisticModel([1, -1])), 64);
   assert.deepEqual([...costs.keys()], [1, 8, 64]);
   for (const ms of costs.values()) assert.ok(ms > 0 && ms < 100);
 });
 
 test("a model with another number of columns is refused, saying both", async () => {
-  const warm = warmUp(modelVersion(["a", "b", "c"]), logisticModel([1, -1]), 8);
-  await assert.rejects(warm, refused(/features float32 \[-1, 2\]; expected features float32 \[-1, 3\]/));
+  const warm = warmUpVersion(modelVersion(["a", "b", "c"]), readModel(logisticModel([1, -1])), 8);
+  await assert.rejects(warm, refused(/features FP32 \[-1, 2\]; expected features FP32 \[-1, 3\]/));
 });
 
 test("a model whose answer for a row depends on the other rows is refused", async () => {
-  const warm = warmUp(modelVersion(["a", "b"]), rowMixingModel([1, -1]), 8);
-  await assert.rejects(warm, refused(/row \d+ of a batch of 64 gets/));
+  const warm = warmUpVersion(modelVersion(["a", "b"]), readModel(rowMixingModel([1, -1])), 8);
+  await assert.rejects(warm, refused(/row \d+ in a batch of 64 gets/));
 });
 
-test("bytes that are no model are refused", async () => {
-  const warm = warmUp(modelVersion(["a"]), new TextEncoder().encode("no model"), 8);
+test("a model that ONNX Runtime does not know is refused", async () => {
+  const graph = new GraphBuilder("unknown");
+  graph.input("features", ["rows", 1]);
+  graph.node("NoSuchOperator", ["features"], {}, { output: "probability" });
+  graph.output("probability", ["rows", 1]);
+  const warm = warmUpVersion(modelVersion(["a"]), readModel(graph.toBytes()), 8);
   await assert.rejects(warm, refused(/ONNX Runtime cannot load the model/));
 });
 
