@@ -3,6 +3,7 @@ import { type BusConfig, readBusConfig } from "@millrace/bus";
 import { readRpcAddress } from "@millrace/rpc";
 import { type ConfigReader, MillraceError } from "@millrace/runtime";
 import type { InferenceMode } from "./modelLoader.ts";
+import type { ModelControl } from "./modelRepository.ts";
 
 export interface Config {
   readonly bus: BusConfig;
@@ -19,6 +20,14 @@ export interface Config {
   readonly cacheBytes: number;
   readonly cacheGraceMs: number;
   readonly maxUnconfirmed: number;
+  /** Longest time for a ModelInfer. */
+  readonly inferTimeoutMs: number;
+  /** Of ModelInfer requests in hand, together. */
+  readonly inferBytes: number;
+  readonly modelControl: ModelControl;
+  /** Of models that no app uses; undefined: none. */
+  readonly modelFolder: string | undefined;
+  readonly modelRepositoryBytes: number;
 }
 
 const MIB = 1 << 20;
@@ -37,10 +46,20 @@ export function readGatewayConfig(reader: ConfigReader): Config {
     cacheBytes: reader.integer("FEATURE_CACHE_MIB", 512, { min: 1 }) * MIB,
     cacheGraceMs: reader.integer("FEATURE_CACHE_GRACE_MS", 5_000),
     maxUnconfirmed: reader.integer("MAX_UNCONFIRMED", 50_000, { min: 1 }),
+    inferTimeoutMs: reader.integer("INFER_TIMEOUT_MS", 60_000, { min: 1, max: 3_600_000 }),
+    inferBytes: reader.integer("INFER_MEMORY_MIB", 512, { min: 1 }) * MIB,
+    modelControl: readModelControl(reader.string("MODEL_CONTROL", "none")),
+    modelFolder: reader.optional("MODEL_REPOSITORY"),
+    modelRepositoryBytes: reader.integer("MODEL_REPOSITORY_MIB", 1_024, { min: 1 }) * MIB,
   };
 }
 
 function readMode(mode: string): InferenceMode {
   if (mode === "auto" || mode === "inline" || mode === "worker") return mode;
   throw new MillraceError("invalid_argument", `INFERENCE_MODE must be auto, inline or worker, not "${mode}"`);
+}
+
+function readModelControl(control: string): ModelControl {
+  if (control === "none" || control === "explicit") return control;
+  throw new MillraceError("invalid_argument", `MODEL_CONTROL must be none or explicit, not "${control}"`);
 }

@@ -11,6 +11,7 @@ import { PredictCounts } from "./metrics.ts";
 import { ModelDirectory } from "./modelDirectory.ts";
 import { ModelLoader } from "./modelLoader.ts";
 import { observeGateway } from "./observation.ts";
+import { startInferenceService } from "./oip/inferenceService.ts";
 import { Predictor } from "./predictor.ts";
 import { Recorder } from "./recorder.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -94,11 +95,24 @@ export async function startGateway(
   const recorder = stack.use(new Recorder({ bus, clock, logger, counts, maxUnconfirmed: config.maxUnconfirmed }));
   observeGateway({ apps, deployments, recorder, pool, counts, clock });
   const predictor = new Predictor({ apps, deployments, recorder, counts, clock, maxCalls: config.maxCalls });
+  directory.preferred = (app) => {
+    const champion = deployments.serving(app)?.champion;
+    return champion && String(champion.model.number);
+  };
+  const openInference = await startInferenceService({
+    config,
+    clock,
+    logger,
+    loader,
+    directory,
+    apps,
+    deployments,
+  });
   const { grpcAddress: address, maxMessageBytes } = config;
-  const services = [predictionService(predictor)];
+  const services = [predictionService(predictor), openInference];
   server = stack.use(await startRpcServer({ address, services, logger, maxMessageBytes }));
   for (const [version, serving] of health) server.setServing(version, serving);
-  logger.info({ address: server.address }, `PredictionService listens on ${server.address}`);
+  logger.info({ address: server.address }, `PredictionService and GRPCInferenceService listen on ${server.address}`);
   return server;
 }
 

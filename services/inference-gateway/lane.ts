@@ -66,10 +66,11 @@ export interface LaneOptions {
 export class Lane implements Disposable {
   readonly version: string;
   readonly statistics = new ModelStatistics();
+  /** Positions of the model's outputs. */
+  readonly allOutputs: readonly number[];
   readonly #options: LaneOptions;
   readonly #batcher: Batcher<Waiting>;
   readonly #timer: DeadlineTimer;
-  readonly #allOutputs: readonly number[];
   readonly #probabilityOnly: readonly number[];
   readonly #rowDims: readonly number[];
   #idle: (() => void) | undefined;
@@ -78,7 +79,7 @@ export class Lane implements Disposable {
     this.#options = options;
     this.version = options.version;
     const { inputs, outputs } = options.signature;
-    this.#allOutputs = outputs.map((_, index) => index);
+    this.allOutputs = outputs.map((_, index) => index);
     this.#probabilityOnly = [outputs.findIndex(({ name }) => name === OUTPUT)];
     this.#rowDims = [1, ...(inputs[0]?.shape.slice(1) ?? [])];
     this.#batcher = new Batcher(this.#suited(options.batch), options.leastRunMs);
@@ -242,7 +243,7 @@ export class Lane implements Disposable {
     try {
       const inputs = collate(signature.inputs, requests, rows, executor.keepsInputs);
       collatedAt = clock.now();
-      result = await executor.run(artefact, inputs, union(requests, this.#allOutputs));
+      result = await executor.run(artefact, inputs, union(requests));
       const problem = batch.length > 1 ? indivisible(result.outputs, signature.outputs, rows) : undefined;
       if (problem !== undefined) failure = new MillraceError("internal", problem);
     } catch (error) {

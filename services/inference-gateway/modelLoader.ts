@@ -34,7 +34,8 @@ const OPEN_SIZES = [8, 1, 64, 224];
 
 export interface ModelLoaderOptions {
   readonly objects: ObjectStore;
-  readonly directory: ModelDirectory;
+  /** Where what is loaded can be found by name. None: it cannot. */
+  readonly directory?: ModelDirectory;
   readonly workers: Scheduler;
   readonly inline: Scheduler;
   readonly mode: InferenceMode;
@@ -99,7 +100,7 @@ export class ModelLoader {
   async unloadModel(model: LoadedModel): Promise<void> {
     const loaded = this.#loaded.get(model);
     if (loaded === undefined) return;
-    this.#options.directory.remove(model);
+    this.#options.directory?.remove(model);
     this.#loaded.delete(model);
     await model.lane.drained();
     loaded.scheduler.remove(model.lane);
@@ -157,7 +158,7 @@ export class ModelLoader {
     scheduler.add(lane);
     const model: LoadedModel = { name, version, signature, lane, plan };
     this.#loaded.set(model, { artefact, scheduler });
-    directory.add(model);
+    directory?.add(model);
     const runMs = Object.fromEntries([...warm.costs].map(([size, ms]) => [size, Number(ms.toFixed(4))]));
     logger.info(
       { version: lane.version, artefact, runMs, mode: this.#options.mode },

@@ -50,9 +50,10 @@ function concatenate(
 }
 
 /** Which outputs a batch has to calculate. */
-export function union(requests: readonly TensorRequest[], all: readonly number[]): readonly number[] {
+export function union(requests: readonly TensorRequest[]): readonly number[] {
   const [first] = requests as [TensorRequest];
-  return requests.every(({ wanted }) => wanted === first.wanted) ? first.wanted : all;
+  if (requests.every(({ wanted }) => wanted === first.wanted)) return first.wanted;
+  return [...new Set(requests.flatMap(({ wanted }) => wanted))];
 }
 
 /** Why a batch's outputs cannot be divided among its rows; undefined when they can. */
