@@ -22,4 +22,4 @@ export function bf16OfFloats(floats: Float32Array): Uint8Array {
   return new Uint8Array(Uint16Array.from(bits, (bits) => bits >>> 16).buffer);
 }
 
-const aligned = (bytes: Uint8Array): Uint8Array => (bytes.byteOffset % 2 === 0 ? bytes : bytes.slice());
+const aligned = (bytes: Uint8Array): Uint8Array => (bytes.byteOffset % 2 === 0 ? bytes : new Uint8Array(bytes));

@@ -225,7 +225,7 @@ function filesOf(parameters: Readonly<Record<string, ModelRepositoryParameter>>)
       throw new MillraceError("invalid_argument", `parameter "${name.slice(0, 150)}": ${expected}`);
     }
     // A copy of its own: the message that it is a part of can go.
-    files.set(version, parameterChoice.value.slice());
+    files.set(version, new Uint8Array(parameterChoice.value));
   }
   return files;
 }

@@ -51,7 +51,7 @@ export function decodeRaw(bytes: Uint8Array, datatype: Datatype, count: number, 
   if (name === "BOOL") return decodeBooleans(bytes);
   if (name === "FP16") return floatsOfFp16(bytes);
   if (name === "BF16") return floatsOfBf16(bytes);
-  const aligned = bytes.byteOffset % array.BYTES_PER_ELEMENT === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % array.BYTES_PER_ELEMENT === 0 ? bytes : new Uint8Array(bytes);
   return new array(aligned.buffer, aligned.byteOffset, count);
 }
 
