@@ -129,12 +129,14 @@ export class InferenceClient implements Disposable {
 export function outputsOf(answer: Message): Map<string, { datatype: string; shape: number[]; raw: Uint8Array }> {
   const raws = answer.all(6);
   return new Map(
-    answer
-      .messages(5)
-      .map((output, index) => [
-        output.text(1),
-        { datatype: output.text(2), shape: output.numbers(3).map(Number), raw: new Uint8Array(raws[index] as Uint8Array) },
-      ]),
+    answer.messages(5).map((output, index) => [
+      output.text(1),
+      {
+        datatype: output.text(2),
+        shape: output.numbers(3).map(Number),
+        raw: new Uint8Array(raws[index] as Uint8Array),
+      },
+    ]),
   );
 }
 

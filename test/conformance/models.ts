@@ -64,3 +64,12 @@ export function heavy(width: number, repetitions: number): Uint8Array {
   graph.output("y", ["rows", width]);
   return graph.toBytes();
 }
+
+/** Reads numbers out of texts; fails for any other text. */
+export function parsing(): Uint8Array {
+  const graph = new GraphBuilder("parsing");
+  graph.input("x", ["rows", 1], "STRING");
+  graph.node("Cast", ["x"], { to: 1n }, { output: "y" });
+  graph.output("y", ["rows", 1]);
+  return graph.toBytes();
+}
