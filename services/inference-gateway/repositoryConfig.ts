@@ -48,6 +48,6 @@ function whole(object: Record<string, unknown>, field: string, max: number): num
   if (value === undefined) return undefined;
   const number = typeof value === "string" && value !== "" ? Number(value) : value;
   if (typeof number === "number" && Number.isInteger(number) && number >= 0 && number <= max) return number;
-  const got = String(JSON.stringify(value)).slice(0, 100);
+  const got = JSON.stringify(value).slice(0, 100);
   throw new MillraceError("invalid_argument", `config: ${field}: expected a whole number from 0 to ${max}, got ${got}`);
 }

@@ -64,10 +64,10 @@ export class InferenceClient implements Disposable {
     method: string,
     request: Uint8Array | Bytes = [],
     timeoutMs = 20_000,
-    service = "inference.GRPCInferenceService",
+    { service = "inference.GRPCInferenceService", signal }: { service?: string; signal?: AbortSignal | undefined } = {},
   ): Promise<Answer> {
     return new Promise((resolve) => {
-      this.#client.makeUnaryRequest(
+      const call = this.#client.makeUnaryRequest(
         `/${service}/${method}`,
         (value: Buffer) => value,
         (value: Buffer) => value,
@@ -81,11 +81,18 @@ export class InferenceClient implements Disposable {
             message: new Message(error === null ? (value as Buffer) : new Uint8Array()),
           }),
       );
+      signal?.addEventListener("abort", () => call.cancel(), { once: true });
     });
   }
 
-  infer(model: string, inputs: readonly Tensor[], options?: InferOptions, timeoutMs?: number): Promise<Answer> {
-    return this.call("ModelInfer", inferRequest(model, inputs, options), timeoutMs);
+  infer(
+    model: string,
+    inputs: readonly Tensor[],
+    options?: InferOptions,
+    timeoutMs?: number,
+    signal?: AbortSignal,
+  ): Promise<Answer> {
+    return this.call("ModelInfer", inferRequest(model, inputs, options), timeoutMs, { signal });
   }
 
   /** Sends all requests, and reads the stream to its end. */

@@ -41,6 +41,7 @@ const typed = (name: string, shape: number[], values: number[], packed = true): 
   shape,
   contents: floats(6, values, packed),
 });
+const zeros = (count: number): number[] => Array.from({ length: count }, () => 0);
 const ONE = [raw("a", [1, 3], [1, 2, 3]), raw("b", [1, 3], [10, 20, 30])];
 
 const ok = ({ code, details, message }: Answer): Message => {
@@ -179,10 +180,7 @@ test("a wrong input is refused by name, with what was expected and what came", a
       [raw("a", [1, 3], [1, 2, 3]), raw("b", [2, 3], [1, 2, 3, 4, 5, 6])],
       /input "b": expected 1 rows as in "a", got 2/,
     ],
-    [
-      [raw("a", [65, 3], new Array<number>(195).fill(0)), raw("b", [65, 3], new Array<number>(195).fill(0))],
-      /expected at most 64 rows in a request, got 65/,
-    ],
+    [[raw("a", [65, 3], zeros(195)), raw("b", [65, 3], zeros(195))], /expected at most 64 rows in a request, got 65/],
   ];
   for (const [inputs, pattern] of cases) {
     refused(await system.client.infer("arithmetic", inputs), status.INVALID_ARGUMENT, pattern);
@@ -258,7 +256,7 @@ test("a stream answers in order; an error is an answer of its own, and the strea
 test("statistics count requests, rows and runs, with their times by batch size", async () => {
   await system.load("counted", identity("FLOAT"));
   for (const rows of [1, 1, 3]) {
-    ok(await system.client.infer("counted", [raw("x", [rows, 2], new Array<number>(2 * rows).fill(1))]));
+    ok(await system.client.infer("counted", [raw("x", [rows, 2], zeros(2 * rows))]));
   }
   const all = ok(await system.client.call("ModelStatistics"));
   assert.ok(all.messages(1).length >= 6);

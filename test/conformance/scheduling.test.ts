@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { status } from "@grpc/grpc-js";
-import { waitFor } from "@millrace/test-harness";
 import { randomNumbers } from "../../services/inference-gateway/randomNumbers.ts";
 import { countingModel } from "../../services/inference-gateway/workers/onnxForTests.ts";
 import { ConformanceGateway } from "./conformanceGateway.ts";
@@ -26,20 +25,25 @@ const sigmoid = (value: number): number => 1 / (1 + Math.exp(-value));
 const rows = (...values: [value: number, turns: number][]): Tensor[] => [
   { name: "features", datatype: "FP32", shape: [values.length, 2], raw: rawOf(Float32Array.from(values.flat())) },
 ];
-const start = (environment: Record<string, string> = {}): Promise<ConformanceGateway> =>
-  ConformanceGateway.start(
-    { counting: countingModel([1, 0]) },
-    { INFERENCE_MODE: "worker", INFERENCE_WORKERS: "1", INFERENCE_STUCK_MS: "60000", ...environment },
-  );
-/** Keeps the only worker busy, with a batch of another shape behind: whatever comes then waits in the queue. */
+/** One worker, which takes its next batch ahead at once. */
+async function start(environment: Record<string, string> = {}, maxBatchSize = 64): Promise<ConformanceGateway> {
+  const one = { INFERENCE_MODE: "worker", INFERENCE_WORKERS: "1", INFERENCE_STUCK_MS: "60000" };
+  const system = await ConformanceGateway.start({}, { ...one, ...environment });
+  const batching = { max_batch_size: maxBatchSize, dynamic_batching: { max_queue_delay_microseconds: 0 } };
+  await system.load("counting", countingModel([1, 0]), batching);
+  return system;
+}
+/** Gives the only worker a long run, and the next one ahead: whatever comes then waits in the queue. Returns both answers. */
 async function busy(client: InferenceClient, turns = LONG): Promise<Promise<Answer>[]> {
   const first = client.infer("counting", rows([0, turns]));
-  await waitForRows(client, 1);
-  return [first];
+  await arrival(client);
+  const ahead = client.infer("counting", rows([0, 0]));
+  await arrival(client);
+  return [first, ahead];
 }
-/** Waits until a run has been handed over: a ready check goes the same way as a request, after it. */
-async function waitForRows(client: InferenceClient, calls: number): Promise<void> {
-  for (let call = 0; call < calls * 5; call += 1) await client.call("ServerLive");
+/** What was sent before has been handed over: calls on one connection arrive in their order, a turn of the loop apart. */
+async function arrival(client: InferenceClient): Promise<void> {
+  for (let call = 0; call < 5; call += 1) await client.call("ServerLive");
 }
 const milliseconds = async (call: Promise<Answer>): Promise<[Answer, number]> => {
   const startedAt = performance.now();
@@ -51,21 +55,16 @@ const probability = ({ message }: Answer): number => floatsOf(outputsOf(message)
 test("a request that expires in the queue is answered then, not after the run before it, and is never run", async () => {
   await using system = await start();
   const { client } = system;
-  const first = await busy(client);
-  const timed = client.infer("counting", rows([1, 0]), { parameters: { timeout: int64Parameter(30_000) } });
-  // The worker takes one batch ahead: this one waits behind both.
-  const ahead = client.infer("counting", rows([2, 0]));
-  await waitForRows(client, 1);
-  const [expired, waited] = await milliseconds(
-    client.infer("counting", rows([3, 0]), { parameters: { timeout: int64Parameter(50_000) } }),
-  );
+  const before = await busy(client);
+  const parameters = { timeout: int64Parameter(50_000) };
+  const [expired, waited] = await milliseconds(client.infer("counting", rows([3, 0]), { parameters }));
   assert.equal(expired.code, status.DEADLINE_EXCEEDED);
   assert.match(expired.details, /still waited for a worker/);
   assert.ok(waited < 400, `${waited} ms`);
-  for (const answer of [...first, ahead]) assert.equal((await answer).code, status.OK);
-  await timed;
+  for (const answer of before) assert.equal((await answer).code, status.OK);
+  assert.equal((await client.infer("counting", rows([3, 0]), { parameters })).code, status.OK);
   const [stats] = (await client.call("ModelStatistics", text(1, "counting"))).message.messages(1);
-  assert.ok((stats?.number(4) ?? 99n) <= 3n, "an expired request is not run");
+  assert.deepEqual([stats?.number(4), stats?.message(6).message(2).number(1)], [3n, 1n], "rows run, requests failed");
 });
 
 test("a call's deadline holds in the queue and in the run", async () => {
@@ -80,41 +79,56 @@ test("a call's deadline holds in the queue and in the run", async () => {
 });
 
 test("a more important request overtakes those that wait", async () => {
-  await using system = await start();
+  await using system = await start({}, 1);
   const { client } = system;
-  await system.load("counting", countingModel([1, 0]), { max_batch_size: 1 });
   const order: string[] = [];
-  const ask = (name: string, priority: number): Promise<unknown> =>
-    client
-      .infer("counting", rows([0, 1]), { parameters: { priority: uint64Parameter(priority) } })
-      .then(() => order.push(name));
-  const first = await busy(client);
-  const ahead = ask("ahead", 3);
-  await waitForRows(client, 1);
-  const waiting = [ask("last", 5), ask("default", 0), ask("second", 2), ask("first", 1)];
-  await Promise.all([...first, ahead, ...waiting]);
-  assert.deepEqual(order, ["ahead", "first", "second", "default", "last"]);
+  const ask = async (name: string, priority: number): Promise<void> => {
+    // Long enough for the answers to come one by one.
+    await client.infer("counting", rows([0, LONG / 20]), { parameters: { priority: uint64Parameter(priority) } });
+    order.push(name);
+  };
+  const before = await busy(client);
+  await Promise.all([...before, ask("last", 5), ask("default", 0), ask("second", 2), ask("first", 1)]);
+  assert.deepEqual(order, ["first", "second", "default", "last"]);
 });
 
 test("an overload is refused at once with a hint when to come again, and is over as soon as the queue is", async () => {
   await using system = await start();
   const { client } = system;
-  const first = await busy(client);
-  const answers = Promise.all(
-    Array.from({ length: 1_500 }, () => milliseconds(client.infer("counting", rows([1, 0])))),
-  );
-  const refused = (await answers).filter(([{ code }]) => code === status.RESOURCE_EXHAUSTED);
-  const answered = (await answers).filter(([{ code }]) => code === status.OK);
+  const before = await busy(client, 3 * LONG);
+  const calls = Array.from({ length: 1_500 }, () => milliseconds(client.infer("counting", rows([1, 0]))));
+  const answers = await Promise.all(calls);
+  const refused = answers.filter(([{ code }]) => code === status.RESOURCE_EXHAUSTED);
+  const answered = answers.filter(([{ code }]) => code === status.OK);
   assert.equal(refused.length + answered.length, 1_500);
-  assert.ok(answered.length >= 1_024 && refused.length >= 300, `${answered.length} answered`);
+  assert.ok(answered.length >= 1_024 && refused.length > 0, `${answered.length} answered`);
   for (const [{ details }] of refused) assert.match(details, /requests wait already; try again in \d+ ms/);
-  for (const [{ message, code, details }] of answered) {
-    assert.ok(Math.abs(probability({ message, code, details }) - sigmoid(1)) < 1e-6);
-  }
-  await Promise.all(first);
+  for (const [answer] of answered) assert.ok(Math.abs(probability(answer) - sigmoid(1)) < 1e-6);
+  const soonest = Math.min(...refused.map(([, waited]) => waited));
+  assert.ok(soonest < Math.min(...answered.map(([, waited]) => waited)), "refused before anything was answered");
+  await Promise.all(before);
   const [after, waited] = await milliseconds(client.infer("counting", rows([1, 0])));
   assert.equal(after.code, status.OK);
   assert.ok(waited < 300, `${waited} ms after the overload`);
+});
+
+test("in an overload a more important request takes the place of a less important one", async () => {
+  await using system = await start();
+  const { client } = system;
+  const before = await busy(client);
+  const full = Array.from({ length: 16 }, () =>
+    client.infer("counting", rows(...Array.from({ length: 64 }, (): [number, number] => [1, 0]))),
+  );
+  await arrival(client);
+  const equal = await client.infer("counting", rows([1, 0]));
+  assert.equal(equal.code, status.RESOURCE_EXHAUSTED);
+  const urgent = client.infer("counting", rows([2, 0]), { parameters: { priority: uint64Parameter(1) } });
+  const answers = await Promise.all(full);
+  const displaced = answers.filter(({ code }) => code === status.RESOURCE_EXHAUSTED);
+  assert.equal(displaced.length, 1);
+  assert.match(displaced[0]?.details ?? "", /a more important request took this one's place; try again in/);
+  assert.ok(Math.abs(probability(await urgent) - sigmoid(2)) < 1e-6);
+  await Promise.all(before);
 });
 
 test("a stuck worker is given up: its requests fail as unavailable, others are answered by another", async () => {
@@ -213,13 +227,14 @@ test("batched equals unbatched, for random rows of random shapes and models, eve
     const x = numbers(n * left * right);
     return { model: "identity", inputs: [tensor("x", [n, left, right], x)], output: "y", expected: x };
   });
-  await Promise.all(
-    questions.map(async ({ model, inputs, output, expected }) => {
+  for (let first = 0; first < questions.length; first += 100) {
+    const asked = questions.slice(first, first + 100).map(async ({ model, inputs, output, expected }) => {
       const { code, details, message } = await client.infer(model, inputs);
       assert.equal(code, status.OK, details);
       assert.deepEqual(floatsOf(outputsOf(message).get(output)?.raw), expected);
-    }),
-  );
+    });
+    await Promise.all(asked);
+  }
   const runs = (await client.call("ModelStatistics")).message
     .messages(1)
     .map((stats) => [stats.number(4), stats.number(5)]);
@@ -230,17 +245,13 @@ test("batched equals unbatched, for random rows of random shapes and models, eve
 test("a caller who has gone leaves the queue", async () => {
   await using system = await start();
   const { client } = system;
-  const first = await busy(client);
-  const ahead = client.infer("counting", rows([2, 0]));
-  await waitForRows(client, 1);
-  const gone = await client.infer("counting", rows([3, 0]), {}, 50);
-  assert.equal(gone.code, status.DEADLINE_EXCEEDED);
-  await Promise.all([...first, ahead]);
-  await waitFor(
-    async () => {
-      const [stats] = (await client.call("ModelStatistics", text(1, "counting"))).message.messages(1);
-      return stats?.number(4) === 2n && stats.message(6).message(2).number(1) === 1n;
-    },
-    { what: "two rows run, and one failed" },
-  );
+  const before = await busy(client);
+  const impatient = new AbortController();
+  const gone = client.infer("counting", rows([3, 0]), {}, undefined, impatient.signal);
+  await arrival(client);
+  impatient.abort();
+  assert.equal((await gone).code, status.CANCELLED);
+  await Promise.all(before);
+  const [stats] = (await client.call("ModelStatistics", text(1, "counting"))).message.messages(1);
+  assert.deepEqual([stats?.number(4), stats?.message(6).message(2).number(1)], [2n, 1n], "rows run, requests failed");
 });

@@ -1,6 +1,6 @@
 import type { Datatype } from "../datatypes.ts";
 import { bf16OfFloats, fp16OfFloats } from "../halfPrecision.ts";
-import type { NumericArray, TensorData } from "../tensor.ts";
+import type { TensorData } from "../tensor.ts";
 
 const LENGTH_BYTES = 4;
 const text = new TextEncoder();
@@ -10,7 +10,7 @@ export function encodeRaw(data: TensorData, { name }: Datatype): Uint8Array {
   if (!ArrayBuffer.isView(data)) return encodeStrings(data);
   if (name === "FP16") return fp16OfFloats(data as Float32Array);
   if (name === "BF16") return bf16OfFloats(data as Float32Array);
-  const { buffer, byteOffset, byteLength } = data as NumericArray;
+  const { buffer, byteOffset, byteLength } = data;
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
