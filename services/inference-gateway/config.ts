@@ -14,6 +14,8 @@ export interface Config {
   /** Where models run: `auto` decides by each one's warm-up. */
   readonly mode: InferenceMode;
   readonly workers: number;
+  /** Most threads inside one run of a worker: a slow model gets them if its warm-up shows that they help. */
+  readonly threads: number;
   readonly stuckAfterMs: number;
   readonly maxAbandonedWorkers: number;
   /** Of online features, for each app. */
@@ -34,13 +36,17 @@ const MIB = 1 << 20;
 
 /** Reads the gateway's settings. */
 export function readGatewayConfig(reader: ConfigReader): Config {
+  const cores = availableParallelism();
+  const workers = reader.integer("INFERENCE_WORKERS", Math.max(1, cores - 1), { min: 1, max: 256 });
+  const threads = Math.max(1, Math.floor((cores - 1) / workers));
   return {
     bus: readBusConfig(reader),
     grpcAddress: readRpcAddress(reader, "127.0.0.1:50051"),
     maxMessageBytes: reader.integer("MAX_MESSAGE_BYTES", 64 * MIB, { min: 1_024, max: 1_024 * MIB }),
     maxCalls: reader.integer("MAX_CALLS", 4_096, { min: 1 }),
     mode: readMode(reader.string("INFERENCE_MODE", "auto")),
-    workers: reader.integer("INFERENCE_WORKERS", Math.max(1, availableParallelism() - 1), { min: 1, max: 256 }),
+    workers,
+    threads: reader.integer("INFERENCE_THREADS", threads, { min: 1, max: 64 }),
     stuckAfterMs: reader.integer("INFERENCE_STUCK_MS", 2_000, { min: 10 }),
     maxAbandonedWorkers: reader.integer("INFERENCE_MAX_ABANDONED", 4, { min: 0 }),
     cacheBytes: reader.integer("FEATURE_CACHE_MIB", 512, { min: 1 }) * MIB,

@@ -16,7 +16,8 @@ export interface Executor {
   readonly keepsInputs: boolean;
   /** Called whenever the availability has grown. */
   onCapacity: () => void;
-  load(artefact: string, bytes: Uint8Array): Promise<void>;
+  /** @param threads Inside one run. */
+  load(artefact: string, bytes: Uint8Array, threads: number): Promise<void>;
   unload(artefact: string): Promise<void>;
   /**
    * Runs one batch.

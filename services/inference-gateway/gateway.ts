@@ -60,6 +60,7 @@ export async function startGateway(
     workers: new Scheduler(pool),
     inline: new Scheduler(new InlineExecutor()),
     mode: config.mode,
+    threads: config.threads,
     clock,
     logger,
   });

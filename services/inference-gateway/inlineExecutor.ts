@@ -22,8 +22,8 @@ export class InlineExecutor implements Executor {
     return this.#running < MAX_RUNS ? "busy" : "full";
   }
 
-  async load(artefact: string, bytes: Uint8Array): Promise<void> {
-    if (!this.#sessions.has(artefact)) this.#sessions.set(artefact, await ModelSession.load(bytes));
+  async load(artefact: string, bytes: Uint8Array, threads: number): Promise<void> {
+    if (!this.#sessions.has(artefact)) this.#sessions.set(artefact, await ModelSession.load(bytes, threads));
   }
 
   async unload(artefact: string): Promise<void> {

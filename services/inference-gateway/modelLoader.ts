@@ -39,6 +39,8 @@ export interface ModelLoaderOptions {
   readonly workers: Scheduler;
   readonly inline: Scheduler;
   readonly mode: InferenceMode;
+  /** Most threads inside one run of a worker. Default 1. */
+  readonly threads?: number;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -73,7 +75,7 @@ export class ModelLoader {
   /** Reads, proves and loads a version of the registry. @throws what `readArtefact`, `readModel` and `warmUpVersion` throw. */
   async load(model: ModelVersion, batch: BatcherOptions): Promise<ServedModel> {
     const onnx = readModel(await readArtefact(this.#options.objects, model.artefact));
-    const warm = await warmUpVersion(model, onnx, batch.maxSize);
+    const warm = await warmUpVersion(model, onnx, batch.maxSize, this.#options.threads);
     const loaded = await this.#admit(model.app, String(model.number), model.artefact, onnx, warm, batch);
     const served: ServedModel = { version: versionOf(model), model, lane: loaded.lane, breaker: new Breaker() };
     this.#served.set(served, loaded);
@@ -91,7 +93,7 @@ export class ModelLoader {
   async loadModel({ name, version, onnx: file, batch, batched }: RepositoryModel): Promise<LoadedModel> {
     const artefact = createHash("sha256").update(file).digest("hex");
     const onnx = readModel(file);
-    const warm = await warmUpAnything(artefact, onnx, batched ? batch.maxSize : 1);
+    const warm = await warmUpAnything(artefact, onnx, batched ? batch.maxSize : 1, this.#options.threads);
     const unbatchedBecause = warm.unbatchedBecause || (batched ? "" : "its configuration says so (max_batch_size 0)");
     return await this.#admit(name, version, artefact, onnx, { ...warm, unbatchedBecause }, batch);
   }
@@ -109,11 +111,11 @@ export class ModelLoader {
   }
 
   /** Models may share a file: it is loaded with the first of them, and unloaded with the last. */
-  async #acquire({ artefact, scheduler }: Loaded, bytes: Uint8Array): Promise<void> {
+  async #acquire({ artefact, scheduler }: Loaded, bytes: Uint8Array, threads: number): Promise<void> {
     const users = this.#users.get(scheduler) ?? new Map<string, number>();
     this.#users.set(scheduler, users.set(artefact, (users.get(artefact) ?? 0) + 1));
     try {
-      await scheduler.executor.load(artefact, bytes);
+      await scheduler.executor.load(artefact, bytes, threads);
     } catch (error) {
       await this.#release({ artefact, scheduler });
       throw error;
@@ -142,7 +144,7 @@ export class ModelLoader {
     const predictable = hasFixedRows(signature) && (batched || !hasBatchDimension(signature));
     const plan = this.#plan(warm, batch.maxSize, predictable);
     const scheduler = plan.inline ? inline : workers;
-    await this.#acquire({ artefact, scheduler }, bytes);
+    await this.#acquire({ artefact, scheduler }, bytes, warm.threads);
     const lane = new Lane({
       version: `${name}/${version}`,
       artefact,
@@ -167,7 +169,7 @@ export class ModelLoader {
     return model;
   }
 
-  #plan({ unbatchedBecause, costs }: WarmedUp, maxRows: number, predictable: boolean): RunPlan {
+  #plan({ unbatchedBecause, costs, threads }: WarmedUp, maxRows: number, predictable: boolean): RunPlan {
     const { mode } = this.#options;
     const largest = Math.max(...costs.keys());
     const largestMs = costs.get(largest) ?? Infinity;
@@ -177,24 +179,35 @@ export class ModelLoader {
       : "the size of its inputs, and so the time of a run, is open";
     const why = mode === "auto" ? cost : `INFERENCE_MODE is ${mode}; ${cost}`;
     const batching = unbatchedBecause === "" ? `batches of up to ${maxRows} rows` : `unbatched: ${unbatchedBecause}`;
-    return { inline, runs: `${inline ? "in place" : "in the workers"}: ${why}`, batching, costs };
+    const where = inline ? "in place" : `in the workers${threads === 1 ? "" : ` with ${threads} threads each`}`;
+    return { inline, runs: `${where}: ${why}`, batching, costs };
   }
 }
 
 /** Inputs are made up, so a failing trial may be theirs: the model is then served, as carefully as possible. */
-async function warmUpAnything(artefact: string, { bytes, signature }: ReadModel, maxRows: number): Promise<WarmedUp> {
+async function warmUpAnything(
+  artefact: string,
+  { bytes, signature }: ReadModel,
+  maxRows: number,
+  maxThreads = 1,
+): Promise<WarmedUp> {
   const proofRows = Math.min(PROOF_ROWS, maxRows);
   const sizes = hasFixedRows(signature) ? [1] : OPEN_SIZES;
   let failure: unknown;
   for (const open of sizes) {
     const sampler = randomSampler(signature, open);
     try {
-      return await warmUp({ artefact, bytes, signature, maxRows, proofRows, sampler });
+      return await warmUp({ artefact, bytes, signature, maxRows, proofRows, sampler, maxThreads });
     } catch (error) {
       if (!(error instanceof MillraceError) || error.code !== "failed_precondition") throw error;
       if (error.message.includes("cannot load")) throw error;
       failure = error;
     }
   }
-  return { unbatchedBecause: `its trial runs failed: ${describeError(failure)}`, costs: new Map(), alone: [] };
+  return {
+    unbatchedBecause: `its trial runs failed: ${describeError(failure)}`,
+    costs: new Map(),
+    threads: 1,
+    alone: [],
+  };
 }

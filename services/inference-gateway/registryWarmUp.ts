@@ -12,13 +12,18 @@ const PROOF_ROWS = 64;
  *
  * @throws `failed_precondition` saying which of that does not hold; `unavailable` when no worker could be had.
  */
-export async function warmUpVersion(model: ModelVersion, onnx: ReadModel, maxRows: number): Promise<WarmedUp> {
+export async function warmUpVersion(
+  model: ModelVersion,
+  onnx: ReadModel,
+  maxRows: number,
+  maxThreads = 1,
+): Promise<WarmedUp> {
   const columns = model.featureNames.length;
   const { signature, bytes } = onnx;
   checkSignature(signature, columns);
   const sampler = (rows: number) => [{ data: sampleRows(model, rows), dims: [rows, columns] }];
   const { artefact } = model;
-  const warm = await warmUp({ artefact, bytes, signature, maxRows, proofRows: PROOF_ROWS, sampler });
+  const warm = await warmUp({ artefact, bytes, signature, maxRows, proofRows: PROOF_ROWS, sampler, maxThreads });
   const output = signature.outputs.findIndex(({ name }) => name === OUTPUT);
   for (const outputs of warm.alone) {
     const probability = outputs[output]?.data[0] as number;

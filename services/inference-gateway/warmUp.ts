@@ -20,12 +20,16 @@ export interface WarmUpOptions {
   /** Rows that are calculated together and one by one. */
   readonly proofRows: number;
   readonly sampler: Sampler;
+  /** Most threads inside one run. */
+  readonly maxThreads: number;
 }
 
 export interface WarmedUp {
   /** Empty: batched equals unbatched. Else why rows must not be put together. */
   readonly unbatchedBecause: string;
   readonly costs: RunCosts;
+  /** Inside one run. */
+  readonly threads: number;
   /** What the rows of the proof got, one by one. */
   readonly alone: readonly Outputs[];
 }
@@ -36,6 +40,10 @@ const LIMIT_MS = 30_000;
 const TOLERANCE = 1e-5;
 /** Half precision has 11 bits (FP16) or 8 (BF16). */
 const HALF_TOLERANCE = 1e-2;
+/** A model whose largest batch takes less has nothing to gain from threads. */
+const THREADS_FROM_MS = 5;
+/** Threads that do not pay with at least this are left to others. */
+const THREADS_GAIN = 1.5;
 const ROUNDS = 9;
 /** A slow model is measured in fewer rounds. */
 const ROUNDS_MS = 500;
@@ -51,15 +59,14 @@ export async function warmUp(options: WarmUpOptions): Promise<WarmedUp> {
   const limit = setTimeout(() => void thread.abandon(`no end after ${LIMIT_MS} ms of warm-up`), LIMIT_MS);
   try {
     await thread.ready;
-    await thread.load(options.artefact, options.bytes);
+    await thread.load(options.artefact, options.bytes, 1);
     if (!hasBatchDimension(options.signature)) {
-      const costs = await measure(thread, options, [1]);
-      return { unbatchedBecause: "it has no batch dimension", costs, alone: [] };
+      return { unbatchedBecause: "it has no batch dimension", ...(await choose(thread, options, [1])), alone: [] };
     }
     const { alone, problem } = await proveBatching(thread, options);
     const { maxRows } = options;
-    const costs = await measure(thread, options, problem === "" ? [1, Math.min(8, maxRows), maxRows] : [1]);
-    return { unbatchedBecause: problem, costs, alone };
+    const sizes = problem === "" ? [1, Math.min(8, maxRows), maxRows] : [1];
+    return { unbatchedBecause: problem, ...(await choose(thread, options, sizes)), alone };
   } catch (error) {
     if (error instanceof MillraceError && (error.code === "internal" || error.code === "invalid_argument")) {
       throw new MillraceError("failed_precondition", error.message, { cause: error });
@@ -120,6 +127,23 @@ function alike(one: unknown, other: unknown, tolerance: number): boolean {
   if (Object.is(one, other)) return true;
   if (typeof one !== "number" || typeof other !== "number") return one === other;
   return Math.abs(one - other) <= tolerance * Math.max(1, Math.abs(one));
+}
+
+/** Measures with one thread inside a run, and for slow models with as many as there may be: the others keep one. */
+async function choose(
+  thread: InferenceThread,
+  options: WarmUpOptions,
+  sizes: readonly number[],
+): Promise<Pick<WarmedUp, "costs" | "threads">> {
+  const { artefact, bytes, maxThreads } = options;
+  const costs = await measure(thread, options, sizes);
+  const largestMs = Math.max(...costs.values());
+  if (maxThreads === 1 || largestMs < THREADS_FROM_MS) return { costs, threads: 1 };
+  const threaded = `${artefact} with threads`;
+  await thread.load(threaded, bytes, maxThreads);
+  const faster = await measure(thread, { ...options, artefact: threaded }, sizes);
+  const gains = largestMs / Math.max(...faster.values()) >= THREADS_GAIN;
+  return gains ? { costs: faster, threads: maxThreads } : { costs, threads: 1 };
 }
 
 async function measure(

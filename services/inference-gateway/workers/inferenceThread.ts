@@ -56,8 +56,8 @@ export class InferenceThread {
     return undefined;
   }
 
-  async load(artefact: string, bytes: Uint8Array): Promise<void> {
-    await this.#ask((id) => ({ kind: "load", id, artefact, bytes }), false);
+  async load(artefact: string, bytes: Uint8Array, threads: number): Promise<void> {
+    await this.#ask((id) => ({ kind: "load", id, artefact, bytes, threads }), false);
   }
 
   /** The inputs are given away. */

@@ -26,8 +26,8 @@ async function handle(message: ToWorker): Promise<void> {
   }
 }
 
-async function load({ id, artefact, bytes }: Extract<ToWorker, { kind: "load" }>): Promise<void> {
-  if (!sessions.has(artefact)) sessions.set(artefact, await ModelSession.load(bytes));
+async function load({ id, artefact, bytes, threads }: Extract<ToWorker, { kind: "load" }>): Promise<void> {
+  if (!sessions.has(artefact)) sessions.set(artefact, await ModelSession.load(bytes, threads));
   answer({ kind: "loaded", id });
 }
 

@@ -3,7 +3,13 @@ import type { TensorValue } from "../tensor.ts";
 
 /** What the pool tells a worker. */
 export type ToWorker =
-  | { readonly kind: "load"; readonly id: number; readonly artefact: string; readonly bytes: Uint8Array }
+  | {
+      readonly kind: "load";
+      readonly id: number;
+      readonly artefact: string;
+      readonly bytes: Uint8Array;
+      readonly threads: number;
+    }
   | {
       readonly kind: "run";
       readonly id: number;

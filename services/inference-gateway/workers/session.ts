@@ -17,17 +17,22 @@ export class ModelSession {
     });
   }
 
-  /** @throws `invalid_argument` for bytes that ONNX Runtime cannot load. */
-  static async load(bytes: Uint8Array): Promise<ModelSession> {
+  /**
+   * @param threads Inside one run.
+   * @throws `invalid_argument` for bytes that ONNX Runtime cannot load.
+   */
+  static async load(bytes: Uint8Array, threads: number): Promise<ModelSession> {
     try {
       const session = await InferenceSession.create(bytes, {
         executionProviders: ["cpu"],
         executionMode: "sequential",
         // Without these it starts a thread per core of the host, whatever the container may use.
-        intraOpNumThreads: 1,
+        intraOpNumThreads: threads,
         interOpNumThreads: 1,
         graphOptimizationLevel: "all",
         logSeverityLevel: 4,
+        // Threads that wait for work by spinning take the cores from everything else.
+        extra: { session: { intra_op: { allow_spinning: "0" } } },
       });
       return new ModelSession(session);
     } catch (cause) {

@@ -31,7 +31,7 @@ async function capacity(pool: WorkerPool): Promise<void> {
 
 test("every row of a batch gets its own answer, from any worker", async () => {
   await using pool = await start({ size: 2 });
-  await pool.load("m", logisticModel([1, 2], 0.5));
+  await pool.load("m", logisticModel([1, 2], 0.5), 1);
   const runs = await Promise.all(
     [0, 1, 2, 3].map((value) => pool.run("m", rows(3, [value, 0, 0, value, Number.NaN, 1]), [0])),
   );
@@ -46,7 +46,7 @@ test("every row of a batch gets its own answer, from any worker", async () => {
 
 test("a stuck worker is given up, its batches fail, and another takes over", async () => {
   await using pool = await start({ stuckAfterMs: 100 });
-  await pool.load("m", countingModel([1, 0]));
+  await pool.load("m", countingModel([1, 0]), 1);
   await assert.rejects(pool.run("m", rows(1, [0, LONG]), [0]), (error: MillraceError) => {
     assert.equal(error.code, "unavailable");
     assert.match(error.message, /stuck for over 100 ms/);
@@ -61,15 +61,15 @@ test("a stuck worker is given up, its batches fail, and another takes over", asy
 test("too many stuck workers ask for a restart of the process", async () => {
   const exhausted = Promise.withResolvers<void>();
   await using pool = await start({ stuckAfterMs: 30, maxAbandoned: 0, onExhausted: exhausted.resolve });
-  await pool.load("m", countingModel([1, 0]));
+  await pool.load("m", countingModel([1, 0]), 1);
   await assert.rejects(pool.run("m", rows(1, [0, LONG]), [0]));
   await exhausted.promise;
 });
 
 test("after a model is taken away new workers serve the others, and no batch fails", async () => {
   await using pool = await start();
-  await pool.load("old", logisticModel([1]));
-  await pool.load("new", logisticModel([2]));
+  await pool.load("old", logisticModel([1]), 1);
+  await pool.load("new", logisticModel([2]), 1);
   const row = () => rows(1, [1]);
   const renewed = pool.unload("old");
   const state = { renewed: false };

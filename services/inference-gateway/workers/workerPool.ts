@@ -32,7 +32,7 @@ export class WorkerPool implements Executor, AsyncDisposable {
   /** Called whenever a worker has become free. */
   onCapacity: () => void = () => undefined;
   readonly #options: WorkerPoolOptions;
-  readonly #models = new Map<string, Uint8Array>();
+  readonly #models = new Map<string, { readonly bytes: Uint8Array; readonly threads: number }>();
   /** Those that take batches. */
   readonly #threads = new Set<InferenceThread>();
   readonly #watch: NodeJS.Timeout;
@@ -78,12 +78,12 @@ export class WorkerPool implements Executor, AsyncDisposable {
   }
 
   /** Loads a model into every worker, and into those that come later. @throws `invalid_argument` when it cannot be loaded. */
-  async load(artefact: string, bytes: Uint8Array): Promise<void> {
+  async load(artefact: string, bytes: Uint8Array, threads: number): Promise<void> {
     if (this.#threads.size === 0) await this.#add();
     // Before the workers have it, so that one which is just being started does not miss it.
-    this.#models.set(artefact, bytes);
+    this.#models.set(artefact, { bytes, threads });
     try {
-      await Promise.all([...this.#threads].map((thread) => thread.load(artefact, bytes)));
+      await Promise.all([...this.#threads].map((thread) => thread.load(artefact, bytes, threads)));
     } catch (error) {
       this.#models.delete(artefact);
       throw error;
@@ -133,8 +133,8 @@ export class WorkerPool implements Executor, AsyncDisposable {
       missing.length > 0;
       missing = [...this.#models].filter(([a]) => !loaded.has(a))
     )
-      for (const [artefact, bytes] of missing) {
-        await thread.load(artefact, bytes);
+      for (const [artefact, { bytes, threads }] of missing) {
+        await thread.load(artefact, bytes, threads);
         loaded.add(artefact);
       }
     if (this.#closing) await thread.abandon("the service stops");
