@@ -1,45 +1,79 @@
 import { DeadlineQueue, type Due } from "./deadlineQueue.ts";
+import { type InLine, WaitingLine } from "./waitingLine.ts";
 
 export interface BatcherOptions {
-  /** Most requests that wait; one more is refused. */
+  /** Most rows that wait; a request that does not fit is refused, unless nothing waits. */
   readonly maxQueue: number;
-  /** Most requests in a batch. */
+  /** Most rows in a batch. */
   readonly maxSize: number;
-  /** A busy worker's next batch is handed over ahead once its oldest request has waited so long, or when it is full. */
+  /** A busy worker's next batch is handed over ahead once a request has waited so long, or a batch's worth of rows waits. */
   readonly maxDelayMs: number;
 }
 
-/** One request on its way: in the queue, in a batch, or settled (answered, cancelled or expired). */
-export interface Ticket<Payload> extends Due {
+/** Levels of priority: 1 is served first, 5 last. */
+export const PRIORITY_LEVELS = 5;
+export const DEFAULT_PRIORITY = 3;
+
+/** How a request wants to be treated. */
+export interface Terms {
+  readonly rows: number;
+  /** Only requests with equal keys share a batch. */
+  readonly key: string;
+  /** 1 to PRIORITY_LEVELS. */
+  readonly priority: number;
+  /** By then it must have been handed over, however far away its deadline is. */
+  readonly queueBy?: number | undefined;
+}
+
+/** One row, like all others. */
+export const ONE_ROW: Terms = { rows: 1, key: "", priority: DEFAULT_PRIORITY };
+
+/** One request on its way: in the queue, in a batch, or settled (answered, cancelled, expired or displaced). */
+export interface Ticket<Payload> extends Due, InLine {
   readonly payload: Payload;
-  readonly arrivedAt: number;
-  running: boolean;
+  readonly terms: Terms;
+  readonly queueLimit: QueueLimit<Payload> | undefined;
+}
+
+interface QueueLimit<Payload> extends Due {
+  ticket: Ticket<Payload> | undefined;
 }
 
 /** What a batch would find: a worker that waits, one that works and can take the next batch ahead, or neither. */
 export type Availability = "idle" | "busy" | "full";
 
 /**
- * Makes batches out of requests. Work-conserving: with an idle worker nothing ever waits, and whatever arrives during a run
- * forms the next batch. Every request is settled exactly once: answered, cancelled, or expired at its deadline, in the queue
- * or during the run. Pure: time comes in with every call, in milliseconds; who runs batches, and when, is the caller's matter.
+ * Makes batches out of requests, by rows. Work-conserving: with an idle worker nothing ever waits, and whatever arrives during
+ * a run forms the next batch: the first in line by priority and arrival, and those after it that fit and have its key. Every
+ * request is settled exactly once: answered, cancelled, displaced by a more important one, or expired, in the queue or during
+ * the run. Pure: time comes in with every call, in milliseconds; who runs batches, and when, is the caller's matter.
  */
 export class Batcher<Payload> {
   options: BatcherOptions;
+  /** No run takes less than this: a request whose deadline is nearer is not handed over. */
+  readonly #leastRunMs: number;
   readonly #deadlines = new DeadlineQueue<Ticket<Payload>>();
-  /** First come, first served; settled tickets stay until they reach the front or outnumber the others. */
-  #queue: Ticket<Payload>[] = [];
-  #front = 0;
+  readonly #queueLimits = new DeadlineQueue<QueueLimit<Payload>>();
+  /** By priority. */
+  readonly #lines = Array.from({ length: PRIORITY_LEVELS }, () => new WaitingLine<Ticket<Payload>>());
   #waiting = 0;
-  #millisecondsPerRequest = 0;
+  #waitingRows = 0;
+  #hopeless: Ticket<Payload>[] = [];
+  #millisecondsPerRow = 0;
 
-  constructor(options: BatcherOptions) {
+  constructor(options: BatcherOptions, leastRunMs = 0) {
     this.options = options;
+    this.#leastRunMs = leastRunMs;
   }
 
   /** Requests in the queue. */
   get waiting(): number {
     return this.#waiting;
+  }
+
+  /** Rows in the queue. */
+  get waitingRows(): number {
+    return this.#waitingRows;
   }
 
   /** Requests not settled yet, in the queue or in a batch. */
@@ -48,99 +82,181 @@ export class Batcher<Payload> {
   }
 
   /** Takes a request in; undefined when the queue is full. */
-  offer(payload: Payload, deadline: number, now: number): Ticket<Payload> | undefined {
-    if (this.#waiting >= this.options.maxQueue) return undefined;
-    const ticket: Ticket<Payload> = { payload, deadline, arrivedAt: now, settled: false, running: false };
-    this.#queue.push(ticket);
+  offer(payload: Payload, deadline: number, now: number, terms: Terms = ONE_ROW): Ticket<Payload> | undefined {
+    if (this.#waiting > 0 && this.#waitingRows + terms.rows > this.options.maxQueue) return undefined;
+    const { queueBy } = terms;
+    const queueLimit: QueueLimit<Payload> | undefined =
+      queueBy === undefined || queueBy >= deadline
+        ? undefined
+        : { deadline: queueBy, settled: false, ticket: undefined };
+    const ticket = { payload, terms, deadline, arrivedAt: now, settled: false, running: false, queueLimit };
+    if (queueLimit !== undefined) {
+      queueLimit.ticket = ticket;
+      this.#queueLimits.push(queueLimit);
+    }
+    this.#lineOf(ticket).push(ticket);
     this.#waiting += 1;
+    this.#waitingRows += terms.rows;
     this.#deadlines.push(ticket);
     return ticket;
+  }
+
+  /**
+   * Makes room in a full queue for a request by settling less important ones, the least important first and of those the
+   * youngest; returns them for the caller to refuse. None when that would not make enough room.
+   */
+  displace({ rows, priority }: Terms): Ticket<Payload>[] {
+    let excess = this.#waitingRows + rows - this.options.maxQueue;
+    let lowerRows = 0;
+    for (const line of this.#lines.slice(priority)) {
+      line.scan(({ terms }) => {
+        lowerRows += terms.rows;
+        return lowerRows < excess;
+      });
+    }
+    if (lowerRows < excess) return [];
+    const displaced: Ticket<Payload>[] = [];
+    for (const line of this.#lines.slice(priority).reverse()) {
+      for (let last = line.last(); excess > 0 && last !== undefined; last = line.last()) {
+        excess -= last.terms.rows;
+        this.cancel(last);
+        displaced.push(last);
+      }
+    }
+    return displaced;
   }
 
   /** The caller has gone: a waiting request leaves the queue, a running one's result will not be asked for. */
   cancel(ticket: Ticket<Payload>): void {
     if (ticket.settled) return;
     this.#deadlines.settle(ticket);
-    if (!ticket.running) this.#left(1);
+    if (!ticket.running) this.#left(ticket);
   }
 
-  /** Those whose deadline has come, waiting or running: settled now, for the caller to answer. */
+  /** Those whose time has come, waiting or running: settled now, for the caller to answer. */
   expire(now: number): Ticket<Payload>[] {
     const expired = this.#deadlines.due(now);
-    let left = 0;
-    for (const ticket of expired) if (!ticket.running) left += 1;
-    this.#left(left);
+    for (const ticket of expired) if (!ticket.running) this.#left(ticket);
+    for (const { ticket } of this.#queueLimits.due(now)) {
+      if (ticket === undefined || ticket.settled || ticket.running) continue;
+      this.cancel(ticket);
+      expired.push(ticket);
+    }
     return expired;
   }
 
-  /** The next batch for a worker, oldest first, or undefined when nothing should be handed over yet. */
+  /** Those that `take` found too late for any run: settled now, for the caller to answer. */
+  hopeless(): readonly Ticket<Payload>[] {
+    if (this.#hopeless.length === 0) return this.#hopeless;
+    const hopeless = this.#hopeless;
+    this.#hopeless = [];
+    return hopeless;
+  }
+
+  /** The next batch for a worker, or undefined when nothing should be handed over yet. */
   take(now: number, availability: Availability): Ticket<Payload>[] | undefined {
-    if (availability === "full" || this.#waiting === 0) return undefined;
-    if (availability === "busy" && this.#waiting < this.options.maxSize && now < this.#ripeAt()) return undefined;
-    const size = Math.min(this.#waiting, this.options.maxSize);
-    const batch: Ticket<Payload>[] = [];
-    while (batch.length < size) {
-      const ticket = this.#queue[this.#front] as Ticket<Payload>;
-      this.#front += 1;
-      if (ticket.settled) continue;
-      ticket.running = true;
-      batch.push(ticket);
+    if (availability === "full") return undefined;
+    const { maxSize } = this.options;
+    while (this.#waiting > 0) {
+      if (availability === "busy" && this.#waitingRows < maxSize && now < this.#ripeAt()) return undefined;
+      const batch = this.#gather(now + this.#leastRunMs, maxSize);
+      if (batch.length > 0) return batch;
     }
-    this.#left(batch.length);
-    return batch;
+    return undefined;
   }
 
   /**
-   * A batch has ended, well or badly: settles its requests and says which of them somebody still waits for, as indices into
-   * the batch.
+   * A batch, or a part of one, has ended, well or badly: settles its requests and says which of them somebody still waits for,
+   * as indices into it.
    */
   finish(batch: readonly Ticket<Payload>[], runMs: number): number[] {
-    const perRequest = runMs / batch.length;
-    this.#millisecondsPerRequest += (perRequest - this.#millisecondsPerRequest) * 0.1;
+    let rows = 0;
     const wanted: number[] = [];
     batch.forEach((ticket, index) => {
+      rows += ticket.terms.rows;
       if (ticket.settled) return;
       this.#deadlines.settle(ticket);
       wanted.push(index);
     });
+    this.#millisecondsPerRow += (runMs / rows - this.#millisecondsPerRow) * 0.1;
     return wanted;
   }
 
   /** When to look again if nothing else happens: at the next deadline, or when a batch becomes ripe for a busy worker. */
   nextWakeAt(availability: Availability): number | undefined {
-    const deadline = this.#deadlines.next();
+    const deadline = earliest(this.#deadlines.next(), this.#queueLimits.next());
     if (availability !== "busy" || this.#waiting === 0) return deadline;
-    return Math.min(deadline ?? Infinity, this.#ripeAt());
+    return earliest(deadline, this.#ripeAt());
   }
 
   /** When the oldest waiting request arrived; undefined when none waits. */
   oldestArrival(): number | undefined {
-    return this.#waiting === 0 ? undefined : this.#oldest().arrivedAt;
+    if (this.#waiting === 0) return undefined;
+    let oldest = Infinity;
+    for (const line of this.#lines) {
+      if (line.size > 0) oldest = Math.min(oldest, (line.first() as Ticket<Payload>).arrivedAt);
+    }
+    return oldest;
   }
 
   /** How long the present queue will take, from the runs seen so far: when a refused caller should come again. */
   get drainMs(): number {
-    return Math.ceil(Math.max(1, this.#waiting * this.#millisecondsPerRequest));
+    return Math.ceil(Math.max(1, this.#waitingRows * this.#millisecondsPerRow));
+  }
+
+  /** The first in line and whoever fits into its batch, in order; who cannot make it is set aside. */
+  #gather(earliestEnd: number, maxSize: number): Ticket<Payload>[] {
+    const batch: Ticket<Payload>[] = [];
+    let key: string | undefined;
+    let rows = 0;
+    let full = false;
+    for (const line of this.#lines) {
+      if (line.size === 0) continue;
+      let left = 0;
+      line.scan((ticket) => {
+        const { terms } = ticket;
+        if (key !== undefined && terms.key !== key) return true;
+        if (ticket.deadline < earliestEnd) {
+          this.#deadlines.settle(ticket);
+          this.#hopeless.push(ticket);
+        } else {
+          full = batch.length > 0 && rows + terms.rows > maxSize;
+          if (full) return false;
+          ticket.running = true;
+          key = terms.key;
+          rows += terms.rows;
+          batch.push(ticket);
+          full = rows >= maxSize;
+        }
+        this.#leaves(ticket);
+        left += 1;
+        return !full;
+      });
+      line.left(left);
+      if (full) break;
+    }
+    return batch;
   }
 
   #ripeAt(): number {
-    return this.#oldest().arrivedAt + this.options.maxDelayMs;
+    return (this.oldestArrival() as number) + this.options.maxDelayMs;
   }
 
-  #oldest(): Ticket<Payload> {
-    while ((this.#queue[this.#front] as Ticket<Payload>).settled) this.#front += 1;
-    return this.#queue[this.#front] as Ticket<Payload>;
+  #lineOf({ terms }: Ticket<Payload>): WaitingLine<Ticket<Payload>> {
+    return this.#lines[terms.priority - 1] as WaitingLine<Ticket<Payload>>;
   }
 
-  /** Requests have left the queue; gives back the room of those that left it long ago. */
-  #left(count: number): void {
-    this.#waiting -= count;
-    if (this.#waiting === 0) {
-      this.#queue.length = 0;
-      this.#front = 0;
-    } else if (this.#queue.length > 2 * this.#waiting + 64) {
-      this.#queue = this.#queue.slice(this.#front).filter((ticket) => !ticket.settled);
-      this.#front = 0;
-    }
+  #leaves({ terms, queueLimit }: Ticket<Payload>): void {
+    this.#waiting -= 1;
+    this.#waitingRows -= terms.rows;
+    if (queueLimit !== undefined) this.#queueLimits.settle(queueLimit);
+  }
+
+  #left(ticket: Ticket<Payload>): void {
+    this.#leaves(ticket);
+    this.#lineOf(ticket).left(1);
   }
 }
+
+const earliest = (one: number | undefined, other: number | undefined): number | undefined =>
+  one === undefined ? other : other === undefined ? one : Math.min(one, other);

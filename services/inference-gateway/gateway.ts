@@ -8,8 +8,10 @@ import { Deployments } from "./deployments.ts";
 import { predictionService } from "./grpc.ts";
 import { InlineExecutor } from "./inlineExecutor.ts";
 import { PredictCounts } from "./metrics.ts";
+import { ModelDirectory } from "./modelDirectory.ts";
 import { ModelLoader } from "./modelLoader.ts";
 import { observeGateway } from "./observation.ts";
+import { startInferenceService } from "./oip/inferenceService.ts";
 import { Predictor } from "./predictor.ts";
 import { Recorder } from "./recorder.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -70,11 +72,14 @@ export async function startGateway(
   stack.defer(() => {
     if (!stuck()) process.off("exit", killWhenStuck);
   });
+  const directory = new ModelDirectory();
   const loader = new ModelLoader({
+    directory,
     objects,
     workers: new Scheduler(pool),
     inline: new Scheduler(new InlineExecutor()),
     mode: config.mode,
+    threads: config.threads,
     clock,
     logger,
   });
@@ -112,11 +117,24 @@ export async function startGateway(
   const { maxCalls, maxRows } = config;
   const parts = { apps, deployments, recorder, shadows, counts, clock, logger };
   const predictor = new Predictor({ ...parts, maxCalls, maxRows });
+  directory.preferred = (app) => {
+    const champion = deployments.serving(app)?.champion;
+    return champion && String(champion.model.number);
+  };
+  const openInference = await startInferenceService({
+    config,
+    clock,
+    logger,
+    loader,
+    directory,
+    apps,
+    deployments,
+  });
   const { grpcAddress: address, maxMessageBytes } = config;
-  const services = [predictionService(predictor)];
+  const services = [predictionService(predictor), openInference];
   server = stack.use(await startRpcServer({ address, services, logger, maxMessageBytes }));
   for (const [version, serving] of health) server.setServing(version, serving);
-  logger.info({ address: server.address }, `PredictionService listens on ${server.address}`);
+  logger.info({ address: server.address }, `PredictionService and GRPCInferenceService listen on ${server.address}`);
   return server;
 }
 

@@ -1,6 +1,7 @@
 import { MillraceError } from "@millrace/runtime";
 import type { Availability } from "./batcher.ts";
 import type { Executor, RunResult } from "./executor.ts";
+import type { TensorValue } from "./tensor.ts";
 import { ModelSession } from "./workers/session.ts";
 
 /**
@@ -11,6 +12,7 @@ const MAX_RUNS = 16;
 
 /** Runs small models on the service's own thread, one batch after the other. `warmUp.ts` decides which are small enough. */
 export class InlineExecutor implements Executor {
+  readonly keepsInputs = false;
   onCapacity: () => void = () => undefined;
   readonly #sessions = new Map<string, ModelSession>();
   #running = 0;
@@ -20,8 +22,8 @@ export class InlineExecutor implements Executor {
     return this.#running < MAX_RUNS ? "busy" : "full";
   }
 
-  async load(artefact: string, bytes: Uint8Array): Promise<void> {
-    if (!this.#sessions.has(artefact)) this.#sessions.set(artefact, await ModelSession.load(bytes));
+  async load(artefact: string, bytes: Uint8Array, threads: number): Promise<void> {
+    if (!this.#sessions.has(artefact)) this.#sessions.set(artefact, await ModelSession.load(bytes, threads));
   }
 
   async unload(artefact: string): Promise<void> {
@@ -30,14 +32,14 @@ export class InlineExecutor implements Executor {
     await session?.release();
   }
 
-  async run(artefact: string, features: Float32Array, rows: number, columns: number): Promise<RunResult> {
+  async run(artefact: string, inputs: readonly TensorValue[], wanted: readonly number[]): Promise<RunResult> {
     const session = this.#sessions.get(artefact);
     if (session === undefined) throw new MillraceError("unavailable", `the model ${artefact} is not loaded`);
     this.#running += 1;
     const startedAt = performance.now();
     try {
-      const probabilities = await session.run(features, rows, columns);
-      return { probabilities, runMs: performance.now() - startedAt };
+      const outputs = await session.run(inputs, wanted);
+      return { outputs, runMs: performance.now() - startedAt };
     } finally {
       this.#running -= 1;
       this.onCapacity();

@@ -1,20 +1,19 @@
-import { type Clock, describeError, MillraceError } from "@millrace/runtime";
-import { Batcher, type BatcherOptions, type Ticket } from "./batcher.ts";
+import { type Clock, describeError, MillraceError, systemClock } from "@millrace/runtime";
+import { Batcher, type BatcherOptions, DEFAULT_PRIORITY, ONE_ROW, type Terms, type Ticket } from "./batcher.ts";
 import { DeadlineTimer } from "./deadlineTimer.ts";
 import type { Executor, RunResult } from "./executor.ts";
 import type { BatchMetrics } from "./metrics.ts";
+import { type ModelSignature, OUTPUT } from "./modelSignature.ts";
+import { ModelStatistics } from "./modelStatistics.ts";
+import { collate, indivisible, rowsOf, type TensorRequest, union } from "./tensorRequest.ts";
+import type { Outputs } from "./workers/messages.ts";
 
-/** A request for one row of a model version. */
+/** A request for one row of a registry model: see `INPUT` and `OUTPUT`. */
 export interface RowRequest {
   /** The model's inputs, in its order. */
   readonly features: Float64Array;
   /** W3C trace context of the call; empty when it is not sampled. */
   readonly traceparent: string;
-}
-
-interface Waiting extends RowRequest {
-  readonly resolve: (probability: number) => void;
-  readonly reject: (error: MillraceError) => void;
 }
 
 /** A row on its way: its answer, and how to give it up. */
@@ -23,12 +22,39 @@ export interface PendingRow {
   readonly cancel: () => void;
 }
 
+/** How a tensor request wants to be treated. Times are milliseconds on the lane's clock. */
+export interface InferTerms {
+  readonly deadline: number;
+  /** By then it must have been handed over. */
+  readonly queueBy?: number | undefined;
+  /** 1 is served first; see `PRIORITY_LEVELS`. */
+  readonly priority?: number | undefined;
+  readonly traceparent: string;
+}
+
+/** A tensor request on its way. The outputs are views of what its whole batch got. */
+export interface PendingOutputs {
+  readonly outputs: Promise<Outputs>;
+  readonly cancel: () => void;
+}
+
+interface Waiting extends TensorRequest {
+  readonly traceparent: string;
+  /** Takes its rows out of a batch's outputs. */
+  readonly answer: (outputs: Outputs, firstRow: number, batchRows: number) => void;
+  readonly reject: (error: MillraceError) => void;
+}
+
 export interface LaneOptions {
   /** `<app>/<number>`, for messages and metrics. */
   readonly version: string;
   readonly artefact: string;
-  readonly columns: number;
+  readonly signature: ModelSignature;
+  /** False: the model runs one request at a time, whatever its rows. */
+  readonly batched: boolean;
   readonly batch: BatcherOptions;
+  /** No run takes less. */
+  readonly leastRunMs: number;
   readonly executor: Executor;
   readonly clock: Clock;
   readonly metrics: BatchMetrics;
@@ -39,47 +65,84 @@ export interface LaneOptions {
 /** The way into one model version: queue, batches, deadlines. The shell of `batcher.ts`. */
 export class Lane implements Disposable {
   readonly version: string;
+  readonly statistics = new ModelStatistics();
+  /** Positions of the model's outputs. */
+  readonly allOutputs: readonly number[];
   readonly #options: LaneOptions;
   readonly #batcher: Batcher<Waiting>;
   readonly #timer: DeadlineTimer;
+  readonly #probabilityOnly: readonly number[];
+  readonly #rowDims: readonly number[];
   #idle: (() => void) | undefined;
 
   constructor(options: LaneOptions) {
     this.#options = options;
     this.version = options.version;
-    this.#batcher = new Batcher(options.batch);
+    const { inputs, outputs } = options.signature;
+    this.allOutputs = outputs.map((_, index) => index);
+    this.#probabilityOnly = [outputs.findIndex(({ name }) => name === OUTPUT)];
+    this.#rowDims = [1, ...(inputs[0]?.shape.slice(1) ?? [])];
+    this.#batcher = new Batcher(this.#suited(options.batch), options.leastRunMs);
     this.#timer = new DeadlineTimer(options.clock, () => this.pump());
   }
 
+  /** Most rows of a request; undefined where the model takes each request as it is. */
+  get maxRows(): number | undefined {
+    return this.#options.batched ? this.#batcher.options.maxSize : undefined;
+  }
+
+  get batching(): BatcherOptions {
+    return this.#batcher.options;
+  }
+
   /**
-   * Asks for a row's probability. The promise fails with `resource_exhausted` at once when the queue is full,
-   * `deadline_exceeded` at the deadline, `cancelled`, or what the run failed with.
+   * Asks a registry model for a row's probability. The promise fails as that of `infer` does.
    *
    * @param deadline Milliseconds on the lane's clock.
    */
-  submit(request: RowRequest, deadline: number): PendingRow {
-    const { clock, version } = this.#options;
+  submit({ features, traceparent }: RowRequest, deadline: number): PendingRow {
     const { promise, resolve, reject } = Promise.withResolvers<number>();
-    const ticket = this.#batcher.offer({ ...request, resolve, reject }, deadline, clock.now());
-    if (ticket === undefined) {
-      const retryAfterMs = this.#batcher.drainMs;
-      const message = `${version}: ${this.#batcher.waiting} requests wait already; try again in ${retryAfterMs} ms`;
-      reject(new MillraceError("resource_exhausted", message, { retryAfterMs }));
-      return { probability: promise, cancel: () => undefined };
-    }
-    this.#options.wake();
-    return { probability: promise, cancel: () => this.#cancel(ticket) };
+    const dims = this.#rowDims[1] === -1 ? [1, features.length] : this.#rowDims;
+    const inputs = [{ data: features, dims }];
+    const answer = (outputs: Outputs, row: number): void => {
+      const probability = outputs[this.#probabilityOnly[0] as number]?.data[row];
+      if (typeof probability === "number" && probability >= 0 && probability <= 1) resolve(probability);
+      else reject(new MillraceError("internal", `${this.version}: answered ${probability}, which is no probability`));
+    };
+    const wanted = this.#probabilityOnly;
+    const waiting = { inputs, rows: 1, key: "", wanted, traceparent, answer, reject };
+    const cancel = this.#offer(waiting, deadline, ONE_ROW);
+    return { probability: promise, cancel };
+  }
+
+  /**
+   * Asks for a model's outputs. The promise fails with `resource_exhausted` at once when the queue is full, or later when a
+   * more important request takes its place; `deadline_exceeded` at the deadline, `cancelled`, or what the run failed with.
+   */
+  infer(request: TensorRequest, { deadline, queueBy, priority, traceparent }: InferTerms): PendingOutputs {
+    const { promise, resolve, reject } = Promise.withResolvers<Outputs>();
+    const rows = this.#options.batched ? request.rows : 1;
+    const answer = (outputs: Outputs, first: number, batchRows: number): void =>
+      resolve(rows === batchRows ? outputs : outputs.map((output) => output && rowsOf(output, first, rows)));
+    const terms = { rows, key: request.key, priority: priority ?? DEFAULT_PRIORITY, queueBy };
+    const cancel = this.#offer({ ...request, traceparent, answer, reject }, deadline, terms);
+    return { outputs: promise, cancel };
   }
 
   /** Takes other batching settings; what waits already follows them, too. */
   configure(batch: BatcherOptions): void {
-    this.#batcher.options = batch;
+    this.#batcher.options = this.#suited(batch);
     this.#options.wake();
   }
 
   /** When its oldest waiting request arrived. */
   get oldestArrival(): number | undefined {
     return this.#batcher.oldestArrival();
+  }
+
+  /** Rows that wait. */
+  get waitingRows(): number {
+    return this.#batcher.waitingRows;
   }
 
   /** Answers what has expired and hands over the batches that are due. */
@@ -89,15 +152,19 @@ export class Lane implements Disposable {
     for (const ticket of this.#batcher.expire(now)) {
       const waited = Math.round(now - ticket.arrivedAt);
       const where = ticket.running ? "the model did not answer" : "its request still waited for a worker";
-      ticket.payload.reject(new MillraceError("deadline_exceeded", `${version}: ${where} after ${waited} ms`));
+      this.#fail(ticket, new MillraceError("deadline_exceeded", `${version}: ${where} after ${waited} ms`), now);
     }
     for (;;) {
       const batch = this.#batcher.take(now, executor.availability);
       if (batch === undefined) break;
       void this.#run(batch, now);
     }
+    for (const ticket of this.#batcher.hopeless()) {
+      const text = `${version}: the ${Math.max(0, Math.round(ticket.deadline - now))} ms left are too few for any run`;
+      this.#fail(ticket, new MillraceError("deadline_exceeded", text), now);
+    }
     this.#timer.arm(this.#batcher.nextWakeAt(executor.availability));
-    if (this.#batcher.unsettled === 0) this.#idle?.();
+    this.#tellIdle();
   }
 
   /** Resolves once nobody waits for an answer any more. */
@@ -112,41 +179,112 @@ export class Lane implements Disposable {
     this.#timer[Symbol.dispose]();
   }
 
+  #suited(batch: BatcherOptions): BatcherOptions {
+    return this.#options.batched ? batch : { ...batch, maxSize: 1 };
+  }
+
+  /** Returns how to give the request up. */
+  #offer(waiting: Waiting, deadline: number, terms: Terms): () => void {
+    const now = this.#options.clock.now();
+    let ticket = this.#batcher.offer(waiting, deadline, now, terms);
+    if (ticket === undefined) {
+      for (const displaced of this.#batcher.displace(terms)) {
+        this.#fail(displaced, this.#overload("a more important request took this one's place"), now);
+      }
+      ticket = this.#batcher.offer(waiting, deadline, now, terms);
+    }
+    if (ticket === undefined) {
+      this.statistics.failure.add(1, 0);
+      waiting.reject(this.#overload(`${this.#batcher.waiting} requests wait already`));
+      return () => undefined;
+    }
+    this.#options.wake();
+    const taken = ticket;
+    return () => this.#cancel(taken);
+  }
+
+  #overload(why: string): MillraceError {
+    const retryAfterMs = this.#batcher.drainMs;
+    const message = `${this.version}: ${why}; try again in ${retryAfterMs} ms`;
+    return new MillraceError("resource_exhausted", message, { retryAfterMs });
+  }
+
   #cancel(ticket: Ticket<Waiting>): void {
     if (ticket.settled) return;
     this.#batcher.cancel(ticket);
-    ticket.payload.reject(new MillraceError("cancelled", "the caller has gone"));
+    this.#fail(ticket, new MillraceError("cancelled", "the caller has gone"), this.#options.clock.now());
+    this.#tellIdle();
+  }
+
+  #fail(ticket: Ticket<Waiting>, error: MillraceError, now: number): void {
+    this.statistics.failure.add(1, now - ticket.arrivedAt);
+    ticket.payload.reject(error);
+  }
+
+  #tellIdle(): void {
     if (this.#batcher.unsettled === 0) this.#idle?.();
   }
 
+  /** Runs a batch; when that fails because of one of its requests, each of them alone, so that only that one fails. */
   async #run(batch: Ticket<Waiting>[], now: number): Promise<void> {
-    const { artefact, columns, executor, clock, metrics, version } = this.#options;
-    const features = new Float32Array(batch.length * columns);
-    batch.forEach((ticket, row) => features.set(ticket.payload.features, row * columns));
-    const finish = metrics.started(
-      version,
-      batch.length,
-      now - (batch[0] as Ticket<Waiting>).arrivedAt,
-      batch.map((ticket) => ticket.payload.traceparent),
-    );
+    const { executor, clock, metrics, signature, version, artefact } = this.#options;
+    const requests = batch.map(({ payload }) => payload);
+    let rows = 0;
+    let queueMs = 0;
+    for (const { terms, arrivedAt } of batch) {
+      rows += terms.rows;
+      queueMs += now - arrivedAt;
+    }
+    const traceparents = requests.map(({ traceparent }) => traceparent);
+    const finishSpan = metrics.started(version, rows, now - (batch[0] as Ticket<Waiting>).arrivedAt, traceparents);
     let result: RunResult | undefined;
     let failure: MillraceError | undefined;
+    let collatedAt = now;
     try {
-      result = await executor.run(artefact, features, batch.length, columns);
+      const inputs = collate(signature.inputs, requests, rows, executor.keepsInputs);
+      collatedAt = clock.now();
+      result = await executor.run(artefact, inputs, union(requests));
+      const problem = batch.length > 1 ? indivisible(result.outputs, signature.outputs, rows) : undefined;
+      if (problem !== undefined) failure = new MillraceError("internal", problem);
     } catch (error) {
       failure = error instanceof MillraceError ? error : new MillraceError("internal", describeError(error));
     }
-    finish(failure);
-    for (const index of this.#batcher.finish(batch, clock.now() - now)) {
-      const { resolve, reject } = (batch[index] as Ticket<Waiting>).payload;
-      if (failure === undefined) this.#answer(resolve, reject, result?.probabilities[index]);
-      else reject(new MillraceError(failure.code, `${version}: ${failure.message}`, { cause: failure }));
+    finishSpan(failure);
+    if (failure !== undefined && failure.code !== "unavailable" && batch.length > 1) {
+      for (const ticket of batch) if (!ticket.settled) await this.#run([ticket], clock.now());
+    } else this.#settle(batch, result, failure, now);
+    if (result !== undefined) {
+      const endedAt = clock.now();
+      const inferMs = result.runMs;
+      const times = { rows, requests: batch.length, queueMs, inputMs: collatedAt - now, inferMs };
+      this.statistics.ran({ ...times, outputMs: Math.max(0, endedAt - collatedAt - inferMs) }, systemClock.now());
     }
-    if (this.#batcher.unsettled === 0) this.#idle?.();
+    this.#tellIdle();
   }
 
-  #answer(resolve: Waiting["resolve"], reject: Waiting["reject"], probability: number | undefined): void {
-    if (probability !== undefined && probability >= 0 && probability <= 1) resolve(probability);
-    else reject(new MillraceError("internal", `${this.version}: answered ${probability}, which is no probability`));
+  #settle(
+    batch: readonly Ticket<Waiting>[],
+    result: RunResult | undefined,
+    failure: MillraceError | undefined,
+    startedAt: number,
+  ): void {
+    const now = this.#options.clock.now();
+    const wanted = this.#batcher.finish(batch, now - startedAt);
+    const error = failure && new MillraceError(failure.code, `${this.version}: ${failure.message}`, { cause: failure });
+    let batchRows = 0;
+    for (const { terms } of batch) batchRows += terms.rows;
+    let firstRow = 0;
+    let next = 0;
+    for (const [index, ticket] of batch.entries()) {
+      if (wanted[next] === index) {
+        next += 1;
+        if (error !== undefined) this.#fail(ticket, error, now);
+        else {
+          ticket.payload.answer((result as RunResult).outputs, firstRow, batchRows);
+          this.statistics.success.add(1, now - ticket.arrivedAt);
+        }
+      }
+      firstRow += ticket.terms.rows;
+    }
   }
 }

@@ -9,7 +9,7 @@ const BATCH_SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 const MILLISECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500];
 
 const batchSize = meter.createHistogram("millrace.inference.batch.size", {
-  description: "Requests per run of a model",
+  description: "Rows per run of a model",
   advice: { explicitBucketBoundaries: BATCH_SIZES },
 });
 const queueTime = meter.createHistogram("millrace.inference.queue.time", {
@@ -34,7 +34,7 @@ const STEP_NAMES = new Map<MadeBy, string>(Object.entries(MadeBy).map(([name, nu
 export interface BatchMetrics {
   started(
     version: string,
-    size: number,
+    rows: number,
     queueMs: number,
     traceparents: readonly Traceparent[],
   ): (error?: Error) => void;
@@ -42,9 +42,9 @@ export interface BatchMetrics {
 
 /** Batch sizes and times; a span per batch that holds a sampled call, linked to all sampled ones in it. */
 export const batchMetrics: BatchMetrics = {
-  started(version, size, queueMs, traceparents) {
+  started(version, rows, queueMs, traceparents) {
     const attributes = { "millrace.model.version": version };
-    batchSize.record(size, attributes);
+    batchSize.record(rows, attributes);
     queueTime.record(queueMs, attributes);
     const sampled = traceparents.filter((traceparent) => traceparent !== "");
     const span =
@@ -52,7 +52,7 @@ export const batchMetrics: BatchMetrics = {
         ? undefined
         : tracer.startSpan(
             "inference batch",
-            { links: linksTo(sampled), attributes: { ...attributes, "millrace.batch.size": size } },
+            { links: linksTo(sampled), attributes: { ...attributes, "millrace.batch.size": rows } },
             contextOf(sampled[0]),
           );
     const startedAt = performance.now();

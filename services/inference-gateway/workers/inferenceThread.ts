@@ -1,7 +1,8 @@
 import { Worker } from "node:worker_threads";
 import { MillraceError } from "@millrace/runtime";
+import type { TensorValue } from "../tensor.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
-import type { Signature } from "./session.ts";
+import { ownedBuffers } from "./transfer.ts";
 
 interface Waiting {
   readonly resolve: (answer: FromWorker) => void;
@@ -55,20 +56,20 @@ export class InferenceThread {
     return undefined;
   }
 
-  async load(artefact: string, bytes: Uint8Array): Promise<Signature> {
-    const answer = await this.#ask((id) => ({ kind: "load", id, artefact, bytes }), false);
-    return (answer as Extract<FromWorker, { kind: "loaded" }>).signature;
+  async load(artefact: string, bytes: Uint8Array, threads: number): Promise<void> {
+    await this.#ask((id) => ({ kind: "load", id, artefact, bytes, threads }), false);
   }
 
+  /** The inputs are given away. */
   async run(
     artefact: string,
-    features: Float32Array,
-    rows: number,
-    columns: number,
+    inputs: readonly TensorValue[],
+    wanted: readonly number[],
   ): Promise<Extract<FromWorker, { kind: "ran" }>> {
     this.#runs += 1;
     try {
-      const answer = await this.#ask((id) => ({ kind: "run", id, artefact, features, rows, columns }), true);
+      const transfer = ownedBuffers(inputs);
+      const answer = await this.#ask((id) => ({ kind: "run", id, artefact, inputs, wanted }), true, transfer);
       return answer as Extract<FromWorker, { kind: "ran" }>;
     } finally {
       this.#runs -= 1;
@@ -86,13 +87,13 @@ export class InferenceThread {
     else await this.#exited.promise;
   }
 
-  #ask(message: (id: number) => ToWorker, isRun: boolean): Promise<FromWorker> {
+  #ask(message: (id: number) => ToWorker, isRun: boolean, transfer: ArrayBuffer[] = []): Promise<FromWorker> {
     if (this.#ended) return Promise.reject(new MillraceError("unavailable", "the inference worker has ended"));
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject, since: performance.now(), isRun });
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-      this.#worker.postMessage(message(id));
+      this.#worker.postMessage(message(id), transfer);
       this.#unanswered += 1;
     });
   }
@@ -106,7 +107,7 @@ export class InferenceThread {
     if (this.#ended && this.#unanswered === 0) void this.#worker.terminate();
     const waiting = this.#waiting.get(message.id);
     this.#waiting.delete(message.id);
-    if (message.kind === "failed") waiting?.reject(new MillraceError("internal", message.message));
+    if (message.kind === "failed") waiting?.reject(new MillraceError(message.code, message.message));
     else waiting?.resolve(message);
   }
 

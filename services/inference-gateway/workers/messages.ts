@@ -1,20 +1,29 @@
-import type { Signature } from "./session.ts";
+import type { ErrorCode } from "@millrace/runtime";
+import type { TensorValue } from "../tensor.ts";
 
 /** What the pool tells a worker. */
 export type ToWorker =
-  | { readonly kind: "load"; readonly id: number; readonly artefact: string; readonly bytes: Uint8Array }
+  | {
+      readonly kind: "load";
+      readonly id: number;
+      readonly artefact: string;
+      readonly bytes: Uint8Array;
+      readonly threads: number;
+    }
   | {
       readonly kind: "run";
       readonly id: number;
       readonly artefact: string;
-      readonly features: Float32Array;
-      readonly rows: number;
-      readonly columns: number;
+      readonly inputs: readonly TensorValue[];
+      readonly wanted: readonly number[];
     };
 
 /** What a worker answers, one for each. */
 export type FromWorker =
   | { readonly kind: "ready" }
-  | { readonly kind: "loaded"; readonly id: number; readonly signature: Signature }
-  | { readonly kind: "ran"; readonly id: number; readonly probabilities: Float32Array; readonly runMs: number }
-  | { readonly kind: "failed"; readonly id: number; readonly message: string };
+  | { readonly kind: "loaded"; readonly id: number }
+  | { readonly kind: "ran"; readonly id: number; readonly outputs: Outputs; readonly runMs: number }
+  | { readonly kind: "failed"; readonly id: number; readonly code: ErrorCode; readonly message: string };
+
+/** By position in the model's signature; those that nobody wanted are missing. */
+export type Outputs = readonly (TensorValue | undefined)[];

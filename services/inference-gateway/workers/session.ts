@@ -1,48 +1,38 @@
 import { describeError, MillraceError } from "@millrace/runtime";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-
-/** What a model takes and gives. A dimension that the model leaves open is -1. */
-export interface Signature {
-  readonly inputs: readonly TensorSignature[];
-  readonly outputs: readonly TensorSignature[];
-}
-
-export interface TensorSignature {
-  readonly name: string;
-  /** ONNX Runtime's word, such as `float32`; `not a tensor` for sequences and maps. */
-  readonly type: string;
-  readonly shape: readonly number[];
-}
-
-/** What every model of the registry calls its input, float32 [rows, features], and its output, float32 [rows, 1]. */
-export const INPUT = "features";
-export const OUTPUT = "probability";
-const FETCHES = [OUTPUT];
+import type { TensorData, TensorValue } from "../tensor.ts";
+import type { Outputs } from "./messages.ts";
 
 /** A loaded model. Its runs block the thread that calls them: ONNX Runtime's `run()` only looks asynchronous. */
 export class ModelSession {
-  readonly signature: Signature;
   readonly #session: InferenceSession;
+  /** Of the inputs, in their order. */
+  readonly #types: readonly Tensor.Type[];
 
   private constructor(session: InferenceSession) {
     this.#session = session;
-    this.signature = {
-      inputs: session.inputMetadata.map(tensorSignature),
-      outputs: session.outputMetadata.map(tensorSignature),
-    };
+    this.#types = session.inputMetadata.map((input) => {
+      if (input.isTensor) return input.type;
+      throw new MillraceError("invalid_argument", `the model's input ${input.name} is not a tensor`);
+    });
   }
 
-  /** @throws `invalid_argument` for bytes that ONNX Runtime cannot load. */
-  static async load(bytes: Uint8Array): Promise<ModelSession> {
+  /**
+   * @param threads Inside one run.
+   * @throws `invalid_argument` for bytes that ONNX Runtime cannot load.
+   */
+  static async load(bytes: Uint8Array, threads: number): Promise<ModelSession> {
     try {
       const session = await InferenceSession.create(bytes, {
         executionProviders: ["cpu"],
         executionMode: "sequential",
         // Without these it starts a thread per core of the host, whatever the container may use.
-        intraOpNumThreads: 1,
+        intraOpNumThreads: threads,
         interOpNumThreads: 1,
         graphOptimizationLevel: "all",
-        logSeverityLevel: 3,
+        logSeverityLevel: 4,
+        // Threads that wait for work by spinning take the cores from everything else.
+        extra: { session: { intra_op: { allow_spinning: "0" } } },
       });
       return new ModelSession(session);
     } catch (cause) {
@@ -53,36 +43,37 @@ export class ModelSession {
   }
 
   /**
-   * Runs a batch: `features` are rows × columns floats, row after row; the answer has one probability per row.
+   * Runs once.
    *
-   * @throws `internal` when the run fails or answers another number of rows than it was given.
+   * @param inputs In the order of the model's signature.
+   * @param wanted Positions of the outputs to calculate.
+   * @throws `invalid_argument` when the model refuses the inputs' values, `internal` when the run fails otherwise.
    */
-  async run(features: Float32Array, rows: number, columns: number): Promise<Float32Array> {
-    let answer: Tensor | undefined;
+  async run(inputs: readonly TensorValue[], wanted: readonly number[]): Promise<Outputs> {
+    const { inputNames, outputNames } = this.#session;
     try {
-      const feeds = { [INPUT]: new Tensor("float32", features, [rows, columns]) };
-      answer = (await this.#session.run(feeds, FETCHES))[OUTPUT];
+      const feeds: Record<string, Tensor> = {};
+      inputs.forEach(({ data, dims }, index) => {
+        feeds[inputNames[index] as string] = new Tensor(this.#types[index] as "float32", data as Float32Array, dims);
+      });
+      const fetches = wanted.map((index) => outputNames[index] as string);
+      const results = await this.#session.run(feeds, fetches);
+      const outputs: (TensorValue | undefined)[] = [];
+      for (const index of wanted) {
+        const { data, dims } = results[outputNames[index] as string] as Tensor;
+        outputs[index] = { data: data as TensorData, dims };
+      }
+      return outputs;
     } catch (cause) {
-      throw new MillraceError("internal", `the model's run failed: ${describeError(cause)}`, { cause });
+      const why = describeError(cause);
+      // Its own word for values out of range (an index that a table does not have, for instance).
+      const code = why.includes("INVALID_ARGUMENT") ? "invalid_argument" : "internal";
+      throw new MillraceError(code, `the model's run failed: ${why}`, { cause });
     }
-    if (!(answer?.data instanceof Float32Array) || answer.data.length !== rows) {
-      const got = `${answer?.type ?? "nothing"} [${answer?.dims.join(", ") ?? ""}]`;
-      throw new MillraceError("internal", `the model answered ${got} for ${rows} rows; expected float32 [${rows}, 1]`);
-    }
-    return answer.data;
   }
 
   /** Gives the native session back. ONNX Runtime leaks a little with each, so long-lived threads should not make many. */
   async release(): Promise<void> {
     await this.#session.release();
   }
-}
-
-function tensorSignature(value: InferenceSession.ValueMetadata): TensorSignature {
-  if (!value.isTensor) return { name: value.name, type: "not a tensor", shape: [] };
-  return {
-    name: value.name,
-    type: value.type,
-    shape: value.shape.map((dimension) => (typeof dimension === "number" ? dimension : -1)),
-  };
 }

@@ -1,7 +1,8 @@
 import type { Logger } from "@millrace/runtime";
 import { MillraceError } from "@millrace/runtime";
+import type { Executor } from "../executor.ts";
+import type { TensorValue } from "../tensor.ts";
 import { InferenceThread } from "./inferenceThread.ts";
-import type { Signature } from "./session.ts";
 
 export interface WorkerPoolOptions {
   readonly size: number;
@@ -26,11 +27,12 @@ const RESTART_MS = 250;
  * replaced, its batches fail with `unavailable`; all are replaced one by one after a model was taken away, for ONNX Runtime
  * leaks with every session that is released.
  */
-export class WorkerPool implements AsyncDisposable {
+export class WorkerPool implements Executor, AsyncDisposable {
+  readonly keepsInputs = true;
   /** Called whenever a worker has become free. */
   onCapacity: () => void = () => undefined;
   readonly #options: WorkerPoolOptions;
-  readonly #models = new Map<string, Uint8Array>();
+  readonly #models = new Map<string, { readonly bytes: Uint8Array; readonly threads: number }>();
   /** Those that take batches. */
   readonly #threads = new Set<InferenceThread>();
   readonly #watch: NodeJS.Timeout;
@@ -75,12 +77,17 @@ export class WorkerPool implements AsyncDisposable {
     return best.runs === 0 ? "idle" : "busy";
   }
 
-  /** Loads a model into every worker, and into those that come later. @throws `internal` when it cannot be loaded. */
-  async load(artefact: string, bytes: Uint8Array): Promise<Signature> {
+  /** Loads a model into every worker, and into those that come later. @throws `invalid_argument` when it cannot be loaded. */
+  async load(artefact: string, bytes: Uint8Array, threads: number): Promise<void> {
     if (this.#threads.size === 0) await this.#add();
-    const signatures = await Promise.all([...this.#threads].map((thread) => thread.load(artefact, bytes)));
-    this.#models.set(artefact, bytes);
-    return signatures[0] as Signature;
+    // Before the workers have it, so that one which is just being started does not miss it.
+    this.#models.set(artefact, { bytes, threads });
+    try {
+      await Promise.all([...this.#threads].map((thread) => thread.load(artefact, bytes, threads)));
+    } catch (error) {
+      this.#models.delete(artefact);
+      throw error;
+    }
   }
 
   /** Forgets a model and renews the workers, one by one, while the others serve. */
@@ -89,11 +96,11 @@ export class WorkerPool implements AsyncDisposable {
     return this.#recycling;
   }
 
-  async run(artefact: string, features: Float32Array, rows: number, columns: number) {
+  async run(artefact: string, inputs: readonly TensorValue[], wanted: readonly number[]) {
     const thread = this.#leastLoaded();
     if (thread === undefined) throw new MillraceError("unavailable", "no inference worker is running");
     try {
-      return await thread.run(artefact, features, rows, columns);
+      return await thread.run(artefact, inputs, wanted);
     } finally {
       this.onCapacity();
     }
@@ -126,8 +133,8 @@ export class WorkerPool implements AsyncDisposable {
       missing.length > 0;
       missing = [...this.#models].filter(([a]) => !loaded.has(a))
     )
-      for (const [artefact, bytes] of missing) {
-        await thread.load(artefact, bytes);
+      for (const [artefact, { bytes, threads }] of missing) {
+        await thread.load(artefact, bytes, threads);
         loaded.add(artefact);
       }
     if (this.#closing) await thread.abandon("the service stops");

@@ -29,6 +29,9 @@ export type Attribute =
   | { floats: ArrayLike<number> }
   | { strings: readonly string[] };
 
+/** ONNX's names of element types: FLOAT is float32, DOUBLE float64. */
+export type Datatype = keyof typeof DataType;
+
 /** A size, or the name of a variable dimension. */
 export type Dimension = number | string;
 
@@ -41,15 +44,15 @@ export class GraphBuilder {
     this.#graph = create(GraphProtoSchema, { name });
   }
 
-  /** Declares a float32 input. */
-  input(name: string, shape: readonly Dimension[]): string {
-    this.#graph.input.push(floatTensorInfo(name, shape));
+  /** Declares an input. */
+  input(name: string, shape: readonly Dimension[], datatype: Datatype = "FLOAT"): string {
+    this.#graph.input.push(tensorInfo(name, shape, datatype));
     return name;
   }
 
-  /** Declares a float32 output: the name of a value that a node makes. */
-  output(name: string, shape: readonly Dimension[]): void {
-    this.#graph.output.push(floatTensorInfo(name, shape));
+  /** Declares an output: the name of a value that a node makes. */
+  output(name: string, shape: readonly Dimension[], datatype: Datatype = "FLOAT"): void {
+    this.#graph.output.push(tensorInfo(name, shape, datatype));
   }
 
   /** A float32 constant. Returns its name. */
@@ -119,13 +122,13 @@ function attributeOf(name: string, value: Attribute): AttributeProto {
   return create(AttributeProtoSchema, { name, type: AttributeType.STRINGS, strings });
 }
 
-function floatTensorInfo(name: string, shape: readonly Dimension[]) {
+function tensorInfo(name: string, shape: readonly Dimension[], datatype: Datatype) {
   const dim = shape.map((size) => ({
     value:
       typeof size === "number"
         ? { case: "dimValue" as const, value: BigInt(size) }
         : { case: "dimParam" as const, value: size },
   }));
-  const tensor = { case: "tensorType" as const, value: { elemType: DataType.FLOAT, shape: { dim } } };
+  const tensor = { case: "tensorType" as const, value: { elemType: DataType[datatype], shape: { dim } } };
   return create(ValueInfoProtoSchema, { name, type: { value: tensor } });
 }

@@ -9,7 +9,7 @@ import {
   TypeProto_SequenceSchema,
 } from "@millrace/proto/onnx/onnx_pb.ts";
 import { type InferenceSession, Tensor } from "onnxruntime-node";
-import { GraphBuilder, ML_DOMAIN, openSession, readSignature } from "./mod.ts";
+import { GraphBuilder, liftHalfPrecision, ML_DOMAIN, openSession, readSignature } from "./mod.ts";
 
 /** y = 2 x + 1 */
 function line(): Uint8Array {
@@ -149,4 +149,23 @@ test("half precision at the model's edge is refused by name", async () => {
     code: "invalid_argument",
     message: /"x" is float16.*cast inputs and outputs/,
   });
+});
+
+test("half precision at the model's edge becomes float32 with a cast behind it, and other models stay as they are", async () => {
+  for (const type of ["FLOAT16", "BFLOAT16"] as const) {
+    const graph = new GraphBuilder("half");
+    graph.input("x", ["rows", 2], type);
+    graph.node("Identity", ["x"], {}, { output: "y" });
+    graph.output("y", ["rows", 2], type);
+    const bytes = graph.toBytes();
+    assert.equal(readSignature(bytes).inputs[0]?.datatype, type.toLowerCase());
+    await using(liftHalfPrecision(bytes), async (session) => {
+      assert.deepEqual(session.inputNames, ["x_as_float"]);
+      const feeds = { x_as_float: new Tensor("float32", Float32Array.of(1.5, -2, Infinity, 1.001), [2, 2]) };
+      const { y_as_float } = await session.run(feeds);
+      const rounded = type === "FLOAT16" ? 1.0009765625 : 1;
+      assert.deepEqual(y_as_float?.data, Float32Array.of(1.5, -2, Infinity, rounded));
+    });
+  }
+  assert.equal(liftHalfPrecision(line()).length, line().length);
 });

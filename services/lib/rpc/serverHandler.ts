@@ -11,6 +11,7 @@ import type {
 } from "@grpc/grpc-js";
 import { MillraceError } from "@millrace/runtime";
 import type { Call } from "./implementation.ts";
+import { MalformedMessage } from "./serviceDefinition.ts";
 import { toStatus } from "./status.ts";
 
 type AnyHandler = (request: never, call: Call) => unknown;
@@ -46,6 +47,10 @@ function unary(
   fail: Fail,
 ): handleUnaryCall<unknown, unknown> {
   return (call, callback) => {
+    if (call.request instanceof MalformedMessage) {
+      callback(fail(call.request.error));
+      return;
+    }
     let answer: Promise<unknown>;
     const known = new ServerCall(call);
     try {
@@ -72,7 +77,12 @@ function serverStreaming(
   fail: Fail,
 ): handleServerStreamingCall<unknown, unknown> {
   return (call) => {
-    void writeAll(call, () => handler(call.request, new ServerCall(call)), fail);
+    const { request } = call;
+    const answers = (): AsyncIterable<unknown> => {
+      if (request instanceof MalformedMessage) throw request.error;
+      return handler(request, new ServerCall(call));
+    };
+    void writeAll(call, answers, fail);
   };
 }
 
@@ -83,8 +93,18 @@ function bidiStreaming(
   return (call) => {
     // The end of the requests, or of the handler's interest in them, is not the end of the answers.
     const requests = call.iterator({ destroyOnReturn: false });
-    void writeAll(call, () => handler(requests, new ServerCall(call)), fail);
+    void writeAll(call, () => handler(wellFormed(requests), new ServerCall(call)), fail);
   };
+}
+
+/** The requests, up to one that could not be decoded. */
+function wellFormed(requests: AsyncIterator<unknown>): AsyncIterable<unknown> {
+  const next = async (): Promise<IteratorResult<unknown>> => {
+    const result = await requests.next();
+    if (result.value instanceof MalformedMessage) throw result.value.error;
+    return result;
+  };
+  return { [Symbol.asyncIterator]: () => ({ next }) };
 }
 
 /** Writes as fast as the caller reads. */

@@ -1,5 +1,6 @@
-import { type DescMethod, type DescService, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type DescMessage, type DescMethod, type DescService, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { MethodDefinition, ServiceDefinition, UntypedHandleCall } from "@grpc/grpc-js";
+import { describeError, MillraceError } from "@millrace/runtime";
 
 /** A protobuf-es service as grpc-js wants it described. */
 export function serviceDefinition(service: DescService): ServiceDefinition<Record<string, UntypedHandleCall>> {
@@ -15,10 +16,28 @@ export function methodDefinition(method: DescMethod): MethodDefinition<object, o
     requestStream: methodKind === "client_streaming" || methodKind === "bidi_streaming",
     responseStream: methodKind === "server_streaming" || methodKind === "bidi_streaming",
     requestSerialize: (message) => asBuffer(toBinary(input, message as never)),
-    requestDeserialize: (bytes) => fromBinary(input, bytes),
+    requestDeserialize: (bytes) => decode(input, bytes),
     responseSerialize: (message) => asBuffer(toBinary(output, message as never)),
     responseDeserialize: (bytes) => fromBinary(output, bytes),
   };
+}
+
+/** Stands for a request that could not be decoded, so that its handler answers with a proper status: grpc-js says INTERNAL. */
+export class MalformedMessage {
+  readonly error: MillraceError;
+
+  constructor(error: MillraceError) {
+    this.error = error;
+  }
+}
+
+function decode(type: DescMessage, bytes: Uint8Array): object {
+  try {
+    return fromBinary(type, bytes);
+  } catch (cause) {
+    const message = `the ${bytes.length} bytes received are not a ${type.typeName}: ${describeError(cause)}`;
+    return new MalformedMessage(new MillraceError("invalid_argument", message, { cause }));
+  }
 }
 
 /** A view, not a copy. */
