@@ -38,7 +38,7 @@ export class Dataset {
     }
     this.set = compileFeatures(app);
     this.#definition = definition;
-    this.#engine = new FeatureEngine(this.set, { lookBackMs: LOOK_BACK_MS });
+    this.#engine = new FeatureEngine(this.set, { lookBackMs: LOOK_BACK_MS, reportsChanges: false });
     this.#label = compileLabel(app);
     this.#predictionType = app.prediction.at;
     this.#labelType = app.label.on;
