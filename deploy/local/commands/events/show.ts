@@ -39,8 +39,12 @@ export const show: Command = {
     if (number === undefined || others.length > 0) {
       throw new MillraceError("invalid_argument", "events show needs one number; `events rejected` lists them");
     }
+    if (values.json === true && values.bytes === true) {
+      throw new MillraceError("invalid_argument", "events show takes either --json or --bytes, not both");
+    }
+    const id = readId(number);
     using client = connectRejected();
-    const response = await client.getRejectedEvent({ id: readId(number) }, { timeoutMs: 60_000 });
+    const response = await client.getRejectedEvent({ id }, { timeoutMs: 60_000 });
     if (values.bytes === true) {
       if (response.missing !== "") throw new MillraceError("failed_precondition", response.missing);
       process.stdout.write(response.data);
