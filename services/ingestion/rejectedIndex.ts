@@ -11,7 +11,7 @@ const UNREADABLE = { eventId: "", occurredAtMs: undefined };
 
 /**
  * Keeps the index of REJECTED, by which rejected events are found: whoever rejected them, each once. The bytes stay in the stream; what
- * that has forgotten, the index forgets at the next start.
+ * that has forgotten, the index forgets at the start and with whatever comes next.
  */
 export async function indexRejected(
   bus: Bus,
@@ -19,8 +19,7 @@ export async function indexRejected(
   apps: AppDirectory,
   onFailure: (error: unknown) => void,
 ): Promise<RunningConsumer> {
-  const { state } = await bus.manager.streams.info("REJECTED");
-  await deleteRejectedBefore(database, state.first_seq);
+  await forgetOld(bus, database);
   return bus.consume({
     stream: "REJECTED",
     durable: "ingestion-rejected",
@@ -33,16 +32,23 @@ export async function indexRejected(
         database,
         rejected.map((message) => rowOf(message, apps)),
       );
+      await forgetOld(bus, database);
       return done();
     },
   });
+}
+
+async function forgetOld(bus: Bus, database: Database): Promise<void> {
+  const { state } = await bus.manager.streams.info("REJECTED");
+  await deleteRejectedBefore(database, state.first_seq);
 }
 
 const readJetStream = (message: JsMsg): RejectedMessage | undefined =>
   readRejected({
     seq: message.seq,
     data: message.data,
-    timeMs: message.info.timestampNanos / 1e6,
+    // Whole: rows are shown, and selected, to the millisecond.
+    timeMs: Math.floor(message.info.timestampNanos / 1e6),
     headers: message.headers,
   });
 
