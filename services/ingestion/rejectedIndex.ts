@@ -53,7 +53,18 @@ const readJetStream = (message: JsMsg): RejectedMessage | undefined =>
   });
 
 function rowOf(rejected: RejectedMessage, apps: AppDirectory): Omit<RejectedRow, "state" | "replays"> {
-  const { id, stream, streamSequence, place, subject, rejectedAtMs, violations, description } = rejected;
+  const {
+    id,
+    stream,
+    streamSequence,
+    place,
+    subject,
+    rejectedAtMs,
+    reasons,
+    violations,
+    omittedViolations,
+    description,
+  } = rejected;
   const [, app = "", ...rest] = subject.split(".");
   const isEvent = stream === "EVENTS";
   return {
@@ -66,8 +77,9 @@ function rowOf(rejected: RejectedMessage, apps: AppDirectory): Omit<RejectedRow,
     type: isEvent ? rest.join(".") : "",
     ...(isEvent ? identityOf(rejected, apps) : UNREADABLE),
     rejectedAtMs,
-    reasons: violations.length > 0 ? [...new Set(violations.map(({ reason }) => reason))] : ["given_up"],
+    reasons: reasons.length > 0 ? reasons : ["given_up"],
     violations,
+    omittedViolations,
     description,
   };
 }

@@ -63,6 +63,7 @@ export function rejectedEventService(parts: ReplayParts): ImplementedService {
       const response = create(GetRejectedEventResponseSchema, {
         event: messageOf(row),
         violations: [...row.violations],
+        omittedViolations: row.omittedViolations,
       });
       const rejected = await fetchRejected(bus, row.id);
       if (rejected === undefined) return { ...response, missing: "REJECTED has its bytes no more" };
