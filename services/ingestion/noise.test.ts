@@ -103,11 +103,13 @@ test("through ingestion: a tenth of the noise is kept and all of it counted by r
   const counts = { loadtest: BigInt(300 - kept.length), near: 7n, drop: 2n };
   assert.deepEqual(await stored(), expected);
   assert.deepEqual((await ingestion.counts()).droppedByRule, counts);
+  assert.deepEqual((await ingestion.counts()).keptByRule, { loadtest: BigInt(kept.length) });
   assert.equal((await ingestion.counts()).dropped, BigInt(300 - kept.length + 9));
 
   await ingestion.restartFromTheBeginning();
   assert.deepEqual(await stored(), expected);
   assert.deepEqual((await ingestion.counts()).droppedByRule, counts);
+  assert.deepEqual((await ingestion.counts()).keptByRule, { loadtest: BigInt(kept.length) });
 
   // A rule that is taken away lets everything through from then on.
   await applyApp(ingestion.bus, FLIGHTS);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
+import { count } from "./count.ts";
 import { quality } from "./quality.ts";
 import { rejected } from "./rejected.ts";
 import { readSelection } from "./rejectedOptions.ts";
@@ -96,6 +97,8 @@ const REFUSED = [
     ["--app", "a", "--until", "12"],
     /--until must be a time such as 2001-02-03T04:00:00Z from 1970 on, not "12"/,
   ],
+  [count, [], /events count needs --app <app>; npm run millrace -- apps lists them/],
+  [count, ["--app", "a", "--type", "b"], /Unknown option '--type'/],
 ] as const;
 
 for (const [command, words, message] of REFUSED) {
