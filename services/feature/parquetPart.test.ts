@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { TemporaryFolder } from "@millrace/test-harness";
+import { parquetMetadata } from "hyparquet";
 import type { DatasetRow } from "./labelJoin.ts";
 import { ParquetPart } from "./parquetPart.ts";
 import { randomNumbers } from "./randomForTests.ts";
@@ -26,12 +27,16 @@ interface Read {
   readonly rows: readonly Readonly<Record<string, string | number | null>>[];
 }
 
-async function readByPython(rows: readonly DatasetRow[]): Promise<Read> {
-  await using folder = new TemporaryFolder();
+async function fileOf(rows: readonly DatasetRow[]): Promise<Uint8Array> {
   const part = new ParquetPart(NAMES);
   for (const row of rows) await part.add(row);
+  return part.finish();
+}
+
+async function readByPython(rows: readonly DatasetRow[]): Promise<Read> {
+  await using folder = new TemporaryFolder();
   const file = folder.join("part-00000.parquet");
-  writeFileSync(file, await part.finish());
+  writeFileSync(file, await fileOf(rows));
   const script = join(import.meta.dirname, "readParquet.py");
   return JSON.parse(execFileSync(PYTHON, [script, file], { encoding: "utf8" })) as Read;
 }
@@ -101,4 +106,10 @@ test("pyarrow reads a file without rows: it has the columns", { skip }, async ()
   const read = await readByPython([]);
   assert.deepEqual(read.columns, COLUMNS);
   assert.deepEqual(read.rows, []);
+});
+
+test("times are marked as UTC, for readers that go by the logical type alone", async () => {
+  const { schema } = parquetMetadata(new Uint8Array(await fileOf([])).buffer);
+  const time = schema.find(({ name }) => name === "occurred_at");
+  assert.deepEqual(time?.logical_type, { type: "TIMESTAMP", isAdjustedToUTC: true, unit: "MILLIS" });
 });
