@@ -9,6 +9,7 @@ import { datasetDiff } from "./commands/dataset/diff.ts";
 import { datasetExport } from "./commands/dataset/export.ts";
 import { datasetList } from "./commands/dataset/list.ts";
 import { datasetReport } from "./commands/dataset/report.ts";
+import { infer } from "./commands/events/infer.ts";
 import { quality } from "./commands/events/quality.ts";
 import { rejected } from "./commands/events/rejected.ts";
 import { replay } from "./commands/events/replay.ts";
@@ -24,6 +25,7 @@ const COMMANDS: readonly Command[] = [
   show,
   replay,
   quality,
+  infer,
   datasetBuild,
   datasetList,
   datasetDescribe,

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { type Field, FieldSchema, FieldType } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { type Field, FieldSchema, FieldType, FieldTypeSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { FieldSample } from "./fieldSample.ts";
 import { isPrintable, printable } from "./violation.ts";
 
@@ -38,7 +38,7 @@ export function proposeField(name: string, sample: FieldSample, events: number):
   const [type, fitting] = typeOf(sample);
   if (fitting < sample.values) {
     const advice = `${whole(sample.values - fitting)} would be rejected; make producers send one type, or leave the field out`;
-    const evidence = `${seen}; MIXED TYPES: ${kindsOf(sample)}; as ${FieldType[type]}, ${advice}`;
+    const evidence = `${seen}; MIXED TYPES: ${kindsOf(sample)}; as ${typeName(type)}, ${advice}`;
     return { name, field: create(FieldSchema, { type }), evidence };
   }
   const required = sample.values === events && events >= ENOUGH_EVENTS;
@@ -46,6 +46,9 @@ export function proposeField(name: string, sample: FieldSample, events: number):
   const field = create(FieldSchema, { type, required, ...rules });
   return { name, field, evidence: [seen, ...describe(type, sample, rules)].join("; ") };
 }
+
+/** As an app file has it: `STRING`. */
+export const typeName = (type: FieldType): string => FieldTypeSchema.value[type]?.localName ?? "";
 
 function whyUnnameable(name: string): string | undefined {
   if (!/^[a-z][a-z0-9_]{0,62}$/.test(name)) {

@@ -1,5 +1,5 @@
-import { type Field, FieldType } from "@millrace/proto/millrace/app/v1/app_pb.ts";
-import type { FieldProposal } from "./fieldProposal.ts";
+import type { Field } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { type FieldProposal, typeName } from "./fieldProposal.ts";
 import type { JoinProposal, SchemaProposal, TypeProposal } from "./schemaInference.ts";
 import { printable } from "./violation.ts";
 
@@ -35,7 +35,7 @@ const keyOf = (name: string): string => (["null", "true", "false"].includes(name
 
 function rulesOf({ type, required, min, max, allowed, pattern, maxLength }: Field): string[] {
   return [
-    `type: ${FieldType[type]}`,
+    `type: ${typeName(type)}`,
     ...(required ? ["required: true"] : []),
     ...(min === undefined ? [] : [`min: ${min}`]),
     ...(max === undefined ? [] : [`max: ${max}`]),
