@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { type Field, FieldSchema, FieldType, FieldTypeSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { MAX_FIELD_NAME_LENGTH } from "./eventLimits.ts";
 import type { FieldSample } from "./fieldSample.ts";
 import { isPrintable, printable } from "./violation.ts";
 
@@ -26,7 +27,7 @@ const LARGEST_EXACT = Number.MAX_SAFE_INTEGER;
 
 /** @param events how many events of the type were looked at */
 export function proposeField(name: string, sample: FieldSample, events: number): FieldProposal {
-  const unnameable = whyUnnameable(name);
+  const unnameable = whyUnnameable(name, sample);
   const seen = `${whole(sample.values)} of ${whole(events)}`;
   if (unnameable !== undefined) return { name, field: undefined, evidence: `${seen}; ${unnameable}` };
   if (sample.nested > 0) {
@@ -39,7 +40,7 @@ export function proposeField(name: string, sample: FieldSample, events: number):
   if (fitting < sample.values) {
     const advice = `${whole(sample.values - fitting)} would be rejected; make producers send one type, or leave the field out`;
     const evidence = `${seen}; MIXED TYPES: ${kindsOf(sample)}; as ${typeName(type)}, ${advice}`;
-    return { name, field: create(FieldSchema, { type }), evidence };
+    return { name, field: create(FieldSchema, { type }), evidence: [evidence, ...notFinite(type, sample)].join("; ") };
   }
   const required = sample.values === events && events >= ENOUGH_EVENTS;
   const rules = rulesOf(type, sample);
@@ -50,7 +51,11 @@ export function proposeField(name: string, sample: FieldSample, events: number):
 /** As an app file has it: `STRING`. */
 export const typeName = (type: FieldType): string => FieldTypeSchema.value[type]?.localName ?? "";
 
-function whyUnnameable(name: string): string | undefined {
+function whyUnnameable(name: string, { values }: FieldSample): string | undefined {
+  if (name === "" || name.length > MAX_FIELD_NAME_LENGTH || !isPrintable(name)) {
+    const rule = `a name has 1 to ${MAX_FIELD_NAME_LENGTH} characters and no control characters`;
+    return `${whole(values)} would be rejected, for ${rule}: producers have to rename it`;
+  }
   if (!/^[a-z][a-z0-9_]{0,62}$/.test(name)) {
     return "a name in the schema has small letters, digits and _, and begins with a letter: producers would have to rename it";
   }
@@ -167,8 +172,13 @@ function describe(type: FieldType, sample: FieldSample, rules: Rules): string[] 
     said.push(low === high ? `always ${low}` : `${low} to ${high}`);
   }
   if (type === FieldType.INT64 && sample.exactIntegers === 0) said.push("all whole: DOUBLE if it may have decimals");
-  if (sample.notFinite > 0) said.push(`${whole(sample.notFinite)} NOT FINITE: these are rejected`);
-  return said;
+  return [...said, ...notFinite(type, sample)];
+}
+
+/** NaN and infinities have the type, and no rule lets them pass. */
+function notFinite(type: FieldType, sample: FieldSample): string[] {
+  if (type !== FieldType.DOUBLE || sample.notFinite === 0) return [];
+  return [`${whole(sample.notFinite)} NOT FINITE: these are rejected`];
 }
 
 function differentOf(sample: FieldSample): string {

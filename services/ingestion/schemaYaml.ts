@@ -1,4 +1,5 @@
 import type { Field } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { MAX_FIELD_NAME_LENGTH } from "./eventLimits.ts";
 import { type FieldProposal, typeName } from "./fieldProposal.ts";
 import type { JoinProposal, SchemaProposal, TypeProposal } from "./schemaInference.ts";
 import { printable } from "./violation.ts";
@@ -18,7 +19,7 @@ export function schemaYaml({ types, joins, leftOut }: SchemaProposal, about: rea
 function typeLines({ type, events, fields }: TypeProposal): string[] {
   const inSchema = fields.some(({ field }) => field !== undefined);
   return [
-    `  ${type}: ${comment(`${events.toLocaleString("en-US")} events`)}`,
+    `  ${keyOf(type)}: ${comment(`${events.toLocaleString("en-US")} events`)}`,
     "    version: 1",
     inSchema ? "    fields:" : "    fields: {}",
     ...fields.map((field) => `      ${fieldLine(field)}`),
@@ -26,7 +27,8 @@ function typeLines({ type, events, fields }: TypeProposal): string[] {
 }
 
 function fieldLine({ name, field, evidence }: FieldProposal): string {
-  if (field === undefined) return comment(`${JSON.stringify(name)} is not in the schema: ${evidence}`);
+  if (field === undefined)
+    return comment(`${JSON.stringify(name.slice(0, MAX_FIELD_NAME_LENGTH))} is not in the schema: ${evidence}`);
   return `${keyOf(name)}: { ${rulesOf(field).join(", ")} } ${comment(evidence)}`;
 }
 
