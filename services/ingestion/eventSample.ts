@@ -21,6 +21,8 @@ const BESIDE_THE_FIELDS = new Set([
   "wrong_type",
 ]);
 
+const EVENTS_PER_TURN = 500;
+
 /** Messages as ingestion reads them, added to a sample; and what was wrong with them, whatever the schema will say. */
 export class EventSample {
   readonly schema = new SchemaSample();
@@ -28,11 +30,20 @@ export class EventSample {
   events = 0;
   /** Were not added: their fields could not be read. */
   unread = 0;
+  #nextTurn = EVENTS_PER_TURN;
   readonly #wrong = new Map<string, number>();
 
   /** Adds the events of a message. */
   add(raw: RawEvent): void {
     for (const checked of checkEvent(raw, NO_APPS, ANY_TIME)) this.#addChecked(checked);
+  }
+
+  /** Whether it is time to let others have their turn: at most once in some milliseconds of work. */
+  isTurnOver(): boolean {
+    const read = this.events + this.unread;
+    if (read < this.#nextTurn) return false;
+    this.#nextTurn = read + EVENTS_PER_TURN;
+    return true;
   }
 
   #addChecked(checked: CheckedEvent): void {

@@ -20,9 +20,6 @@ const MAX_EVENTS = 100_000;
 /** Given events come in one request. */
 export const MAX_GIVEN_BYTES = 16 << 20;
 
-/** Events after which others get their turn. */
-const EVENTS_PER_TURN = 500;
-
 /** Proposals of schemas over gRPC. */
 export function schemaInferenceService(bus: Bus): ImplementedService {
   return implement(SchemaInferenceService, {
@@ -62,8 +59,9 @@ async function* inferFromStream(
       if (sample.events >= wanted) break;
       messages += 1;
       sample.add(message);
+      if (sample.isTurnOver()) await setImmediate();
     }
-    if (sample.events >= wanted) break;
+    if (sample.events >= wanted || signal.aborted) break;
     yield progress(looked, sample);
   }
   const from = `the newest ${whole(messages)} of ${whole(count)} messages on ${which}`;
@@ -88,7 +86,7 @@ async function* inferFromGiven(
   const sample = new EventSample();
   for (const [index, event] of json.entries()) {
     sample.add(givenMessage(event, { type, timeField }, index + 1));
-    if (index % EVENTS_PER_TURN > 0) continue;
+    if (!sample.isTurnOver()) continue;
     yield progress(index + 1, sample);
     await setImmediate();
     if (signal.aborted) return;

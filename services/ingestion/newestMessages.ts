@@ -11,7 +11,7 @@ export interface MessageSelection {
 
 /** What was read so far. */
 export interface ReadMessages {
-  /** Those that are selected, in the order of the stream, but from a stretch of it at a time: the newest stretch first. */
+  /** Those that are selected and were not handed over before, the newest first; none while a stretch is being read. */
   readonly messages: readonly RawEvent[];
   /** All that were looked at. */
   readonly looked: number;
@@ -23,6 +23,9 @@ const MOST_LOOKED_AT = 1_000_000;
 
 const SHORTEST_STRETCH = 1_000;
 const LONGEST_STRETCH = 100_000;
+
+/** Of a stretch, which is read forwards, so that its newest messages come last. */
+const MOST_HELD_BYTES = 64 << 20;
 
 /** Messages asked for ahead; one may hold up to 8 MB. */
 const AHEAD = 200;
@@ -39,18 +42,17 @@ export async function countMessages(bus: Bus, selection: MessageSelection): Prom
  * the stream's beginning, when all are found, after 1,000,000 messages or 15 seconds; the caller ends it earlier.
  *
  * @param count how many there are, as `countMessages` says
- * @param wanted about so many; it decides how long the first stretch is
+ * @param wanted at most so many of a stretch are handed over
  */
 export async function* newestMessages(
   bus: Bus,
   selection: MessageSelection,
   { count, wanted, signal }: { count: number; wanted: number; signal: AbortSignal },
 ): AsyncGenerator<ReadMessages> {
-  const filter = filterOf(selection);
   const isSelected = selectorOf(selection);
   const [{ state }, newest] = await Promise.all([
     bus.manager.streams.info("EVENTS"),
-    bus.manager.streams.getMessage("EVENTS", { last_by_subj: filter }),
+    bus.manager.streams.getMessage("EVENTS", { last_by_subj: filterOf(selection) }),
   ]);
   const ended = AbortSignal.any([signal, AbortSignal.timeout(LONGEST_MS)]);
   let end = newest?.seq ?? 0;
@@ -59,14 +61,39 @@ export async function* newestMessages(
   let found = 0;
   while (end >= state.first_seq && found < count && looked < MOST_LOOKED_AT && !ended.aborted) {
     const start = Math.max(state.first_seq, end - length + 1);
+    const held = new HeldMessages(wanted);
     for await (const batch of readStretch(bus, start, end, ended)) {
-      const messages = batch.filter(({ subject }) => isSelected(subject));
+      for (const message of batch) if (isSelected(message.subject)) held.add(message);
       looked += batch.length;
-      found += messages.length;
-      yield { messages, looked };
+      yield { messages: [], looked };
     }
+    found += held.messages.length;
+    yield { messages: held.messages.toReversed(), looked };
+    // What comes before would leave a gap.
+    if (held.isCut) return;
     end = start - 1;
     length = nextLength(length, looked, found, Math.min(wanted, count));
+  }
+}
+
+/** The newest messages of a stretch: so many, and 64 MiB. */
+class HeldMessages {
+  readonly messages: RawEvent[] = [];
+  isCut = false;
+  readonly #most: number;
+  #bytes = 0;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  add(message: RawEvent): void {
+    this.messages.push(message);
+    this.#bytes += message.data.length;
+    while (this.messages.length > this.#most || this.#bytes > MOST_HELD_BYTES) {
+      this.#bytes -= this.messages.shift()?.data.length ?? 0;
+      this.isCut = true;
+    }
   }
 }
 
