@@ -185,7 +185,7 @@ function differentOf(sample: FieldSample): string {
   const different = sample.distinct.estimate();
   if (different === 1) return "always the same";
   if (sample.isNearlyUnique) return "nearly all different";
-  return different <= 128 ? `${different} different` : `some ${whole(Number(different.toPrecision(2)))} different`;
+  return different <= 128 ? `${different} different` : `about ${whole(Number(different.toPrecision(2)))} different`;
 }
 
 /** Only a text that many events share is shown: one that few share may say something of a person. */

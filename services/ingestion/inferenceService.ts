@@ -64,10 +64,10 @@ async function* inferFromStream(
     if (sample.events >= wanted || signal.aborted) break;
     yield progress(looked, sample);
   }
-  const from = `the newest ${whole(messages)} of ${whole(count)} messages on ${which}`;
   const cut = messages < count && sample.events < wanted;
+  const from = `${cut ? "" : "the newest "}${whole(messages)} of ${whole(count)} messages on ${which}`;
   const notes = cut
-    ? [`The search ended after ${whole(looked)} messages of all apps; older ones were not looked at.`]
+    ? [`The search ended after ${whole(looked)} messages of all apps, at its limit; others were not looked at.`]
     : [];
   yield proposal(sample, looked, from, notes);
 }

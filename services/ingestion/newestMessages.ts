@@ -22,7 +22,8 @@ const LONGEST_MS = 15_000;
 const MOST_LOOKED_AT = 1_000_000;
 
 const SHORTEST_STRETCH = 1_000;
-const LONGEST_STRETCH = 100_000;
+/** A search that is cut off within a stretch has its older messages and not its newer ones. */
+const LONGEST_STRETCH = 10_000;
 
 /** Of a stretch, which is read forwards, so that its newest messages come last. */
 const MOST_HELD_BYTES = 64 << 20;

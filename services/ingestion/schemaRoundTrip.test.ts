@@ -36,10 +36,10 @@ const ALPHABETS = [
   "\"'#:&*!|>%@`,~ -",
   "a b\t\n\r\u0000\u0085\u2028",
   "äß🛫é",
-] as const;
+].map((characters) => Array.from(characters));
 
-const textOf = (random: Random, alphabet: string, most: number): string =>
-  Array.from({ length: upTo(random, most + 1) }, () => oneOf(random, [...alphabet])).join("");
+const textOf = (random: Random, alphabet: readonly string[], most: number): string =>
+  Array.from({ length: upTo(random, most + 1) }, () => oneOf(random, alphabet)).join("");
 
 /** A field's values, of JSON: each kind has something that could go wrong. */
 const JSON_KINDS: readonly ((random: Random) => (random: Random) => unknown)[] = [
@@ -70,7 +70,7 @@ const JSON_KINDS: readonly ((random: Random) => (random: Random) => unknown)[] =
       () => [oneOf(choose, ALPHABETS), 1 + upTo(choose, 6)] as const,
     );
     return (random) =>
-      parts.map(([alphabet, length]) => Array.from({ length }, () => oneOf(random, [...alphabet])).join("")).join("-");
+      parts.map(([alphabet, length]) => Array.from({ length }, () => oneOf(random, alphabet)).join("")).join("-");
   },
   () => (random) => oneOf(random, [[1, [2]], { a: null }, [], "x"]),
   () => (random) => oneOf(random, ["text", 5, 0.5, true]),

@@ -48,7 +48,7 @@ Put it into the app file, edit it, apply the file, and take in what was rejected
     using line = new ProgressLine();
     let proposed = "";
     for await (const { messages, events, yaml } of service.inferSchema({ source }, { timeoutMs: 120_000 })) {
-      line.show(`${whole(events)} events read, of ${whole(messages)} messages looked at`);
+      line.show(`${whole(messages)} messages looked at, ${whole(events)} events used`);
       proposed = yaml;
     }
     line[Symbol.dispose]();
