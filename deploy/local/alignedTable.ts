@@ -21,15 +21,16 @@ export function alignedTable(columns: readonly TableColumn[], rows: readonly (re
   );
 }
 
-/** Breaks a text into lines of at most `width` characters, each after the first beginning with `indent`. */
+/** Breaks a text into lines of at most `width` characters, each after the first beginning with `indent`; the first keeps its own spaces. */
 export function wrapText(text: string, width: number, indent = ""): string {
   const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    if (line !== "" && line.length + 1 + word.length > width) {
+  const [first = "", ...words] = text.trimStart().split(" ");
+  let line = text.slice(0, text.length - text.trimStart().length) + first;
+  for (const word of words) {
+    if (line.length + 1 + word.length > width) {
       lines.push(line);
       line = indent + word;
-    } else line = line === "" ? word : `${line} ${word}`;
+    } else line += ` ${word}`;
   }
   return [...lines, line].join("\n");
 }

@@ -9,6 +9,8 @@ import { datasetDiff } from "./commands/dataset/diff.ts";
 import { datasetExport } from "./commands/dataset/export.ts";
 import { datasetList } from "./commands/dataset/list.ts";
 import { datasetReport } from "./commands/dataset/report.ts";
+import { count } from "./commands/events/count.ts";
+import { infer } from "./commands/events/infer.ts";
 import { quality } from "./commands/events/quality.ts";
 import { rejected } from "./commands/events/rejected.ts";
 import { replay } from "./commands/events/replay.ts";
@@ -23,7 +25,9 @@ const COMMANDS: readonly Command[] = [
   rejected,
   show,
   replay,
+  count,
   quality,
+  infer,
   datasetBuild,
   datasetList,
   datasetDescribe,

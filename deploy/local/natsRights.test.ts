@@ -109,6 +109,11 @@ test("ingestion takes events, and publishes accepted and rejected ones, and what
   await publish("ingestion", "rejected.shop.order");
   await publish("ingestion", "quality.shop");
   await receives("ingestion", "REJECTED", "rejected.shop.order");
+  const newest = await as("ingestion").manager.streams.getMessage("EVENTS", { last_by_subj: "events.shop.>" });
+  assert.equal(newest?.subject, "events.shop.order");
+  const reader = await as("ingestion").jetstream.consumers.get("EVENTS", { opt_start_seq: newest?.seq ?? 0 });
+  assert.equal((await reader.next({ expires: 5_000 }))?.seq, newest?.seq);
+  assert.equal(await reader.delete(), true);
   await follows("ingestion", "apps", "admin");
   for (const subject of ["events.shop.order", "outcomes.shop", "$KV.apps.shop", "$KV.deployments.shop"])
     await refused("ingestion", subject);

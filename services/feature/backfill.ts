@@ -170,7 +170,6 @@ export class Backfill implements AsyncDisposable {
       });
       if (performance.now() < reportAt) continue;
       reportAt = performance.now() + PROGRESS_MS;
-      this.#engine.removeExpired();
       this.#report(beginMs, endMs);
     }
     return this.#eventsRead - before;
@@ -187,6 +186,6 @@ export class Backfill implements AsyncDisposable {
 
   #emptyEngine(): FeatureEngine {
     const { live, owns } = this.#options;
-    return new FeatureEngine(this.#set, { lookBackMs: live.engine.lookBackMs, owns });
+    return new FeatureEngine(this.#set, { lookBackMs: live.engine.lookBackMs, owns, reportsChanges: false });
   }
 }

@@ -1,46 +1,23 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { create, toBinary } from "@bufbuild/protobuf";
-import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { toBinary } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { applyApp, parseApp } from "@millrace/app";
 import type { AcceptedEvent } from "@millrace/proto/millrace/event/v1/event_pb.ts";
-import {
-  type DatasetManifest,
-  DatasetManifestSchema,
-  DatasetService,
-} from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
-import { EventLogService, ReadEventsResponseSchema } from "@millrace/proto/millrace/ingestion/v1/event_log_pb.ts";
-import { connectRpc, implement, startRpcServer } from "@millrace/rpc";
-import { MillraceError, silentLogger } from "@millrace/runtime";
-import { startNats } from "@millrace/test-harness";
-import { parquetReadObjects } from "hyparquet";
+import { DatasetManifestSchema } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
+import { MillraceError } from "@millrace/runtime";
 import { Dataset } from "./dataset.ts";
-import { buildDatasetInWorker } from "./datasetThread.ts";
-import {
-  asLog,
-  asRead,
-  FLIGHTS_APP,
-  flightEvent,
-  knownAtMs,
-  pieces,
-  randomFlights,
-  START_MS,
-} from "./flightsForTests.ts";
+import { TestDatasetService, type Times } from "./datasetServiceForTests.ts";
+import { asLog, asRead, FLIGHTS_APP, flightEvent, knownAtMs, randomFlights, START_MS } from "./flightsForTests.ts";
 import type { DatasetRow } from "./labelJoin.ts";
 
 const app = parseApp(FLIGHTS_APP);
 const HOUR_MS = 3_600_000;
 const at = (hours: number): number => START_MS + hours * HOUR_MS;
 
-interface Times {
-  readonly fromMs?: number;
-  readonly toMs?: number;
-  readonly knownBeforeMs?: number;
-}
-
-function rowsOf(log: readonly AcceptedEvent[], times: Times = {}): DatasetRow[] {
+function rowsOf(log: readonly AcceptedEvent[], times: Times = {}, ofApp = app): DatasetRow[] {
   const { fromMs, toMs, knownBeforeMs } = times;
-  const dataset = new Dataset({ app, fromMs, toMs, knownBeforeMs });
+  const dataset = new Dataset({ app: ofApp, fromMs, toMs, knownBeforeMs });
   for (const event of log) dataset.add(asRead(event));
   dataset.finish();
   return dataset.takeRows();
@@ -85,83 +62,31 @@ test("of two labels the one known last counts; a label may come before its row's
   assert.deepEqual(labels, { a: 0, b: 1 });
 });
 
-test("reading from one window before the first row gives the same rows as reading everything", () => {
+test("what is read of the log is enough: the rows are those of the whole log, wherever they begin", () => {
   const log = randomFlights(2_000, 96, 3);
-  const fromMs = at(60);
-  const { source } = new Dataset({ app, fromMs, toMs: undefined, knownBeforeMs: undefined });
-  const short = log.filter((event) => knownAtMs(event) >= (source.knownFromMs ?? 0));
-  assert.ok(short.length < log.length * 0.7);
-  assert.deepEqual(rowsOf(short, { fromMs }), rowsOf(log, { fromMs }));
-});
-
-/** A build over gRPC: its manifest, its progress, its rows as Parquet holds them. */
-async function build(log: readonly AcceptedEvent[], times: Times[]): Promise<[DatasetManifest, number, Row[]][]> {
-  await using nats = await startNats();
-  await using bus = await nats.connect();
-  await applyApp(bus, FLIGHTS_APP);
-  const readEvents = async function* (request: { knownBefore?: Parameters<typeof timestampMs>[0] }) {
-    const before = request.knownBefore === undefined ? Infinity : timestampMs(request.knownBefore);
-    for (const events of pieces(
-      log.filter((event) => knownAtMs(event) < before),
-      500,
-    ))
-      yield create(ReadEventsResponseSchema, { events });
-  };
-  const logger = silentLogger;
-  const services = [implement(EventLogService, { readEvents })];
-  await using eventLog = await startRpcServer({ address: "127.0.0.1:0", services, logger });
-  const config = { bus: nats.as("feature"), eventLogAddress: eventLog.address } as never;
-  const own = [implement(DatasetService, { buildDataset: buildDatasetInWorker(config, logger) })];
-  await using server = await startRpcServer({ address: "127.0.0.1:0", services: own, logger });
-  using client = connectRpc(DatasetService, server.address);
-  const results: [DatasetManifest, number, Row[]][] = [];
-  for (const { fromMs, toMs, knownBeforeMs } of times) {
-    let progress = 0;
-    let manifest: DatasetManifest | undefined;
-    const request = {
-      app: "flights",
-      ...(fromMs === undefined ? {} : { from: timestampFromMs(fromMs) }),
-      ...(toMs === undefined ? {} : { to: timestampFromMs(toMs) }),
-      ...(knownBeforeMs === undefined ? {} : { knownBefore: timestampFromMs(knownBeforeMs) }),
-    };
-    for await (const { step } of client.buildDataset(request)) {
-      if (step.case === "progress") progress += 1;
-      if (step.case === "manifest") manifest = step.value;
-    }
-    assert.ok(manifest);
-    const store = await bus.objects("datasets");
-    const rows: Row[] = [];
-    for (const name of manifest.objects) {
-      const bytes = await store.getBlob(name);
-      assert.ok(bytes);
-      const file = new Uint8Array(bytes).buffer;
-      rows.push(...((await parquetReadObjects({ file })) as Row[]));
-    }
-    assert.ok(await store.info(`${manifest.contentHash}/manifest`));
-    results.push([manifest, progress, rows]);
+  const slow = parseApp(FLIGHTS_APP.replace("wait: 12h", "wait: 40h"));
+  const early = asLog([landed("a", 25, 20), scheduled("a", 60.3), ...log]);
+  for (const [ofApp, whole, fromMs] of [
+    [app, log, at(60)],
+    [app, log, at(60.2)],
+    [slow, early, at(60.2)],
+  ] as const) {
+    const { source } = new Dataset({ app: ofApp, fromMs, toMs: undefined, knownBeforeMs: undefined });
+    const read = whole.filter((event) => knownAtMs(event) >= (source.knownFromMs ?? 0));
+    assert.ok(read.length < whole.length * 0.9);
+    assert.deepEqual(rowsOf(read, { fromMs }, ofApp), rowsOf(whole, { fromMs }, ofApp));
   }
-  await assert.rejects(
-    (async () => {
-      for await (const _ of client.buildDataset({ app: "unknown" })) assert.fail("an unknown app has no dataset");
-    })(),
-    (error) => error instanceof MillraceError && error.code === "not_found" && /unknown/.test(error.message),
-  );
-  return results;
-}
-
-interface Row {
-  readonly key: string;
-  readonly occurred_at: Date;
-  readonly label: number | null;
-  readonly [feature: string]: unknown;
-}
+});
 
 test("a dataset is stored as Parquet with its manifest; the same inputs give the same hash, others another", async () => {
   const log = randomFlights(2_000, 48, 9);
   const times = { fromMs: at(6), toMs: at(40) };
-  const [first, second, earlier] = await build(log, [times, times, { ...times, knownBeforeMs: at(30) }]);
-  assert.ok(first && second && earlier);
-  const [manifest, progress, rows] = first;
+  await using service = await TestDatasetService.start(log);
+  await applyApp(service.bus, FLIGHTS_APP);
+  const [manifest, progress] = await service.build(times);
+  const [second] = await service.build(times);
+  const [earlier] = await service.build({ ...times, knownBeforeMs: at(30) });
+  const rows = await service.rows(manifest);
   const expected = rowsOf(log, { ...times, knownBeforeMs: times.toMs });
   assert.ok(progress >= 1);
   assert.equal(rows.length, expected.length);
@@ -181,9 +106,13 @@ test("a dataset is stored as Parquet with its manifest; the same inputs give the
   const distances = rows.map((row) => row["distance"] as number);
   assert.equal(distance?.max, Math.max(...distances));
   assert.ok(Math.abs((distance?.mean ?? 0) - distances.reduce((sum, value) => sum + value, 0) / rows.length) < 1e-9);
-  assert.deepEqual(toBinary(DatasetManifestSchema, second[0]), toBinary(DatasetManifestSchema, manifest));
-  assert.notEqual(earlier[0].contentHash, manifest.contentHash);
-  assert.ok(earlier[0].labelledRows < manifest.labelledRows);
+  assert.deepEqual(toBinary(DatasetManifestSchema, second), toBinary(DatasetManifestSchema, manifest));
+  await assert.rejects(
+    service.build({}, "unknown"),
+    (error) => error instanceof MillraceError && error.code === "not_found" && /unknown/.test(error.message),
+  );
+  assert.notEqual(earlier.contentHash, manifest.contentHash);
+  assert.ok(earlier.labelledRows < manifest.labelledRows);
 });
 
 /** The manifest of a dataset of the log, of an app that differs a little from the flights'. */

@@ -24,6 +24,7 @@ export class Dataset {
   readonly #predictionType: string;
   readonly #labelType: string;
   readonly #joinField: string;
+  readonly #waitMs: number;
   readonly #summary: DatasetSummary;
   #ready: DatasetRow[] = [];
   /** Everything known before this has been added. */
@@ -38,11 +39,12 @@ export class Dataset {
     }
     this.set = compileFeatures(app);
     this.#definition = definition;
-    this.#engine = new FeatureEngine(this.set, { lookBackMs: LOOK_BACK_MS });
+    this.#engine = new FeatureEngine(this.set, { lookBackMs: LOOK_BACK_MS, reportsChanges: false });
     this.#label = compileLabel(app);
     this.#predictionType = app.prediction.at;
     this.#labelType = app.label.on;
     this.#joinField = app.label.join;
+    this.#waitMs = waitMs;
     this.#summary = new DatasetSummary(definition, this.set.names, waitMs);
     this.#join = new LabelJoin({
       waitMs,
@@ -60,7 +62,8 @@ export class Dataset {
     const { fromMs, knownBeforeMs } = this.#definition;
     return {
       types: [...new Set([this.#predictionType, this.#labelType, ...this.set.eventTypes])].sort(),
-      knownFromMs: fromMs === undefined ? undefined : fromMs - this.set.longestWindowMs,
+      // A row takes a label that was known as long before it as the label's wait is.
+      knownFromMs: fromMs === undefined ? undefined : fromMs - Math.max(this.set.longestWindowMs, this.#waitMs),
       knownBeforeMs,
     };
   }

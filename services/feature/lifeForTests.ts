@@ -57,13 +57,14 @@ export function startLife(
   bus: Bus,
   set: FeatureSet,
   readLog: LivePartitionOptions["readLog"],
+  changes: Partial<Config> = {},
 ): Promise<LivePartition> {
   return LivePartition.start({
     bus,
     app: "flights",
     share: { partition: 0, partitions: 1 },
     set,
-    config: configFor(nats),
+    config: { ...configFor(nats), ...changes },
     clock: systemClock,
     logger: silentLogger,
     readLog,

@@ -97,6 +97,6 @@ async function requireSamePartitions(bus: Bus, app: string, partitions: number):
   throw new MillraceError(
     "internal",
     `The bucket ${name} is divided into ${stored} partitions, and FEATURE_PARTITIONS is ${partitions}. Set it to ${stored}; or stop every replica, ` +
-      `delete the bucket and the app's checkpoints (nats kv del ${name}; nats object del checkpoints ${app}.<partition>), and start: the features are made anew from ACCEPTED`,
+      `delete the bucket and the app's checkpoints (nats kv del ${name}; nats object del checkpoints ${app}.<partition>), and start: the features are made anew from ACCEPTED or, where that does not reach back far enough, from the event log`,
   );
 }

@@ -57,8 +57,7 @@ export class LivePartition implements AsyncDisposable {
   #savedSequence: number;
   #savedAt: number;
   #savedDefinitions: string;
-  /** When the first message came that is not readable yet, when the last one, and how many are waiting behind it. */
-  #waitingSince: number | undefined;
+  /** When the last message came, and how many are waiting behind it. */
   #lastMessageAt: number;
   #waiting = 0;
   #writtenAt = -Infinity;
@@ -172,14 +171,13 @@ export class LivePartition implements AsyncDisposable {
     try {
       const batch = decode(AcceptedEventsSchema, message.data);
       const isNew = this.#state.apply(message.seq, batch);
-      if (isNew) this.#metrics.applied(batch);
+      if (isNew) this.#metrics.applied(batch, Number(message.timestampNanos / 1_000_000n));
       this.#backfill?.observe(isNew ? batch.events : []);
     } catch (error) {
       this.#state.skip(message.seq);
       logger.error({ err: error, app, sequence: message.seq }, `skipped ${message.seq}: ${describeError(error)}`);
     }
     this.#lastMessageAt = clock.now();
-    this.#waitingSince ??= this.#lastMessageAt;
     this.#waiting = message.info.pending;
     this.#wake.resolve();
   }
@@ -256,8 +254,7 @@ export class LivePartition implements AsyncDisposable {
     const isNews = position.streamSequence !== this.#writtenSequence || definitions !== this.#announcement.announced;
     if (entities.length + removed.length === 0 && !isNews) return;
     const { clock } = this.#options;
-    const waitingSince = this.#waitingSince;
-    this.#waitingSince = undefined;
+    const writing = this.#metrics.writing();
     this.#expired = [];
     try {
       const gone = removed.filter((key) => !engine.keeps(key));
@@ -266,14 +263,14 @@ export class LivePartition implements AsyncDisposable {
       this.#expired = removed;
       for (const entity of changed) engine.putBack(entity, position.completeBeforeMs);
       this.#announcement.putBack(adopted);
-      this.#waitingSince = waitingSince;
+      writing.failed();
       throw error;
     }
     engine.keepFrom(position.exactFromMs);
     this.#announcement.written(definitions);
     this.#writtenSequence = position.streamSequence;
     this.#writtenAt = clock.now();
-    this.#metrics.readable(entities.length, waitingSince === undefined ? 0 : this.#writtenAt - waitingSince);
+    writing.readable(entities.length, this.#writtenAt);
   }
 
   /** Tells readers of series that are not kept any more, before entities come without them. */

@@ -56,7 +56,14 @@ function schemaOf(featureNames: readonly string[]): SchemaElement[] {
   const double = (name: string): SchemaElement => ({ name, type: "DOUBLE", repetition_type: "OPTIONAL" });
   const columns: SchemaElement[] = [
     { name: "key", type: "BYTE_ARRAY", converted_type: "UTF8", repetition_type: "REQUIRED" },
-    { name: "occurred_at", type: "INT64", converted_type: "TIMESTAMP_MILLIS", repetition_type: "REQUIRED" },
+    {
+      name: "occurred_at",
+      type: "INT64",
+      converted_type: "TIMESTAMP_MILLIS",
+      // DuckDB takes a time without it for one of no time zone, and compares it as local time.
+      logical_type: { type: "TIMESTAMP", isAdjustedToUTC: true, unit: "MILLIS" },
+      repetition_type: "REQUIRED",
+    },
     ...featureNames.map(double),
     double("label"),
   ];

@@ -19,7 +19,7 @@ export interface AppRows {
   readonly streamSequences: number[];
   /** Within the message. */
   readonly places: number[];
-  /** Log sequences of those that came late. */
+  /** Indices of those that came late. */
   readonly late: number[];
   /** Sized AcceptedEvents one after the other, and where each begins and how long it is. */
   bytes: Buffer;
@@ -76,7 +76,7 @@ export function placeEvents(events: readonly ValidEvent[], head: LogHead, traceE
     rows.logSequences.push(sequence);
     rows.streamSequences.push(event.raw.streamSequence);
     rows.places.push(event.raw.place);
-    if (late) rows.late.push(sequence);
+    if (late) rows.late.push(rows.ids.length - 1);
     rows.offsets.push(offset);
     rows.lengths.push(encoder.length - offset);
   }

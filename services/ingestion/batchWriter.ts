@@ -11,7 +11,7 @@ import { countQuality } from "./qualityMetrics.ts";
 import { noteQuality } from "./qualityStore.ts";
 import { forgetVerdicts, settleReplays } from "./rejectedStore.ts";
 import { settlementsOf } from "./replaySettlement.ts";
-import { insertEvents, lockHead, type NotAccepted, writeAccount } from "./store.ts";
+import { type EventCount, insertEvents, lockHead, type NotAccepted, writeAccount } from "./store.ts";
 
 /** What a stored batch added. */
 export interface StoredBatch {
@@ -78,7 +78,7 @@ async function storeIn(
   /** Log sequences; a valid event's is its place among the valid ones after the head. */
   const added = new Set<number>();
   let accepted = 0;
-  let late = 0;
+  const late: (readonly [app: string, type: string])[] = [];
   for (const rows of placeEvents(valid, head, traceEvent)) {
     const fresh = await claimIdentities(client, rows);
     const isNew = (sequence: number): boolean => fresh?.has(sequence) ?? true;
@@ -86,17 +86,39 @@ async function storeIn(
     if (fresh !== undefined) duplicates.push(...(await findDuplicates(client, rows, isNew)));
     for (const sequence of fresh ?? rows.logSequences) added.add(sequence);
     accepted += fresh?.size ?? rows.ids.length;
-    late += rows.late.filter(isNew).length;
+    for (const index of rows.late) {
+      if (isNew(rows.logSequences[index] as number)) late.push([rows.app, rows.types[index] as string]);
+    }
     outbox.push(...groupForOutbox(rows, isNew));
     clocks.push({ app: rows.app, knownAtMs: rows.knownAtMs.at(-1) as number });
   }
   outbox.sort((left, right) => left.firstSequence - right.firstSequence);
   const isOld = (index: number): boolean => !added.has(head.logSequence + 1 + index);
   const noted = await noteQuality(client, quality, added.size === valid.length ? undefined : isOld);
-  const notAccepted = [...refused, ...duplicates];
-  await writeAccount(client, { logSequence: head.logSequence + valid.length, clocks, outbox, notAccepted });
+  await writeAccount(client, {
+    logSequence: head.logSequence + valid.length,
+    clocks,
+    outbox,
+    notAccepted: [...refused, ...duplicates],
+    late: countEach(late),
+    kept: countEach(
+      valid.flatMap(({ app, keptBy }, index) => (keptBy === undefined || isOld(index) ? [] : [[app, keptBy] as const])),
+    ),
+  });
   if (replayed.length > 0) await settleReplays(client, settlementsOf(replayed, duplicates));
-  return { outbox, accepted, late, duplicates, quality: noted.hours };
+  return { outbox, accepted, late: late.length, duplicates, quality: noted.hours };
+}
+
+/** How often each pair is there. */
+function countEach(pairs: readonly (readonly [app: string, name: string])[]): EventCount[] {
+  const counts = new Map<string, { app: string; name: string; events: number }>();
+  for (const [app, name] of pairs) {
+    const key = `${app}/${name}`;
+    const count = counts.get(key) ?? { app, name, events: 0 };
+    count.events += 1;
+    counts.set(key, count);
+  }
+  return [...counts.values()];
 }
 
 function notAcceptedOf(event: Exclude<CheckedEvent, ValidEvent>): NotAccepted {

@@ -195,8 +195,8 @@ function checkUnknown(
 }
 
 /**
- * The schema that an event's version names. An older version than was ever seen here is checked by the newest, which may only have
- * added optional fields since.
+ * The schema that an event's version names; undefined when it is newer than the newest. Who names none, or an older one that is not kept
+ * (the app keeps 32, and may have left out numbers), is judged by the newest, which may only have added optional fields since.
  */
 function schemaOf({ newest, versions }: IngestedType, version: number) {
   if (version === 0 || version === newest.version) return newest;

@@ -30,7 +30,7 @@ export function consumeEvents(
   });
 }
 
-function rawEventOf(message: JsMsg): RawEvent {
+export function rawEventOf(message: JsMsg): RawEvent {
   const { contentType, traceparent, attributes } = readHeaders(message.headers);
   return {
     subject: message.subject,

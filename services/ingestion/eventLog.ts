@@ -97,25 +97,33 @@ async function readPage(
 }
 
 export interface LogCounts {
+  /** By event type; of them, those that came late. */
   readonly accepted: Record<string, bigint>;
+  readonly late: Record<string, bigint>;
   readonly rejected: Record<string, bigint>;
   readonly duplicates: bigint;
   readonly dropped: bigint;
   /** By the name of the noise rule. */
   readonly droppedByRule: Record<string, bigint>;
+  /** Accepted, although a rule is about them. */
+  readonly keptByRule: Record<string, bigint>;
   readonly unpublished: bigint;
 }
 
 /** Counts an app's events. */
 export async function countLog(database: Database, app: string): Promise<LogCounts> {
   const values = [app];
-  const [accepted, others, unpublished] = await Promise.all([
-    database.query<{ type: string; events: string }>({
-      text: "SELECT type, events FROM accepted_count WHERE app = $1",
+  const [accepted, others, kept, unpublished] = await Promise.all([
+    database.query<{ type: string; events: string; late: string }>({
+      text: "SELECT type, events, late FROM accepted_count WHERE app = $1",
       values,
     }),
     database.query<{ kind: string; reason: string; events: string }>({
       text: "SELECT kind, reason, count(*) AS events FROM not_accepted WHERE app = $1 GROUP BY kind, reason",
+      values,
+    }),
+    database.query<{ rule: string; events: string }>({
+      text: "SELECT rule, events FROM kept_count WHERE app = $1",
       values,
     }),
     database.query<{ events: string }>({
@@ -129,10 +137,12 @@ export async function countLog(database: Database, app: string): Promise<LogCoun
     Object.fromEntries(others.filter((row) => row.kind === kind).map(({ reason, events }) => [reason, BigInt(events)]));
   return {
     accepted: Object.fromEntries(accepted.map(({ type, events }) => [type, BigInt(events)])),
+    late: Object.fromEntries(accepted.flatMap(({ type, late }) => (late === "0" ? [] : [[type, BigInt(late)]]))),
     rejected: byReason("rejected"),
     duplicates: total("duplicate"),
     dropped: total("dropped"),
     droppedByRule: byReason("dropped"),
+    keptByRule: Object.fromEntries(kept.map(({ rule, events }) => [rule, BigInt(events)])),
     unpublished: BigInt(unpublished[0]?.events ?? 0),
   };
 }

@@ -76,6 +76,9 @@ function formatOf({ contentType, attributes }: RawEvent): Format | undefined {
   }
 }
 
+/** Whether the types of an event's values are its producer's, as protobuf's are; those of JSON are up to the schema. */
+export const hasExactTypes = (raw: RawEvent): boolean => ["event", "events"].includes(formatOf(raw) ?? "");
+
 /** Reads each part of a message as if it had come alone. */
 function readParts(
   raw: RawEvent,

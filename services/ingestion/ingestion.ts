@@ -9,6 +9,7 @@ import { BatchWriter } from "./batchWriter.ts";
 import type { IngestionConfig } from "./config.ts";
 import { consumeEvents } from "./consumer.ts";
 import { eventLogService } from "./grpc.ts";
+import { MAX_GIVEN_BYTES, schemaInferenceService } from "./inferenceService.ts";
 import { MIGRATIONS } from "./migrations/all.ts";
 import { Outbox } from "./outbox.ts";
 import { Partitions } from "./partitions.ts";
@@ -53,8 +54,11 @@ export async function startIngestion(
     eventLogService(database, apps),
     dataQualityService(database, apps),
     rejectedEventService({ ...parts, bus, database }),
+    schemaInferenceService(bus),
   ];
-  const server = stack.use(await startRpcServer({ address: config.grpcAddress, services, logger }));
+  // Given events, and some bytes around each.
+  const maxMessageBytes = MAX_GIVEN_BYTES + (2 << 20);
+  const server = stack.use(await startRpcServer({ address: config.grpcAddress, services, logger, maxMessageBytes }));
 
   stack.use(await indexRejected(bus, database, apps, fail));
   stack.use(

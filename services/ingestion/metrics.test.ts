@@ -44,6 +44,7 @@ test("an event later than the app's limit behind the stream's clock is marked la
   // Late or not, they are known from the moment on at which they came.
   assert.ok(stored.every(({ knownAt }) => Number(knownAt?.seconds) * 1_000 === START_MS + HOUR_MS));
   assert.deepEqual([totals.get("accepted"), totals.get("late"), totals.get("duplicates")], [4, 2, 2]);
+  assert.deepEqual((await ingestion.counts()).late, { "flight.scheduled": 2n });
 });
 
 test("what became of events is counted by reason, and noise by app, rule and outcome", async () => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { applyApp, parseApp } from "@millrace/app";
@@ -13,9 +14,9 @@ import { partitionOf } from "./partitioning.ts";
 
 const withRules = (rules: string): string => FLIGHTS.replace("unknown_fields: KEEP", rules);
 
-function judge(rules: string, event: Event): CheckedEvent {
+function judge(rules: string, event: Event, edit = (yaml: string): string => yaml): CheckedEvent {
   const apps = new AppDirectory(() => Promise.resolve(undefined));
-  apps.adopt(create(AppVersionSchema, { version: 1, app: parseApp(withRules(rules)) }));
+  apps.adopt(create(AppVersionSchema, { version: 1, app: parseApp(edit(withRules(rules))) }));
   const raw = {
     subject: `events.${event.app}.${event.type}`,
     data: toBinary(EventSchema, event),
@@ -28,8 +29,8 @@ function judge(rules: string, event: Event): CheckedEvent {
 }
 
 /** The rule that decided, and how; "no noise" when none did. */
-function verdict(rules: string, event: Event): string {
-  const checked = judge(rules, event);
+function verdict(rules: string, event: Event, edit?: (yaml: string) => string): string {
+  const checked = judge(rules, event, edit);
   if (checked.kind === "dropped") return `dropped by ${checked.rule}`;
   assert.equal(checked.kind, "valid");
   return checked.kind === "valid" && checked.keptBy !== undefined ? `kept by ${checked.keptBy}` : "no noise";
@@ -60,6 +61,30 @@ test("`drop` is asked before the noise rules, and counted as drop", () => {
   const rules = `drop: "event.origin == 'TST'"\n  ${RULES}`;
   assert.equal(verdict(rules, scheduled({ id: "load-3" }, { origin: text("TST") })), "dropped by drop");
   assert.equal(verdict(rules, scheduled({ id: "load-3" })), "dropped by loadtest");
+});
+
+test("the README's example: test traffic and bots are dropped, a tenth of the heartbeats is kept", () => {
+  const readme = readFileSync(new URL("README.md", import.meta.url), "utf8");
+  const [, yaml = ""] = /```yaml\ningestion:\n {2}(.*?)\n```/s.exec(readme) ?? assert.fail("no example");
+  const opened = `events:
+  app.opened:
+    version: 1
+    fields: { user_agent: { type: STRING }, seconds: { type: DOUBLE } }`;
+  const example = (event: Event): string => verdict(yaml, event, (app) => app.replace("events:", opened));
+  const open = (id: string, seconds: number, agent = "Mozilla"): Event =>
+    scheduled({ id, type: "app.opened" }, { user_agent: text(agent), seconds: number(seconds) });
+  assert.equal(example(scheduled({}, { origin: text("TST") })), "dropped by drop");
+  assert.equal(example(open("test-1", 5)), "dropped by test-traffic");
+  assert.equal(example(open("a", 5, "a bot")), "dropped by bots");
+  assert.equal(example(open("b", 5)), "no noise");
+  assert.equal(example(scheduled()), "no noise");
+  const ids = Array.from({ length: 40 }, (_, index) => `c${index}`);
+  const kept = ids.filter((id) => example(open(id, 0.5)) === "kept by heartbeats");
+  assert.deepEqual(
+    kept,
+    ids.filter((id) => sampleOf("heartbeats", id) < 0.1),
+  );
+  assert.ok(kept.length > 0);
 });
 
 test("an event that breaks a rule is rejected, not dropped as noise", () => {
@@ -103,11 +128,13 @@ test("through ingestion: a tenth of the noise is kept and all of it counted by r
   const counts = { loadtest: BigInt(300 - kept.length), near: 7n, drop: 2n };
   assert.deepEqual(await stored(), expected);
   assert.deepEqual((await ingestion.counts()).droppedByRule, counts);
+  assert.deepEqual((await ingestion.counts()).keptByRule, { loadtest: BigInt(kept.length) });
   assert.equal((await ingestion.counts()).dropped, BigInt(300 - kept.length + 9));
 
   await ingestion.restartFromTheBeginning();
   assert.deepEqual(await stored(), expected);
   assert.deepEqual((await ingestion.counts()).droppedByRule, counts);
+  assert.deepEqual((await ingestion.counts()).keptByRule, { loadtest: BigInt(kept.length) });
 
   // A rule that is taken away lets everything through from then on.
   await applyApp(ingestion.bus, FLIGHTS);

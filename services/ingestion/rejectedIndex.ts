@@ -11,7 +11,7 @@ const UNREADABLE = { eventId: "", occurredAtMs: undefined };
 
 /**
  * Keeps the index of REJECTED, by which rejected events are found: whoever rejected them, each once. The bytes stay in the stream; what
- * that has forgotten, the index forgets at the next start.
+ * that has forgotten, the index forgets at the start and with whatever comes next.
  */
 export async function indexRejected(
   bus: Bus,
@@ -19,8 +19,7 @@ export async function indexRejected(
   apps: AppDirectory,
   onFailure: (error: unknown) => void,
 ): Promise<RunningConsumer> {
-  const { state } = await bus.manager.streams.info("REJECTED");
-  await deleteRejectedBefore(database, state.first_seq);
+  await forgetOld(bus, database);
   return bus.consume({
     stream: "REJECTED",
     durable: "ingestion-rejected",
@@ -33,21 +32,39 @@ export async function indexRejected(
         database,
         rejected.map((message) => rowOf(message, apps)),
       );
+      await forgetOld(bus, database);
       return done();
     },
   });
+}
+
+async function forgetOld(bus: Bus, database: Database): Promise<void> {
+  const { state } = await bus.manager.streams.info("REJECTED");
+  await deleteRejectedBefore(database, state.first_seq);
 }
 
 const readJetStream = (message: JsMsg): RejectedMessage | undefined =>
   readRejected({
     seq: message.seq,
     data: message.data,
-    timeMs: message.info.timestampNanos / 1e6,
+    // Whole: rows are shown, and selected, to the millisecond.
+    timeMs: Math.floor(message.info.timestampNanos / 1e6),
     headers: message.headers,
   });
 
 function rowOf(rejected: RejectedMessage, apps: AppDirectory): Omit<RejectedRow, "state" | "replays"> {
-  const { id, stream, streamSequence, place, subject, rejectedAtMs, violations, description } = rejected;
+  const {
+    id,
+    stream,
+    streamSequence,
+    place,
+    subject,
+    rejectedAtMs,
+    reasons,
+    violations,
+    omittedViolations,
+    description,
+  } = rejected;
   const [, app = "", ...rest] = subject.split(".");
   const isEvent = stream === "EVENTS";
   return {
@@ -60,8 +77,9 @@ function rowOf(rejected: RejectedMessage, apps: AppDirectory): Omit<RejectedRow,
     type: isEvent ? rest.join(".") : "",
     ...(isEvent ? identityOf(rejected, apps) : UNREADABLE),
     rejectedAtMs,
-    reasons: violations.length > 0 ? [...new Set(violations.map(({ reason }) => reason))] : ["given_up"],
+    reasons: reasons.length > 0 ? reasons : ["given_up"],
     violations,
+    omittedViolations,
     description,
   };
 }

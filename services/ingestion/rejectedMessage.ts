@@ -18,7 +18,11 @@ export interface RejectedMessage {
   /** So many bytes were too many to be kept twice; they are in the stream that it came from. */
   readonly omittedBytes: number;
   readonly description: string;
+  /** Of all violations, each once. */
+  readonly reasons: readonly string[];
   readonly violations: readonly Violation[];
+  /** So many more were too many for the message's headers. */
+  readonly omittedViolations: number;
 }
 
 /** What the bus gives of a message of REJECTED. */
@@ -44,6 +48,8 @@ export function readRejected({ seq, data, timeMs, headers }: StoredMessage): Rej
   const subject = about.get("subject");
   const streamSequence = Number(about.get("sequence"));
   if (stream === undefined || subject === undefined || !Number.isSafeInteger(streamSequence)) return undefined;
+  const violations = readViolations(about.get("violations"));
+  const reasons = about.get("reasons")?.split(",") ?? violations.map(({ reason }) => reason);
   return {
     id: seq,
     rejectedAtMs: timeMs,
@@ -53,10 +59,18 @@ export function readRejected({ seq, data, timeMs, headers }: StoredMessage): Rej
     subject,
     data,
     headers: kept,
-    omittedBytes: Number(about.get("omitted-bytes") ?? 0) || 0,
+    omittedBytes: countOf(about.get("omitted-bytes")),
     description: about.get("reason") ?? "",
-    violations: readViolations(about.get("violations")),
+    reasons: [...new Set(reasons)],
+    violations,
+    omittedViolations: countOf(about.get("omitted-violations")),
   };
+}
+
+/** 0 unless it is a whole number that the database can hold. */
+function countOf(text: string | undefined): number {
+  const count = Number(text ?? 0);
+  return Number.isInteger(count) && count >= 0 && count < 2 ** 31 ? count : 0;
 }
 
 /** The event to be tried again. @param data its bytes, where REJECTED does not have them */

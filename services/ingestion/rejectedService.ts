@@ -1,5 +1,5 @@
 import { create, toJsonString } from "@bufbuild/protobuf";
-import { type Timestamp, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { EventSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import {
   type GetRejectedEventResponse,
@@ -63,6 +63,7 @@ export function rejectedEventService(parts: ReplayParts): ImplementedService {
       const response = create(GetRejectedEventResponseSchema, {
         event: messageOf(row),
         violations: [...row.violations],
+        omittedViolations: row.omittedViolations,
       });
       const rejected = await fetchRejected(bus, row.id);
       if (rejected === undefined) return { ...response, missing: "REJECTED has its bytes no more" };
@@ -123,7 +124,8 @@ function stateOf(state: RejectedEventState): RejectedState {
 
 function milliseconds(field: string, time: Timestamp | undefined): number | undefined {
   if (time === undefined) return undefined;
-  const value = timestampMs(time);
+  // A time between two milliseconds means the later.
+  const value = Number(time.seconds) * 1_000 + Math.ceil(time.nanos / 1e6);
   if (Math.abs(value) <= 8.64e15) return value;
   throw new MillraceError("invalid_argument", `${field} must be a time from 0001 to 9999`);
 }

@@ -19,6 +19,8 @@ export interface RejectedRow {
   readonly rejectedAtMs: number;
   readonly reasons: readonly string[];
   readonly violations: readonly Violation[];
+  /** So many more there were. */
+  readonly omittedViolations: number;
   readonly description: string;
   readonly state: RejectedState;
   readonly replays: number;
@@ -45,12 +47,14 @@ export async function insertRejected(
     name: "insert_rejected",
     text: `
       INSERT INTO rejected_event
-        (id, stream, stream_sequence, place, subject, app, type, event_id, occurred_at, rejected_at, reasons, violations, description)
+        (id, stream, stream_sequence, place, subject, app, type, event_id, occurred_at, rejected_at, reasons, violations,
+        omitted_violations, description)
       SELECT id, stream, stream_sequence, place, subject, app, type, event_id, to_timestamp(occurred_at_ms / 1000.0),
-        to_timestamp(rejected_at_ms / 1000.0), ARRAY(SELECT jsonb_array_elements_text(reasons)), violations, description
+        to_timestamp(rejected_at_ms / 1000.0), ARRAY(SELECT jsonb_array_elements_text(reasons)), violations, omitted_violations, description
       FROM jsonb_to_recordset($1::jsonb) AS r (
         id bigint, stream text, stream_sequence bigint, place int, subject text, app text, type text, event_id text,
-        occurred_at_ms float8, rejected_at_ms float8, reasons jsonb, violations jsonb, description text)
+        occurred_at_ms float8, rejected_at_ms float8, reasons jsonb, violations jsonb,
+        omitted_violations int, description text)
       ON CONFLICT DO NOTHING`,
     values: [JSON.stringify(rows.map(recordOf))],
   });
@@ -124,6 +128,7 @@ export async function settleReplays(client: PoolClient, settlements: readonly Re
         state = s.state, replays = event.replays + 1,
         reasons = CASE WHEN s.state = 'rejected' THEN ARRAY(SELECT jsonb_array_elements_text(s.reasons)) ELSE event.reasons END,
         violations = CASE WHEN s.state = 'rejected' THEN s.violations ELSE event.violations END,
+        omitted_violations = CASE WHEN s.state = 'rejected' THEN 0 ELSE event.omitted_violations END,
         description = CASE WHEN s.state = 'rejected' THEN s.description ELSE event.description END
       FROM jsonb_to_recordset($1::jsonb) AS s (id bigint, state text, reasons jsonb, violations jsonb, description text)
       WHERE event.id = s.id AND event.state = 'rejected'`,
@@ -168,6 +173,7 @@ function recordOf(row: Omit<RejectedRow, "state" | "replays">) {
     rejected_at_ms: row.rejectedAtMs,
     reasons: row.reasons.map(clean),
     violations: told.violations,
+    omitted_violations: row.omittedViolations,
     description: clean(row.description),
   };
 }
@@ -188,13 +194,14 @@ interface Columns {
   rejected_at_ms: number;
   reasons: string[];
   violations: Violation[];
+  omitted_violations: number;
   description: string;
   state: RejectedState;
   replays: number;
 }
 
-const COLUMNS = `id, stream, stream_sequence, place, subject, app, type, event_id, reasons, violations, description, state, replays,
-  extract(epoch FROM occurred_at)::float8 * 1000 AS occurred_at_ms, extract(epoch FROM rejected_at)::float8 * 1000 AS rejected_at_ms`;
+const COLUMNS = `id, stream, stream_sequence, place, subject, app, type, event_id, reasons, violations, omitted_violations, description, state,
+  replays, extract(epoch FROM occurred_at)::float8 * 1000 AS occurred_at_ms, extract(epoch FROM rejected_at)::float8 * 1000 AS rejected_at_ms`;
 
 const rowOf = (row: Columns): RejectedRow => ({
   id: Number(row.id),
@@ -209,6 +216,7 @@ const rowOf = (row: Columns): RejectedRow => ({
   rejectedAtMs: Math.round(row.rejected_at_ms),
   reasons: row.reasons,
   violations: row.violations,
+  omittedViolations: row.omitted_violations,
   description: row.description,
   state: row.state,
   replays: row.replays,

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { toBinary } from "@bufbuild/protobuf";
+import { type Timestamp, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { applyApp } from "@millrace/app";
 import { type Event, EventSchema, EventsSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import {
@@ -14,7 +15,13 @@ import { waitFor } from "@millrace/test-harness";
 import { APP, FLIGHTS, number, scheduled, TestIngestion, text } from "./ingestionForTests.ts";
 
 type Client = RpcClient<typeof RejectedEventService>;
-type Selection = { app?: string; type?: string; reason?: string };
+type Selection = {
+  app?: string;
+  type?: string;
+  reason?: string;
+  rejectedFrom?: Timestamp;
+  rejectedBefore?: Timestamp;
+};
 
 /** The same app with a rule mended: distances up to 9,000 miles, and airports in lower case. */
 const mended = (version: number): string =>
@@ -235,4 +242,64 @@ test("what is no event, or is there no more, is skipped by name", async () => {
     "not an event, but a message of PREDICTIONS": 1n,
   });
   assert.match((await client.getRejectedEvent({ id: gone?.id ?? 0n })).missing, /no more/);
+});
+
+test("rejected events are listed, counted and replayed by when they were rejected: from the first time on, before the second", async () => {
+  const reason = "unknown_event_type";
+  const events = [1, 2, 3].map(() => scheduled({ type: "flight.diverted" }));
+  for (const event of events) {
+    await ingestion.publish(event);
+    await indexed();
+  }
+  const [third, second, first] = await list({ reason });
+  const [at1, at2, at3] = [first, second, third].map((event) => event?.rejectedAt) as [Timestamp, Timestamp, Timestamp];
+  assert.ok(timestampMs(at1) < timestampMs(at2) && timestampMs(at2) < timestampMs(at3));
+  const after = (time: Timestamp, ms: number): Timestamp => timestampFromMs(timestampMs(time) + ms);
+  const [one, two, three] = events.map(({ id }) => id);
+  for (const [range, expected] of [
+    [{ rejectedFrom: at1 }, [three, two, one]],
+    [{ rejectedFrom: at2 }, [three, two]],
+    [{ rejectedFrom: after(at2, 1) }, [three]],
+    [{ rejectedFrom: { ...at2, nanos: at2.nanos + 1 } }, [three]],
+    [{ rejectedFrom: after(at3, 1) }, []],
+    [{ rejectedBefore: at1 }, []],
+    [{ rejectedBefore: at3 }, [two, one]],
+    [{ rejectedBefore: after(at3, 1) }, [three, two, one]],
+    [{ rejectedFrom: at2, rejectedBefore: at3 }, [two]],
+    [{ rejectedFrom: at2, rejectedBefore: at2 }, []],
+  ] as const) {
+    const { events: found, counts } = await client.listRejectedEvents({ selection: { reason, ...range } });
+    assert.deepEqual(
+      found.map(({ eventId }) => eventId),
+      expected,
+    );
+    assert.deepEqual(counts, expected.length === 0 ? {} : { [reason]: BigInt(expected.length) });
+    const { selected } = await replay({ reason, ...range }, { dryRun: true });
+    assert.equal(selected, BigInt(expected.length));
+  }
+  const tried = await replay({ reason, rejectedFrom: at2, rejectedBefore: at3 });
+  assert.deepEqual([tried["selected"], tried["rejectedAgain"]], [1n, 1n]);
+  assert.deepEqual(
+    (await list({ reason })).map(({ replays }) => replays),
+    [0, 1, 0],
+  );
+});
+
+test("what REJECTED has forgotten, the index forgets with the next message, or at the next start", async () => {
+  const [newest, ...older] = await list();
+  assert.ok(newest !== undefined && older.length > 0);
+  await ingestion.bus.manager.streams.purge("REJECTED", { seq: Number(newest.id) });
+  const bad = scheduled({}, { origin: text("?") });
+  await ingestion.publish(bad);
+  assert.deepEqual(
+    (await list()).map(({ eventId }) => eventId),
+    [bad.id, newest.eventId],
+  );
+  assert.deepEqual(await list({}, RejectedEventState.ACCEPTED), [], "whatever became of it");
+  await ingestion.bus.manager.streams.purge("REJECTED");
+  await ingestion.stop();
+  await ingestion.resume();
+  client[Symbol.dispose]();
+  client = connectRpc(RejectedEventService, ingestion.address);
+  assert.deepEqual(await list(), []);
 });

@@ -72,11 +72,21 @@ export interface BatchAccount {
   readonly clocks: readonly { readonly app: string; readonly knownAtMs: number }[];
   readonly outbox: readonly OutboxBatch[];
   readonly notAccepted: readonly NotAccepted[];
+  /** Of the new events: those that came late, by app and type; those that a noise rule kept, by app and rule. */
+  readonly late: readonly EventCount[];
+  readonly kept: readonly EventCount[];
+}
+
+export interface EventCount {
+  readonly app: string;
+  /** An event type, or a noise rule. */
+  readonly name: string;
+  readonly events: number;
 }
 
 /** Moves the head and the clocks, fills the outbox, counts. */
 export async function writeAccount(client: PoolClient, account: BatchAccount): Promise<void> {
-  const { clocks, outbox, notAccepted } = account;
+  const { clocks, outbox, notAccepted, late, kept } = account;
   await client.query({
     name: "write_account",
     text: `
@@ -87,9 +97,18 @@ export async function writeAccount(client: PoolClient, account: BatchAccount): P
         SELECT app, to_timestamp(known_at / 1000.0) FROM unnest($2::text[], $3::float8[]) AS c (app, known_at)
         ON CONFLICT (app) DO UPDATE SET known_at = greatest(app_clock.known_at, excluded.known_at)
       ), counts AS (
-        INSERT INTO accepted_count AS total (app, type, events)
-        SELECT app, type, sum(events) FROM unnest($5::text[], $6::text[], $11::int[]) AS c (app, type, events) GROUP BY app, type
-        ON CONFLICT (app, type) DO UPDATE SET events = total.events + excluded.events
+        INSERT INTO accepted_count AS total (app, type, events, late)
+        SELECT app, type, sum(events), sum(late) FROM (
+          SELECT app, type, events, 0 FROM unnest($5::text[], $6::text[], $11::int[]) AS c (app, type, events)
+          UNION ALL
+          SELECT app, type, 0, late FROM unnest($18::text[], $19::text[], $20::int[]) AS c (app, type, late)
+        ) AS c (app, type, events, late)
+        GROUP BY app, type
+        ON CONFLICT (app, type) DO UPDATE SET events = total.events + excluded.events, late = total.late + excluded.late
+      ), kept AS (
+        INSERT INTO kept_count AS total (app, rule, events)
+        SELECT * FROM unnest($21::text[], $22::text[], $23::int[])
+        ON CONFLICT (app, rule) DO UPDATE SET events = total.events + excluded.events
       ), refused AS (
         INSERT INTO not_accepted (stream_sequence, place, app, type, kind, reason)
         SELECT * FROM unnest($12::bigint[], $17::int[], $13::text[], $14::text[], $15::text[], $16::text[])
@@ -115,6 +134,12 @@ export async function writeAccount(client: PoolClient, account: BatchAccount): P
       notAccepted.map(({ kind }) => kind),
       notAccepted.map(({ reason }) => reason),
       notAccepted.map(({ place }) => place),
+      late.map(({ app }) => app),
+      late.map(({ name }) => name),
+      late.map(({ events }) => events),
+      kept.map(({ app }) => app),
+      kept.map(({ name }) => name),
+      kept.map(({ events }) => events),
     ],
   });
 }

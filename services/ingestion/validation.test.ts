@@ -63,6 +63,7 @@ const BAD: readonly (readonly [MessageInitShape<typeof FieldSchema>, Kind, reaso
   [{ type: STRING }, time(0), "wrong_type", "fields.x must be STRING, not TIMESTAMP (1970-01-01T00:00:00.000Z)"],
   [{ type: DOUBLE }, int64(1n), "wrong_type", "fields.x must be DOUBLE, not INT64 (1)"],
   [{ type: DOUBLE }, string("1"), "wrong_type", 'fields.x must be DOUBLE, not STRING ("1")'],
+  [{ type: DOUBLE, unit: "mile" }, string("1"), "wrong_type", 'fields.x must be DOUBLE in mile, not STRING ("1")'],
   [{ type: INT64 }, double(1), "wrong_type", "fields.x must be INT64, not DOUBLE (1)"],
   [{ type: INT64 }, bool(true), "wrong_type", "fields.x must be INT64, not BOOL (true)"],
   [{ type: BOOL }, int64(1n), "wrong_type", "fields.x must be BOOL, not INT64 (1)"],
@@ -115,6 +116,12 @@ const BAD: readonly (readonly [MessageInitShape<typeof FieldSchema>, Kind, reaso
       ] as const,
   ),
   [{ type: DOUBLE }, double(Infinity), "field_out_of_range", "fields.x must be a finite number, not Infinity"],
+  [
+    { type: DOUBLE, max: 9, unit: "mile" },
+    double(Number.NaN),
+    "field_out_of_range",
+    "fields.x must be a finite number in mile, not NaN",
+  ],
 ];
 
 for (const [field, kind, reason, description] of BAD) {

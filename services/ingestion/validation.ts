@@ -47,15 +47,16 @@ export function compileSchema({ version, fields }: EventType): CompiledSchema {
 
 function compileField(name: string, field: Field): FieldRule {
   const path = `fields.${name}`;
-  const { required } = field;
+  const { required, unit } = field;
   const [kind, typeName] = KIND_OF[field.type] ?? ["stringValue", "STRING"];
+  const expected = unit === "" ? typeName : `${typeName} in ${unit}`;
   const checkValue = compileRules(path, field);
   return (values, violations) => {
     const value = values[name]?.kind;
     if (value === undefined || value.case === undefined) {
       if (required) violations.push(violation(path, "missing_field", `${path} is required`));
     } else if (value.case !== kind) {
-      const description = `${path} must be ${typeName}, not ${value.case.replace("Value", "").toUpperCase()} (${show(value.value)})`;
+      const description = `${path} must be ${expected}, not ${value.case.replace("Value", "").toUpperCase()} (${show(value.value)})`;
       violations.push(violation(path, "wrong_type", description));
     } else {
       checkValue(value.value as never, violations);
@@ -80,13 +81,14 @@ function compileRange(
   { min, max, unit }: Field,
 ): (value: number | bigint, violations: Violation[]) => void {
   const suffix = unit === "" ? "" : ` ${unit}`;
+  const finite = `must be a finite number${unit === "" ? "" : ` in ${unit}`}`;
   const low = min ?? -Infinity;
   const high = max ?? Infinity;
   return (value, violations) => {
     if (value >= low && value <= high && (typeof value === "bigint" || Number.isFinite(value))) return;
     const rule =
       typeof value === "number" && !Number.isFinite(value)
-        ? "must be a finite number"
+        ? finite
         : value < low
           ? `must be at least ${min}${suffix}`
           : `must be at most ${max}${suffix}`;

@@ -9,10 +9,11 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { create, fromBinary } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { parseApp } from "@millrace/app";
 import { connectBus, featureBucket } from "@millrace/bus";
 import { compileFeatures, type FeatureRequest } from "@millrace/features";
-import { APP, DATA_FROM_MS, type Flights, readFlights, requestFields } from "@millrace/flight-delays";
+import { APP, DATA_FROM_MS, type Flights, readFlights, requestFields, Timeline } from "@millrace/flight-delays";
 import { type EntityState, EntityStateSchema } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
 import { PredictRequestSchema } from "@millrace/proto/millrace/prediction/v1/prediction_service_pb.ts";
 import { silentLogger, systemClock } from "@millrace/runtime";
@@ -26,6 +27,7 @@ const READS = 20_000;
 /** The first reads compile the code. */
 const WARM_UP = 2_000;
 const AIM = 50;
+const QUIET_MS = 5_000;
 
 interface Latency {
   readonly p50Microseconds: number;
@@ -59,6 +61,16 @@ function requestsOf(flights: Flights): FeatureRequest[] {
   }));
 }
 
+let lastHappeningMs = 0;
+
+/** How many events happen before a time. */
+function happeningsBefore(ms: number): number {
+  const timeline = new Timeline(week);
+  let count = 0;
+  for (; timeline.nextMs < ms; count += 1) lastHappeningMs = timeline.next()?.atMs ?? 0;
+  return count;
+}
+
 const show = (name: string, { p50Microseconds, p99Microseconds }: Latency): void =>
   console.log(
     `${name.padEnd(22)} p50 ${p50Microseconds.toFixed(1).padStart(8)} µs  p99 ${p99Microseconds.toFixed(1).padStart(8)} µs`,
@@ -73,7 +85,8 @@ const set = compileFeatures(app);
 await using system = await startTestPlatform({ services: ["ingestion", "feature"] });
 await using bus = await connectBus(system.platform.nats("admin"), "bench", silentLogger);
 await applyFlightDelays(bus);
-const events = await publishFlights(bus, week, Infinity);
+// Nothing of the day itself, whose landings would make the features of its morning old while they are read.
+const events = await publishFlights(bus, week, happeningsBefore(firstOfDay));
 await using cache = new FeatureCache({
   bus,
   app: APP,
@@ -82,10 +95,22 @@ await using cache = new FeatureCache({
   clock: systemClock,
   logger: silentLogger,
 });
-await waitFor(() => cache.asOf !== undefined && Number(cache.asOf.seconds) * 1_000 >= firstOfDay - 3_600_000, {
+await waitFor(() => cache.asOf !== undefined && timestampMs(cache.asOf) >= lastHappeningMs, {
   deadlineMs: 120_000,
   what: "the features of a week",
 });
+// What lies in tiles that are not over yet is written when nothing has come for a while.
+let revision = 0;
+let since = performance.now();
+await waitFor(
+  async () => {
+    const { last_seq: now } = (await bus.manager.streams.info(`KV_${featureBucket(APP)}`)).state;
+    if (now !== revision) since = performance.now();
+    revision = now;
+    return performance.now() - since > QUIET_MS;
+  },
+  { deadlineMs: 60_000, everyMs: 100, what: "the bucket to come to rest" },
+);
 console.log(
   `${events.toLocaleString("en")} events made ${cache.entities.toLocaleString("en")} entities, ${(cache.bytes / 2 ** 20).toFixed(0)} MiB in the near cache`,
 );

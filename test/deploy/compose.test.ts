@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
+import { hostname as containerName } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { NATS_USERS, passwordVariable, SERVICES } from "@millrace/local";
@@ -67,10 +68,7 @@ for (const [name, folder] of longRunning) {
         return target[String(key)];
       },
     });
-    const module = (await import(join(ROOT, folder, "config.ts"))) as Record<string, (reader: ConfigReader) => unknown>;
-    const [readServiceConfig] = Object.values(module).filter((value) => typeof value === "function");
-    assert.ok(readServiceConfig, `${folder}/config.ts exports a function`);
-    readConfig(recorded, readServiceConfig);
+    readConfig(recorded, await configReader(folder));
     for (const key of runtimeSettings()) read.add(key);
     const unread = Object.keys(environment).filter((key) => !read.has(key));
     assert.deepEqual(unread, []);
@@ -78,6 +76,39 @@ for (const [name, folder] of longRunning) {
       assert.ok(environment[key], `${key} is not given`);
   });
 }
+
+/** The function of a service's config.ts. */
+async function configReader(folder: string): Promise<(reader: ConfigReader) => unknown> {
+  const module = (await import(join(ROOT, folder, "config.ts"))) as Record<string, (reader: ConfigReader) => unknown>;
+  const [readServiceConfig] = Object.values(module).filter((value) => typeof value === "function");
+  return readServiceConfig ?? assert.fail(`${folder}/config.ts exports no function`);
+}
+
+for (const [name, variable, setting, byDefault] of [
+  ["ingestion", "INGESTION_RETENTION_DAYS", "retentionDays", undefined],
+  ["feature", "FEATURE_PARTITIONS", "partitions", 1],
+] as const) {
+  test(`${name} gets ${variable} from whoever starts it, and otherwise what it would take by itself`, async () => {
+    const read = await configReader(`services/${name}`);
+    const settingOf = (environment: Record<string, string | undefined>): unknown =>
+      (readConfig(environment, read) as Record<string, unknown>)[setting];
+    const { [variable]: _, ...silent } = environmentOf(name);
+    assert.equal(settingOf(silent), byDefault);
+    assert.equal(settingOf(environmentOf(name)), byDefault);
+    assert.equal(settingOf(environmentOf(name, { [variable]: "" })), byDefault);
+    assert.equal(settingOf(environmentOf(name, { [variable]: "7" })), 7);
+  });
+}
+
+test("the feature service can be scaled: its containers share no name, port, folder or replica's name", async () => {
+  const { container_name, hostname, ports, volumes, environment } = compose.services["feature"] ?? {};
+  assert.deepEqual([container_name, hostname, ports, volumes], [undefined, undefined, undefined, undefined]);
+  // So that the name is made of the container's, which Docker makes its hostname.
+  assert.ok(!("FEATURE_REPLICA" in (environment ?? {})));
+  const read = await configReader("services/feature");
+  const { replica } = readConfig(environmentOf("feature"), read) as { replica: string };
+  assert.equal(replica, `${containerName()}/0.0.0.0:50051`);
+});
 
 /** What the runtime reads for every service, and the variables that only OpenTelemetry's SDK reads. */
 function runtimeSettings(): string[] {

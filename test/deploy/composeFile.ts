@@ -12,6 +12,8 @@ export interface ComposeService {
   readonly command?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
   readonly ports?: readonly string[];
+  readonly container_name?: string;
+  readonly hostname?: string;
   readonly volumes?: readonly string[];
   readonly healthcheck?: { readonly disable?: boolean; readonly test?: readonly string[] };
   readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>;
@@ -34,11 +36,16 @@ export const requiredVariables: readonly string[] = [
   ...new Set([...composeText.matchAll(/\$\{([A-Z0-9_]+):\?[^}]+\}/g)].map((match) => match[1] as string)),
 ];
 
-/** A service's environment as its process sees it; `.env` has `value of X` for each variable X. */
-export function environmentOf(name: string): Record<string, string> {
+/** A service's environment as its process sees it; `.env` has a password for each variable that is required, and `given` for others. */
+export function environmentOf(name: string, given: Readonly<Record<string, string>> = {}): Record<string, string> {
   const environment = compose.services[name]?.environment ?? {};
   const filled = (text: string): string =>
-    text.replaceAll(/\$\{([A-Z0-9_]+):\?[^}]+\}/g, (_, variable: string) => passwordFor(variable));
+    text
+      .replaceAll(/\$\{([A-Z0-9_]+):\?[^}]+\}/g, (_, variable: string) => passwordFor(variable))
+      .replaceAll(
+        /\$\{([A-Z0-9_]+):-([^}]*)\}/g,
+        (_, variable: string, byDefault: string) => given[variable] || byDefault,
+      );
   return Object.fromEntries(Object.entries(environment).map(([key, value]) => [key, filled(value)]));
 }
 

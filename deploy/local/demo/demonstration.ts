@@ -111,6 +111,8 @@ export async function demonstrate(
     app: APP,
     published: progress.published,
     answered: progress.predictionIds,
+    datasetAddress: platform.grpc("feature"),
+    live: { fromMs: options.liveFromMs, toMs: options.toMs },
   });
   progress.stage = "judging what was served";
   const period = { from: day(options.fromMs), liveFrom: day(options.liveFromMs), to: day(options.toMs) };

@@ -2,6 +2,7 @@ import type { Bus } from "@millrace/bus";
 import { OutcomesSchema } from "@millrace/proto/millrace/feedback/v1/outcome_pb.ts";
 import type { Pool } from "pg";
 import { backlog } from "./backlog.ts";
+import { compareServedFeatures } from "./servedFeatures.ts";
 import { streamMessages } from "./streamMessages.ts";
 import type { FeatureWatermark } from "./watermark.ts";
 
@@ -23,13 +24,21 @@ export interface InvariantInputs {
   readonly published: number;
   /** Ids of the predictions that callers were answered with. */
   readonly answered: ReadonlySet<string>;
+  /** Where the feature service answers. */
+  readonly datasetAddress: string;
+  /** When the predictions began and ended. */
+  readonly live: { readonly fromMs: number; readonly toMs: number };
 }
+
+/** Of a longer run, the features of its last days are compared: two weeks of flights fit in memory. */
+const COMPARED_MS = 14 * 86_400_000;
 
 export async function checkInvariants(inputs: InvariantInputs): Promise<Invariant[]> {
   return [
     await everyEventOnce(inputs),
     await everyAnswerStoredOnce(inputs),
     await everyOutcomeHasItsPrediction(inputs),
+    await servedAsInHistory(inputs),
     await nothingLeft(inputs),
   ];
 }
@@ -104,6 +113,17 @@ async function everyOutcomeHasItsPrediction({ bus, database, app }: InvariantInp
     promise: "every outcome belongs to one prediction, and is published once",
     holds: orphans === 0 && repeated === 0 && joined === published,
     evidence: `${joined} predictions with truth, ${published} published as outcomes; ${orphans} without a prediction, ${repeated} repeated`,
+  };
+}
+
+async function servedAsInHistory({ bus, app, datasetAddress, live }: InvariantInputs): Promise<Invariant> {
+  const fromMs = Math.max(live.fromMs, live.toMs - COMPARED_MS);
+  const { compared, exact, different } = await compareServedFeatures(bus, datasetAddress, { app, ...live, fromMs });
+  const first = different[0] === undefined ? "" : `; the first: ${different[0]}`;
+  return {
+    promise: "features that an answer calls exact are those of a dataset, to the last bit",
+    holds: different.length === 0,
+    evidence: `${compared} predictions compared with their rows; ${exact} said to be exact, ${different.length} of them different${first}`,
   };
 }
 

@@ -32,6 +32,10 @@ const ALLOWED: Readonly<Record<string, string>> = {
   "a value is allowed": edited("[UA, AA]", "[UA, AA, DL]"),
   "a value is allowed no more": edited("[UA, AA]", "[UA]"),
   "a version is left out": edited("max: 6000", "max: 9000").replace("version: 2", "version: 7"),
+  "a description, a label's expression or its wait change": BASE.replace(
+    "event.delay >= 15.0",
+    "event.delay >= 30.0",
+  ).replace("wait: 36h", "wait: 48h"),
   "an event type is added": BASE.replace(
     "\nprediction:",
     "\n  flight.cancelled:\n    version: 1\n    fields:\n      flight_id: { type: STRING, required: true }\n\nprediction:",
@@ -68,6 +72,7 @@ const REFUSED: Readonly<Record<string, readonly [yaml: string, problem: string]>
     BASE.replace("origin: [origin]", "origin: [destination]"),
     "entities.origin key_changed",
   ],
+  "labels are joined by another field": [BASE.replace("join: flight_id", "join: origin"), "label.join join_changed"],
 };
 
 const problemsOf = (yaml: string, earlier?: Record<string, EventType[]>): string[] =>
@@ -93,6 +98,17 @@ test("what is in use stays: event types, and the numbers of their versions", () 
     'events["flight.cancelled"] event_removed',
   ]);
   assert.deepEqual(reasons(ALLOWED["a range grows"] ?? "", BASE), [`${SCHEDULED}.version version_fell`]);
+});
+
+test("a required field may go once it was optional for a version", () => {
+  const required = edited(CARRIER, CARRIER.replace("type: STRING", "type: STRING, required: true"));
+  const without = BASE.replace(`\n      ${CARRIER}`, "").replace("version: 1", "version: 3");
+  const problems = checkCompatible(parseApp(required), parseApp(without));
+  assert.deepEqual(
+    problems.map(({ field, reason }) => `${field} ${reason}`),
+    [`${SCHEDULED}.fields.carrier field_removed`],
+  );
+  assert.deepEqual(problemsOf(without), []);
 });
 
 test("a field of an earlier version comes back as what it was, or not at all", () => {

@@ -44,3 +44,26 @@ test("two that apply at the same time get a version each", async () => {
     [1, 2, 3, 4],
   );
 });
+
+test("an app keeps its events' last 32 schemas before the newest, each once, for producers that write them", async () => {
+  await using nats = await startNats();
+  await using bus = await nats.connect();
+  const [SCHEDULED, LANDED] = ["flight.scheduled", "flight.landed"];
+  /** `flight.scheduled` comes first in the file. */
+  const written = (version: number): string =>
+    FLIGHTS.replace("max: 6000", `max: ${6_000 + version}`).replace("version: 1", `version: ${version}`);
+  const keptOf = async (type = SCHEDULED): Promise<(readonly [number, number | undefined])[]> => {
+    const { earlierEvents } = await getApp(bus, "flight-delays");
+    return (earlierEvents[type]?.schemas ?? []).map(({ version, fields }) => [version, fields["distance"]?.max]);
+  };
+  // Numbers may be left out: 3, 6, 9 …
+  for (let change = 1; change <= 33; change += 1) await applyApp(bus, written(3 * change));
+  const earlier = Array.from({ length: 32 }, (_, index) => [3 * (index + 1), 6_000 + 3 * (index + 1)]);
+  assert.deepEqual(await keptOf(), earlier);
+  // A change of anything else adds none.
+  await applyApp(bus, written(99).replace("deadline: 250ms", "deadline: 100ms"));
+  assert.deepEqual(await keptOf(), earlier);
+  await applyApp(bus, written(102));
+  assert.deepEqual(await keptOf(), [...earlier.slice(1), [99, 6_099]]);
+  assert.deepEqual(await keptOf(LANDED), []);
+});

@@ -72,6 +72,41 @@ test("a rejected message keeps its bytes, its origin and the broken rules on REJ
   assert.deepEqual(JSON.parse(kept?.header.get("Millrace-Violations") ?? ""), violations);
 });
 
+test("violations that a header cannot hold are counted, and their reasons are there all the same", async () => {
+  await publishEvents("worse", ["worse-1", "worse-2"]);
+  const broken = (count: number) => [
+    ...Array.from({ length: count }, (_, index) => ({
+      field: `fields.x${index}`,
+      reason: "too_long",
+      description: `${"😀".repeat(30)} ${index}`,
+    })),
+    { field: "fields.y", reason: "wrong_type", description: "y".repeat(2_000) },
+  ];
+  await using _ = await bus.consume({
+    stream: "EVENTS",
+    durable: "worse",
+    filter: "events.app.worse",
+    maxBatch: 1,
+    onFailure: unexpected,
+    handle: async ([message]) => reject("r".repeat(9_000), broken(message && idOf(message) === "worse-1" ? 1 : 400)),
+  });
+  await waitFor(async () => (await rejectedCount("rejected.app.worse")) === 2, { deadlineMs: 10_000 });
+  const headersOf = async (query: { seq: number } | { last_by_subj: string }) => {
+    const kept = await bus.manager.streams.getMessage("REJECTED", query);
+    const violations = JSON.parse(kept?.header.get("Millrace-Violations") ?? "") as { description: string }[];
+    return { seq: kept?.seq ?? 0, header: kept?.header, violations };
+  };
+  const full = await headersOf({ last_by_subj: "rejected.app.worse" });
+  assert.ok(full.violations.length > 10 && full.violations.length < 401);
+  assert.equal(full.header?.get("Millrace-Omitted-Violations"), String(401 - full.violations.length));
+  assert.equal(full.header?.get("Millrace-Reasons"), "too_long,wrong_type");
+  assert.match(full.header?.get("Millrace-Reason") ?? "", /^r{7000,8000}…$/);
+  const short = await headersOf({ seq: full.seq - 1 });
+  assert.equal(short.violations.length, 2);
+  assert.equal(short.header?.get("Millrace-Omitted-Violations"), "");
+  assert.match(short.violations[1]?.description ?? "", /^y{999}…$/);
+});
+
 async function rejectedCount(subject: string): Promise<number> {
   const { state } = await bus.manager.streams.info("REJECTED", { subjects_filter: subject });
   return Object.values(state.subjects ?? {}).reduce((sum, count) => sum + count, 0);

@@ -44,7 +44,7 @@ async function publishParts(bus: Bus, stream: string, message: JsMsg, parts: rea
   }
 }
 
-/** Room beside the data, for the headers: 12,000 bytes of the message's own, twice 8,000 of why, and the subject. */
+/** Room beside the data, for the headers: 12,000 bytes of the message's own, twice 8,000 of why, the reasons' names, and the subject. */
 const HEADER_ROOM_BYTES = 32_768;
 const OWN_HEADERS_BYTES = 12_000;
 const MAX_HEADER_BYTES = 8_000;
@@ -54,9 +54,10 @@ type Rejected = Pick<RejectedPart, "reason" | "violations"> & Partial<RejectedPa
 
 /**
  * Keeps a message on REJECTED, or a part of it: the bytes as they came, the message's headers, and beside them where it came from
- * (`Millrace-Subject`, `Millrace-Stream`, `Millrace-Sequence`, of a part also `Millrace-Place`), why (`Millrace-Reason`) and which
- * rules it broke (`Millrace-Violations`, a JSON array of field, reason, description). What the broker would not take with these
- * headers is kept without its bytes (`Millrace-Omitted-Bytes` says how many) or without some headers (`Millrace-Omitted-Headers`);
+ * (`Millrace-Subject`, `Millrace-Stream`, `Millrace-Sequence`, of a part also `Millrace-Place`), why (`Millrace-Reason`), the reasons of
+ * all violations (`Millrace-Reasons`, each once, with commas between them), and which rules it broke (`Millrace-Violations`, a JSON array of
+ * field, reason, description, as many as there is room for; `Millrace-Omitted-Violations` says how many more there were). What the broker
+ * would not take with these headers is kept without its bytes (`Millrace-Omitted-Bytes` says how many) or without some headers (`Millrace-Omitted-Headers`);
  * its stream has them still.
  */
 async function publishRejected(bus: Bus, stream: string, message: JsMsg, rejected: Rejected): Promise<void> {
@@ -67,7 +68,7 @@ async function publishRejected(bus: Bus, stream: string, message: JsMsg, rejecte
   headers["Millrace-Sequence"] = String(message.seq);
   if (place !== undefined) headers["Millrace-Place"] = String(place);
   headers["Millrace-Reason"] = shortened(reason.replace(/[\r\n]+/g, " "));
-  if (violations.length > 0) headers["Millrace-Violations"] = violationsJson(violations);
+  Object.assign(headers, violationHeaders(violations));
   const limit = bus.connection.info?.max_payload ?? Infinity;
   const fits = data.length + HEADER_ROOM_BYTES <= limit;
   if (!fits) headers["Millrace-Omitted-Bytes"] = String(data.length);
@@ -97,22 +98,30 @@ function ownHeaders(message: JsMsg, contentType: string | undefined): Record<str
   return kept;
 }
 
-/** As much of a text as a header holds. */
+/** As much of a text as a header holds; one that is cut ends in "…". */
 function shortened(text: string): string {
   if (Buffer.byteLength(text) <= MAX_HEADER_BYTES) return text;
-  // A character that is cut in two ends as a replacement character, of three bytes.
-  return Buffer.from(text).toString("utf8", 0, MAX_HEADER_BYTES - 3);
+  // A character that is cut in two ends as a replacement character, of three bytes like the "…".
+  return `${Buffer.from(text).toString("utf8", 0, MAX_HEADER_BYTES - 6)}…`;
 }
 
-/** As many violations as a header holds, as valid JSON, whatever the number and length of their texts. */
-function violationsJson(violations: readonly Violation[]): string {
+/** All reasons, and as many violations as a header holds, as valid JSON, whatever the number and length of their texts. */
+function violationHeaders(violations: readonly Violation[]): Record<string, string> {
+  if (violations.length === 0) return {};
   const items: string[] = [];
   let bytes = 2;
   for (const { field, reason, description } of violations) {
-    const item = JSON.stringify({ field: field.slice(0, 300), reason, description: description.slice(0, 1_000) });
+    const item = JSON.stringify({ field: field.slice(0, 300), reason, description: cut(description, 1_000) });
     bytes += Buffer.byteLength(item) + 1;
     if (bytes > MAX_HEADER_BYTES) break;
     items.push(item);
   }
-  return `[${items.join(",")}]`;
+  const omitted = violations.length - items.length;
+  return {
+    "Millrace-Reasons": [...new Set(violations.map(({ reason }) => reason))].join(","),
+    "Millrace-Violations": `[${items.join(",")}]`,
+    ...(omitted === 0 ? {} : { "Millrace-Omitted-Violations": String(omitted) }),
+  };
 }
+
+const cut = (text: string, most: number): string => (text.length > most ? `${text.slice(0, most - 1)}…` : text);

@@ -205,6 +205,38 @@ test("a value lives as long as its window: LAST of an older one is missing", () 
   assert.ok(Number.isNaN(read(engine, 65, lane)["weight_last"]));
 });
 
+test("an engine that is only read stays as small as its windows, however many entities come; reads are the same", () => {
+  const lookBackMs = 60_000;
+  const reading = new FeatureEngine(set, { lookBackMs, reportsChanges: false });
+  const reporting = new FeatureEngine(set, { lookBackMs });
+  const EVENTS = 60_000;
+  let largest = 0;
+  for (let index = 0; index < EVENTS; index += 1) {
+    const seconds = index / 10;
+    const event = accepted(
+      "parcel.sent",
+      at(seconds),
+      { depot: `d${index >> 1}`, target: "x", weight: index },
+      at(seconds),
+    );
+    reading.apply(event);
+    reporting.apply(event);
+    largest = Math.max(largest, reading.size);
+    if (index % 97 !== 0) continue;
+    for (const back of [0, 300, 1_500]) {
+      const request = {
+        occurredAtMs: at(seconds - 20),
+        fields: fieldsOf({ depot: `d${(index - back) >> 1}`, target: "x" }),
+      };
+      assert.equal(bits(reading.read(request)), bits(reporting.read(request)), `event ${index}, ${back} back`);
+    }
+  }
+  // A depot and a lane for every other event: those of the windows and the look-back, and those that came since the last look.
+  assert.ok(largest < 15_000, `${largest} entities`);
+  assert.equal(reporting.size, EVENTS);
+  assert.deepEqual(reading.dirty(), []);
+});
+
 test("an entity whose last value has left all windows is told as expired, also when its last change was not written; one that comes again is new", () => {
   const engine = new FeatureEngine(set, { lookBackMs: 60_000 });
   for (const depot of ["north", "söuth"]) {

@@ -23,6 +23,11 @@ export interface EngineOptions {
   readonly lookBackMs?: number;
   /** Which entities to keep, by their key. Default: all. */
   readonly owns?: ((key: string) => boolean) | undefined;
+  /**
+   * Whether changed and expired entities are taken from the engine, to be written somewhere. One that is only read keeps no account of changes,
+   * and forgets expired entities by itself. Default: true.
+   */
+  readonly reportsChanges?: boolean;
 }
 
 /** What an engine knew about itself when it was stored. */
@@ -35,6 +40,8 @@ export interface EngineMemory {
 }
 
 const DEFAULT_LOOK_BACK_MS = 3_600_000;
+/** An engine that is only read looks for expired entities after so many events, or as many as it has entities: no more than one look an event. */
+const SWEEP_EVENTS = 10_000;
 
 /**
  * Turns events into tiles. Pure: no I/O and no clock but the events' own. The order in which events are applied does not matter to
@@ -46,6 +53,8 @@ export class FeatureEngine {
   readonly #owns: EngineOptions["owns"];
   readonly #entities = new Map<string, KeptEntity>();
   readonly #due = new DueEntities<KeptEntity>();
+  readonly #reportsChanges: boolean;
+  #eventsUntilSweep = SWEEP_EVENTS;
   #held: HeldSeries;
   /** Keys that were stored, but hold nothing that this engine knows. */
   #useless: string[] = [];
@@ -53,8 +62,9 @@ export class FeatureEngine {
   #exactFromMs = -Infinity;
   #keptFromMs = Infinity;
 
-  constructor(set: FeatureSet, { lookBackMs = DEFAULT_LOOK_BACK_MS, owns }: EngineOptions = {}) {
+  constructor(set: FeatureSet, { lookBackMs = DEFAULT_LOOK_BACK_MS, owns, reportsChanges = true }: EngineOptions = {}) {
     this.#owns = owns;
+    this.#reportsChanges = reportsChanges;
     this.set = set;
     this.lookBackMs = lookBackMs;
     this.#held = HeldSeries.all(set.plan);
@@ -129,6 +139,9 @@ export class FeatureEngine {
     const routes = this.set.plan.routes.get(type);
     if (routes === undefined) return;
     for (const route of routes) this.#applyTo(route, fields, occurredAtMs, knownAtMs);
+    if (this.#reportsChanges || --this.#eventsUntilSweep > 0) return;
+    this.removeExpired();
+    this.#eventsUntilSweep = Math.max(SWEEP_EVENTS, this.#entities.size);
   }
 
   /** A request's features, from what was applied. */
@@ -299,7 +312,7 @@ export class FeatureEngine {
       columns.prune(this.#firstTile(one));
       dueAtMs = Math.min(dueAtMs, (known + 1) * one.tileMs);
     }
-    if (entity !== undefined && dueAtMs < entity.dueAtMs) this.#due.add(entity, dueAtMs);
+    if (entity !== undefined && this.#reportsChanges && dueAtMs < entity.dueAtMs) this.#due.add(entity, dueAtMs);
   }
 
   #hasExpired({ plan, tiles }: KeptEntity): boolean {

@@ -1,5 +1,4 @@
 import { toJsonString } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   DataQualityService,
   ListDataQualityResponseSchema,
@@ -11,6 +10,7 @@ import { readEndpoints } from "../../endpoints.ts";
 import { defaultHome, Home } from "../../home.ts";
 import type { Command } from "../command.ts";
 import { qualityText } from "./qualityText.ts";
+import { readMoment } from "./timeOption.ts";
 
 /** Shows what the fields of an app's events looked like, and what looks odd. */
 export const quality: Command = {
@@ -42,7 +42,7 @@ export const quality: Command = {
         "events quality needs --app <app>; npm run millrace -- apps lists them",
       );
     }
-    const until = readTime(values.until);
+    const until = values.until === undefined ? {} : { to: readMoment("until", values.until) };
     const request = { app, type, field, fieldsByHour: json, hours: readHours(values.hours), ...until };
     const address = readEndpoints(new Home(defaultHome())).grpc.ingestion;
     if (address === undefined) throw new MillraceError("failed_precondition", "The service ingestion is not running");
@@ -62,11 +62,4 @@ function readHours(text: string | undefined): number {
   const hours = Number(text);
   if (Number.isInteger(hours) && hours >= 1 && hours <= 744) return hours;
   throw new MillraceError("invalid_argument", `--hours must be a whole number from 1 to 744, not "${text}"`);
-}
-
-function readTime(text: string | undefined) {
-  if (text === undefined) return {};
-  const milliseconds = Date.parse(text);
-  if (!Number.isNaN(milliseconds)) return { to: timestampFromMs(milliseconds) };
-  throw new MillraceError("invalid_argument", `--until must be a time such as 2001-02-03T04:00:00Z, not "${text}"`);
 }

@@ -49,11 +49,13 @@ export const rejected: Command = {
       },
     });
     const { state = "rejected", json = false } = values;
+    const request = {
+      selection: readSelection(values),
+      state: readState(state),
+      pageSize: readLimit(values.limit),
+    };
     using client = connectRejected();
-    const response = await client.listRejectedEvents(
-      { selection: readSelection(values), state: readState(state), pageSize: readLimit(values.limit) },
-      { timeoutMs: 60_000 },
-    );
+    const response = await client.listRejectedEvents(request, { timeoutMs: 60_000 });
     if (json)
       console.log(
         JSON.stringify(

@@ -38,17 +38,17 @@ ${SELECTION_DETAILS}
         "events replay needs either numbers, or options that select (--app, --type, --reason, --since, --until), or --all",
       );
     }
-    const dryRun = values["dry-run"] === true;
+    const request = { selection: readSelection(values), ids, dryRun: values["dry-run"] === true };
     using client = connectRejected();
     using line = new ProgressLine();
     let last: ReplayRejectedEventsResponse | undefined;
-    for await (const progress of client.replayRejectedEvents({ selection: readSelection(values), ids, dryRun })) {
+    for await (const progress of client.replayRejectedEvents(request)) {
       last = progress;
       line.show(`${whole(progress.replayed)} of ${whole(progress.selected)} replayed`);
     }
     line[Symbol.dispose]();
     if (last === undefined) throw new MillraceError("internal", "ingestion answered without a result");
-    console.log(textOf(last, dryRun).join("\n"));
+    console.log(textOf(last, request.dryRun).join("\n"));
     return 0;
   },
 };

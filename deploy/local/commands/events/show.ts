@@ -7,7 +7,7 @@ import {
 import { MillraceError } from "@millrace/runtime";
 import { readOptions } from "../../commandLine.ts";
 import type { Command } from "../command.ts";
-import { moment } from "../dataset/wording.ts";
+import { moment, whole } from "../dataset/wording.ts";
 import { connectRejected, readId } from "./rejectedOptions.ts";
 
 const NAMES: Readonly<Record<RejectedEventState, string>> = {
@@ -39,8 +39,12 @@ export const show: Command = {
     if (number === undefined || others.length > 0) {
       throw new MillraceError("invalid_argument", "events show needs one number; `events rejected` lists them");
     }
+    if (values.json === true && values.bytes === true) {
+      throw new MillraceError("invalid_argument", "events show takes either --json or --bytes, not both");
+    }
+    const id = readId(number);
     using client = connectRejected();
-    const response = await client.getRejectedEvent({ id: readId(number) }, { timeoutMs: 60_000 });
+    const response = await client.getRejectedEvent({ id }, { timeoutMs: 60_000 });
     if (values.bytes === true) {
       if (response.missing !== "") throw new MillraceError("failed_precondition", response.missing);
       process.stdout.write(response.data);
@@ -51,7 +55,8 @@ export const show: Command = {
   },
 };
 
-function textOf({ event, violations, headers, data, json, missing }: GetRejectedEventResponse): string[] {
+function textOf(response: GetRejectedEventResponse): string[] {
+  const { event, violations, omittedViolations, headers, data, json, missing } = response;
   if (event === undefined) return [];
   const { id, subject, stream, streamSequence, place, eventId, occurredAt, rejectedAt, state, replays } = event;
   const part = place > 0 ? `, event ${place} of the message (from 0)` : "";
@@ -69,6 +74,11 @@ function textOf({ event, violations, headers, data, json, missing }: GetRejected
   ];
   for (const { field, reason, description } of violations) lines.push(`  ${field}: ${description} (${reason})`);
   if (violations.length === 0) lines.push(`  ${event.description}`);
+  if (omittedViolations > 0) {
+    lines.push(
+      `  … and ${whole(omittedViolations)} more; npm run millrace -- events replay ${id} tries it again, and then all are told`,
+    );
+  }
   const named = Object.entries(headers);
   if (named.length > 0) lines.push("", "Headers", ...named.map(([name, value]) => `  ${name}: ${value}`));
   lines.push("", "Message");

@@ -121,7 +121,7 @@ export const EntitySchema: GenMessage<Entity> = /*@__PURE__*/
  */
 export type EventType = Message<"millrace.app.v1.EventType"> & {
   /**
-   * Grows by one with every change of the fields.
+   * Grows with every change of the fields; numbers may be left out. Events name the one that they are written by.
    *
    * @generated from field: uint32 version = 1;
    */
