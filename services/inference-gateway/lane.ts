@@ -40,8 +40,9 @@ export interface PendingOutputs {
 
 interface Waiting extends TensorRequest {
   readonly traceparent: string;
-  /** Takes its rows out of a batch's outputs. */
-  readonly answer: (outputs: Outputs, firstRow: number, batchRows: number) => void;
+  /** One of the two, by what was asked for: no closure, for a row pays for every one. */
+  readonly resolveRow: ((probability: number) => void) | undefined;
+  readonly resolveOutputs: ((outputs: Outputs) => void) | undefined;
   readonly reject: (error: MillraceError) => void;
 }
 
@@ -104,13 +105,17 @@ export class Lane implements Disposable {
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     const dims = this.#rowDims[1] === -1 ? [1, features.length] : this.#rowDims;
     const inputs = [{ data: features, dims }];
-    const answer = (outputs: Outputs, row: number): void => {
-      const probability = outputs[this.#probabilityOnly[0] as number]?.data[row];
-      if (typeof probability === "number" && probability >= 0 && probability <= 1) resolve(probability);
-      else reject(new MillraceError("internal", `${this.version}: answered ${probability}, which is no probability`));
-    };
     const wanted = this.#probabilityOnly;
-    const waiting = { inputs, rows: 1, key: "", wanted, traceparent, answer, reject };
+    const waiting = {
+      inputs,
+      rows: 1,
+      key: "",
+      wanted,
+      traceparent,
+      resolveRow: resolve,
+      resolveOutputs: undefined,
+      reject,
+    };
     const cancel = this.#offer(waiting, deadline, ONE_ROW);
     return { probability: promise, cancel };
   }
@@ -122,10 +127,9 @@ export class Lane implements Disposable {
   infer(request: TensorRequest, { deadline, queueBy, priority, traceparent }: InferTerms): PendingOutputs {
     const { promise, resolve, reject } = Promise.withResolvers<Outputs>();
     const rows = this.#options.batched ? request.rows : 1;
-    const answer = (outputs: Outputs, first: number, batchRows: number): void =>
-      resolve(rows === batchRows ? outputs : outputs.map((output) => output && rowsOf(output, first, rows)));
+    const waiting = { ...request, traceparent, resolveRow: undefined, resolveOutputs: resolve, reject };
     const terms = { rows, key: request.key, priority: priority ?? DEFAULT_PRIORITY, queueBy };
-    const cancel = this.#offer({ ...request, traceparent, answer, reject }, deadline, terms);
+    const cancel = this.#offer(waiting, deadline, terms);
     return { outputs: promise, cancel };
   }
 
@@ -275,16 +279,30 @@ export class Lane implements Disposable {
     for (const { terms } of batch) batchRows += terms.rows;
     let firstRow = 0;
     let next = 0;
+    let answeredMs = 0;
     for (const [index, ticket] of batch.entries()) {
       if (wanted[next] === index) {
         next += 1;
         if (error !== undefined) this.#fail(ticket, error, now);
         else {
-          ticket.payload.answer((result as RunResult).outputs, firstRow, batchRows);
-          this.statistics.success.add(1, now - ticket.arrivedAt);
+          answeredMs += now - ticket.arrivedAt;
+          this.#answer(ticket.payload, (result as RunResult).outputs, firstRow, batchRows);
         }
       }
       firstRow += ticket.terms.rows;
     }
+    if (error === undefined) this.statistics.success.add(wanted.length, answeredMs);
+  }
+
+  /** Takes a request's rows out of a batch's outputs. */
+  #answer({ resolveRow, resolveOutputs, rows, reject }: Waiting, outputs: Outputs, first: number, all: number): void {
+    if (resolveRow === undefined) {
+      const whole = rows === all || !this.#options.batched;
+      resolveOutputs?.(whole ? outputs : outputs.map((output) => output && rowsOf(output, first, rows)));
+      return;
+    }
+    const probability = outputs[this.#probabilityOnly[0] as number]?.data[first];
+    if (typeof probability === "number" && probability >= 0 && probability <= 1) resolveRow(probability);
+    else reject(new MillraceError("internal", `${this.version}: answered ${probability}, which is no probability`));
   }
 }
