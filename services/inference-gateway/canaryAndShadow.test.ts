@@ -60,7 +60,9 @@ test("a canary that cannot be loaded, and one that fails, cost nobody an answer 
   await gateway.serve(champion);
   const noModel = await gateway.model(2, new TextEncoder().encode("this is no ONNX file"));
   await gateway.deploy(champion, undefined, { canary: { model: noModel, percent: 100 } });
-  await waitFor(() => gateway.errors.some((text) => /the canary flights\/2 is not adopted: .* are not an ONNX model/.test(text)));
+  await waitFor(() =>
+    gateway.errors.some((text) => /the canary flights\/2 is not adopted: .* are not an ONNX model/.test(text)),
+  );
   assert.equal((await gateway.predict()).prediction?.madeBy, MadeBy.CHAMPION);
   const stuck = await gateway.model(3, countingModel([1, 0, 0]));
   await gateway.deploy(champion, undefined, { canary: { model: stuck, percent: 100 } });
