@@ -1,6 +1,8 @@
+import { once } from "node:events";
 import type {
   DescMessage,
   DescMethod,
+  DescMethodBiDiStreaming,
   DescMethodServerStreaming,
   DescMethodUnary,
   DescService,
@@ -8,7 +10,15 @@ import type {
   MessageShape,
 } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
-import { Client, credentials, type CallOptions as GrpcCallOptions, Metadata, type ServiceError } from "@grpc/grpc-js";
+import {
+  Client,
+  type ClientDuplexStream,
+  type ClientReadableStream,
+  credentials,
+  type CallOptions as GrpcCallOptions,
+  Metadata,
+  type ServiceError,
+} from "@grpc/grpc-js";
 import { methodDefinition, serviceDefinition } from "./serviceDefinition.ts";
 import { fromStatus } from "./status.ts";
 
@@ -24,7 +34,12 @@ type ClientMethod<Method> =
     ? (request: MessageInitShape<Input>, options?: CallOptions) => Promise<MessageShape<Output>>
     : Method extends DescMethodServerStreaming<infer Input extends DescMessage, infer Output extends DescMessage>
       ? (request: MessageInitShape<Input>, options?: CallOptions) => AsyncIterable<MessageShape<Output>>
-      : never;
+      : Method extends DescMethodBiDiStreaming<infer Input extends DescMessage, infer Output extends DescMessage>
+        ? (
+            requests: AsyncIterable<MessageInitShape<Input>>,
+            options?: CallOptions,
+          ) => AsyncIterable<MessageShape<Output>>
+        : never;
 
 /** A service's calls, typed from its descriptor. Failures are MillraceErrors. */
 export type RpcClient<Service extends DescService> = {
@@ -49,10 +64,14 @@ export function connectRpc<Service extends DescService>(
   const calls: Record<string | symbol, unknown> = { [Symbol.dispose]: () => channel.close() };
   for (const method of service.methods) {
     const definition = definitions[method.localName] as (typeof definitions)[string];
-    calls[method.localName] =
-      method.methodKind === "unary" ? unary(channel, method, definition) : serverStreaming(channel, method, definition);
+    calls[method.localName] = callOf(method.methodKind)(channel, method, definition);
   }
   return calls as RpcClient<Service>;
+}
+
+function callOf(kind: DescMethod["methodKind"]): typeof unary | typeof serverStreaming | typeof bidiStreaming {
+  if (kind === "unary") return unary;
+  return kind === "bidi_streaming" ? bidiStreaming : serverStreaming;
 }
 
 /** A server-streaming call whose answers are handed over as they came, encoded. */
@@ -113,17 +132,67 @@ function serverStreaming(channel: Client, method: DescMethod, definition: Defini
       metadataOf(options),
       grpcOptions(options),
     );
-    const cancel = (): void => call.cancel();
-    options.signal?.addEventListener("abort", cancel, { once: true });
-    try {
-      for await (const response of call) yield response;
-    } catch (error) {
-      throw typeof (error as ServiceError).code === "number" ? fromStatus(error as ServiceError) : error;
-    } finally {
-      options.signal?.removeEventListener("abort", cancel);
+    yield* answersOf(call, options.signal);
+  };
+}
+
+/** Sends as fast as the server reads. When the requests fail, the call is cancelled and the failure thrown. */
+function bidiStreaming(channel: Client, method: DescMethod, definition: Definition) {
+  return async function* (requests: AsyncIterable<never>, options: CallOptions = {}): AsyncGenerator {
+    const call = channel.makeBidiStreamRequest(
+      definition.path,
+      definition.requestSerialize,
+      definition.responseDeserialize,
+      metadataOf(options),
+      grpcOptions(options),
+    );
+    const over = new AbortController();
+    let failure: { readonly error: unknown } | undefined;
+    const sending = sendAll(call, method, requests, over.signal).catch((error: unknown) => {
+      failure = { error };
       call.cancel();
+    });
+    try {
+      yield* answersOf(call, options.signal);
+      if (failure !== undefined) throw failure.error;
+    } catch (error) {
+      throw failure === undefined ? error : failure.error;
+    } finally {
+      over.abort();
+      // Not awaited: the requests may never say another word.
+      void sending;
     }
   };
+}
+
+async function sendAll(
+  call: ClientDuplexStream<object, object>,
+  method: DescMethod,
+  requests: AsyncIterable<never>,
+  over: AbortSignal,
+): Promise<void> {
+  for await (const request of requests) {
+    if (over.aborted) return;
+    if (!call.write(create(method.input, request))) await once(call, "drain", { signal: over });
+  }
+  call.end();
+}
+
+async function* answersOf(
+  call: ClientReadableStream<object> | ClientDuplexStream<object, object>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator {
+  const cancel = (): void => call.cancel();
+  if (signal?.aborted === true) cancel();
+  signal?.addEventListener("abort", cancel, { once: true });
+  try {
+    for await (const response of call) yield response;
+  } catch (error) {
+    throw typeof (error as ServiceError).code === "number" ? fromStatus(error as ServiceError) : error;
+  } finally {
+    signal?.removeEventListener("abort", cancel);
+    call.cancel();
+  }
 }
 
 function metadataOf(options: CallOptions): Metadata {

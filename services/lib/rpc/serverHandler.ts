@@ -81,7 +81,9 @@ function bidiStreaming(
   fail: Fail,
 ): handleBidiStreamingCall<unknown, unknown> {
   return (call) => {
-    void writeAll(call, () => handler(call, new ServerCall(call)), fail);
+    // The end of the requests, or of the handler's interest in them, is not the end of the answers.
+    const requests = call.iterator({ destroyOnReturn: false });
+    void writeAll(call, () => handler(requests, new ServerCall(call)), fail);
   };
 }
 
