@@ -103,6 +103,7 @@ export class GraphBuilder {
   }
 }
 
+/** A node's attribute as a message. */
 export function attributeOf(name: string, value: Attribute): AttributeProto {
   const text = new TextEncoder();
   if (typeof value === "bigint") return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: value });

@@ -1,4 +1,4 @@
-export { type Attribute, type Dimension, GraphBuilder, ML_DOMAIN } from "./graph.ts";
+export { type Attribute, attributeOf, type Dimension, GraphBuilder, ML_DOMAIN } from "./graph.ts";
 export { type ModelWithGraph, modelBytes, parseModel } from "./model.ts";
 export {
   MIN_WEIGHTS,
@@ -9,5 +9,6 @@ export {
   type SeenLayer,
   type SkippedLayer,
 } from "./quantize.ts";
+export { renameValue } from "./renameValue.ts";
 export { openSession, type SessionOptions } from "./session.ts";
 export { type ModelSignature, readSignature, type TensorSignature } from "./signature.ts";

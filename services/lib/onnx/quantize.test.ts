@@ -212,6 +212,17 @@ test("weights are read from float_data, from Constant nodes, and where old files
   }
 });
 
+test("weights of a model that was read from a Buffer, wherever in it they begin, are read", () => {
+  const bytes = modelBytes(net({ sizes: [5, 3, 1] }));
+  for (const offset of [0, 1, 2, 3]) {
+    const model = parseModel(Buffer.concat([Buffer.alloc(offset), bytes]).subarray(offset));
+    assert.deepEqual(
+      modelBytes(quantizeDense(model, ALL).model),
+      modelBytes(quantizeDense(net({ sizes: [5, 3, 1] }), ALL).model),
+    );
+  }
+});
+
 test("layers of the same input and weights share them, and float weights that something else reads stay", async () => {
   const graph = new GraphBuilder("shared");
   const x = graph.input("x", ["rows", 8]);

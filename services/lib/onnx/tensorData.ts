@@ -16,8 +16,8 @@ export function floatsOf({ dataType, dataLocation, dims, rawData, floatData }: T
 
 /** A copy, for bytes within a message begin anywhere. */
 function floatsOfBytes(bytes: Uint8Array): Float32Array {
-  const aligned = bytes.slice(0, bytes.length - (bytes.length % Float32Array.BYTES_PER_ELEMENT));
-  return new Float32Array(aligned.buffer);
+  const length = Math.floor(bytes.length / Float32Array.BYTES_PER_ELEMENT);
+  return new Float32Array(new Uint8Array(bytes).buffer, 0, length);
 }
 
 const DATATYPES = new Map<unknown, DataType>([
