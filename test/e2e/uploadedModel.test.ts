@@ -8,6 +8,7 @@ import { connectBus } from "@millrace/bus";
 import { DATA_FROM_MS, readFlights } from "@millrace/flight-delays";
 import { type Platform, ROOT } from "@millrace/local";
 import { GraphBuilder } from "@millrace/onnx";
+import { EventLogService } from "@millrace/proto/millrace/ingestion/v1/event_log_pb.ts";
 import { PredictionService } from "@millrace/proto/millrace/prediction/v1/prediction_service_pb.ts";
 import { ModelState, type ModelVersion, ModelVersionSchema } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import { connectRpc } from "@millrace/rpc";
@@ -22,7 +23,7 @@ import { APP, flight } from "./flightEvents.ts";
 import { millrace } from "./millraceCommand.ts";
 
 const HOUR_MS = 3_600_000;
-const TO_MS = DATA_FROM_MS + 48 * HOUR_MS;
+const TO_MS = DATA_FROM_MS + 30 * HOUR_MS;
 const WIDTH = 512;
 
 /** A logistic regression as another team's framework might export it: its own names, its probability through `layers` wide layers. */
@@ -46,7 +47,7 @@ function exported({ means, deviations, weights, intercept }: LogisticModel, { ex
   return graph.toBytes();
 }
 
-/** Trained on two days of flights, on what the app's own models would be trained on. */
+/** Trained on a day of flights, on what the app's own models would be trained on. */
 async function train(platform: Platform): Promise<{ model: LogisticModel; columns: readonly string[] }> {
   await using bus = await connectBus(platform.nats("admin"), "upload test", silentLogger);
   using datasets = new DatasetClient(bus, platform.grpc("feature"));
@@ -67,7 +68,12 @@ test("a model from elsewhere is judged on the champion's rows, takes its place w
   const apply = await millrace(platform, "apply", join(ROOT, "deploy/apps/flight-delays/app.yaml"));
   assert.equal(apply.status, 0, apply.stderr);
   await using bus = await connectBus(platform.nats("admin"), "upload test", silentLogger);
-  await publishFlights(bus, await readFlights(DATA_FROM_MS, TO_MS), Infinity);
+  const published = await publishFlights(bus, await readFlights(DATA_FROM_MS, TO_MS), Infinity);
+  using eventLog = connectRpc(EventLogService, platform.grpc("ingestion"));
+  const stored = async (): Promise<number> =>
+    Object.values((await eventLog.countEvents({ app: APP })).accepted).reduce((sum, count) => sum + Number(count), 0);
+  // All models are to be judged on the same rows.
+  await waitFor(async () => (await stored()) === published, { deadlineMs: 120_000, what: "all events in the log" });
   const { model, columns } = await train(platform);
 
   const uploaded = async (name: string, file: Uint8Array, ...words: string[]): Promise<ModelVersion> => {
