@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
 import { ModelState } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import { MillraceError } from "@millrace/runtime";
+import { waitFor } from "@millrace/test-harness";
 import { APP, FEATURES, TestTraining } from "../serviceForTests.ts";
 import { logistic, wideLogistic } from "./modelsForTests.ts";
-import { sha256, upload } from "./uploadForTests.ts";
+import { messagesOf, sha256, upload } from "./uploadForTests.ts";
 
 let training: TestTraining;
 before(async () => {
@@ -168,6 +169,44 @@ test("a judging that fails is said, and the same upload can be tried again", asy
   const { model, knownBefore } = await upload(training.registry, file, header);
   assert.equal(knownBefore, false);
   assert.ok(model.number > 1);
+});
+
+test("a caller that leaves after its file was taken does not stop the judging, and finds it when it comes again", async () => {
+  const held = Promise.withResolvers<void>();
+  training.hold = held.promise;
+  const file = logistic([4.7, 0]);
+  const caller = new AbortController();
+  const leaving = async (): Promise<void> => {
+    const answers = training.registry.uploadModel(messagesOf(file, header), { signal: caller.signal });
+    for await (const { step } of answers)
+      if (step.case === "progress" && step.value.stage === "judging") caller.abort();
+  };
+  await assert.rejects(leaving(), { code: "cancelled" });
+  const again = upload(training.registry, file, header);
+  held.resolve();
+  const { model, knownBefore } = await again;
+  assert.equal(knownBefore, true);
+  assert.equal(model.origin?.sha256, sha256(file));
+});
+
+test("a third upload at the same time is refused at once with a hint when to try again, and taken later", async () => {
+  const held = Promise.withResolvers<void>();
+  const file = logistic([4.8, 0]);
+  async function* slowly() {
+    const messages = messagesOf(file, header);
+    yield (await messages.next()).value as never;
+    await held.promise;
+    yield* messages;
+  }
+  const slow = [1, 2].map(async () => {
+    for await (const { step } of training.registry.uploadModel(slowly())) if (step.case === "result") return;
+  });
+  // With a hash that is wrong: taken, it would be refused for that.
+  const third = () => upload(training.registry, file, { ...header, sha256: "0".repeat(64) });
+  await waitFor(() => third().then(() => false, fails("resource_exhausted", /2 models are being uploaded; try again/)));
+  held.resolve();
+  await Promise.all(slow);
+  await assert.rejects(third(), fails("invalid_argument", /has the SHA-256/));
 });
 
 for (const { what, change, text } of [

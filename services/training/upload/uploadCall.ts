@@ -38,6 +38,8 @@ const MAX_AT_ONCE = 2;
 const RETRY_MS = 5_000;
 /** How often a job that is being waited for is looked at. */
 const LOOK_MS = 100;
+/** An upload of which nothing comes for so long gives its place to others. */
+const STALL_MS = 60_000;
 /** Progress is told whenever so many more bytes have come. */
 const PROGRESS_BYTES = 4 << 20;
 
@@ -51,6 +53,8 @@ export class UploadCalls {
   }
 
   async *take(requests: AsyncIterable<UploadModelRequest>, { signal }: Call): AsyncGenerator<UploadModelResponse> {
+    const messages = requests[Symbol.asyncIterator]();
+    const header = await readHeader(messages, this.#parts.maxUploadBytes);
     if (this.#running >= MAX_AT_ONCE) {
       throw new MillraceError("resource_exhausted", `${MAX_AT_ONCE} models are being uploaded; try again in a while`, {
         retryAfterMs: RETRY_MS,
@@ -60,9 +64,9 @@ export class UploadCalls {
     let upload: Upload;
     let knownBefore = false;
     try {
-      const received = yield* this.#receive(requests);
+      const received = yield* this.#receive(messages, header);
       yield progress("checking", received.file.length);
-      const before = await this.#parts.uploads.like(received.header.app, received.requestHash);
+      const before = await this.#parts.uploads.like(header.app, received.requestHash);
       knownBefore = before !== undefined;
       upload = before ?? (await this.#keep(received, signal));
     } finally {
@@ -71,22 +75,29 @@ export class UploadCalls {
     yield* this.#judged(upload, knownBefore, signal);
   }
 
-  async *#receive(requests: AsyncIterable<UploadModelRequest>): AsyncGenerator<UploadModelResponse, Received> {
-    const messages = requests[Symbol.asyncIterator]();
-    const header = await readHeader(messages, this.#parts.maxUploadBytes);
+  async *#receive(
+    messages: AsyncIterator<UploadModelRequest>,
+    header: UploadHeader,
+  ): AsyncGenerator<UploadModelResponse, Received> {
     const { app } = await modelledApp(this.#parts.bus, header.app);
-    let told = 0;
-    let due = 0;
-    const reading = readFile(messages, header, (received) => {
-      due = received;
+    let received = 0;
+    let changedMs = performance.now();
+    const reading = readFile(messages, header, (bytes) => {
+      received = bytes;
+      changedMs = performance.now();
     });
-    // The reading goes on by itself; what it has come to is told between two looks at it.
+    // It reads by itself; how far it is, is told between two looks at it.
+    let told = 0;
     let file: Uint8Array | undefined;
     while (file === undefined) {
       file = await Promise.race([reading, sleep(LOOK_MS, undefined)]);
-      if (file === undefined && due - told < PROGRESS_BYTES) continue;
-      told = due;
-      yield progress("receiving", due);
+      if (file === undefined && performance.now() - changedMs > STALL_MS) {
+        const came = `${received} of ${header.bytes} bytes came, and none for ${STALL_MS / 1_000} s`;
+        throw new MillraceError("deadline_exceeded", `${came}; upload the model again`);
+      }
+      if (file === undefined && received - told < PROGRESS_BYTES) continue;
+      told = received;
+      yield progress("receiving", received);
     }
     const columns = resolveColumns(file, header.columns, Object.keys(app.features).toSorted());
     return { header, file, columns, requestHash: requestHashOf(header, columns) };
