@@ -3,6 +3,7 @@ import {
   type QuantizationComparison,
   QuantizationComparisonSchema,
 } from "@millrace/proto/millrace/training/v1/model_pb.ts";
+import type { QuantizeOptions } from "@millrace/proto/millrace/training/v1/registry_service_pb.ts";
 import { describeError, MillraceError } from "@millrace/runtime";
 import type { ModelledApp } from "../appRows.ts";
 import type { Artefacts } from "../artefacts.ts";
@@ -12,7 +13,7 @@ import type { Matrix } from "../matrix.ts";
 import { inSpan } from "../spans.ts";
 import { inModelProcess } from "./modelProcess.ts";
 import type { QuantizeRequest } from "./modelTasks.ts";
-import { type Answers, compareQuantized, type Measured } from "./quantization.ts";
+import { type Answers, compareQuantized, firstImprobable, type Measured } from "./quantization.ts";
 import type { Upload } from "./uploads.ts";
 
 /** What an upload is tried on. */
@@ -44,8 +45,9 @@ export async function chooseArtefact(artefacts: Artefacts, trial: Trial, signal:
   const original = await inSpan("evaluate uploaded", {}, () => judgedOn(trial, onnx));
   const sentences = missingAnswers(original.probabilities);
   const whole = { artefact: upload.artefact, judged: original, comparison: undefined, sentences };
-  if (upload.quantize === undefined) return whole;
-  const { comparison, quantized } = await inSpan("quantize", {}, () => compare(trial, original, signal));
+  const { quantize } = upload;
+  if (quantize === undefined) return whole;
+  const { comparison, quantized } = await inSpan("quantize", {}, () => compare(trial, quantize, original, signal));
   if (quantized === undefined || !comparison.accepted) {
     return { ...whole, comparison, sentences: [...sentences, "It serves in float32.", ...comparison.verdict] };
   }
@@ -67,7 +69,7 @@ async function judgedOn({ rows, rowsAre }: Trial, onnx: Uint8Array): Promise<Jud
 
 /** @throws `failed_precondition` for an answer that is no probability */
 function missingAnswers(probabilities: Float64Array): string[] {
-  const wrong = probabilities.findIndex((probability) => probability < 0 || probability > 1);
+  const wrong = firstImprobable(probabilities);
   if (wrong !== -1) {
     throw new MillraceError(
       "failed_precondition",
@@ -83,12 +85,11 @@ function missingAnswers(probabilities: Float64Array): string[] {
 
 async function compare(
   trial: Trial,
+  options: QuantizeOptions,
   original: Judged,
   signal: AbortSignal,
 ): Promise<{ comparison: QuantizationComparison; quantized?: Judged }> {
   const { upload, app, rows, rowsAre } = trial;
-  const options = upload.quantize ?? undefined;
-  if (options === undefined) throw new MillraceError("internal", "nobody asked for int8");
   try {
     const { minWeights } = options;
     const request = { onnx: original.onnx, ...(minWeights === undefined ? {} : { minWeights }), ...batchesOf(trial) };

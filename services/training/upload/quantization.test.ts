@@ -71,6 +71,12 @@ test("a model whose int8 answers are no numbers stays in float32, labels or not"
   for (const each of [withLabels, without]) assert.equal(compareQuantized(each).accepted, false);
 });
 
+test("a model that answers more than 1 in int8 stays in float32, however little more", () => {
+  const { accepted, verdict } = compareQuantized(measured({ quantized: answers([0.1, 1.0001], { log_loss: 0.4 }) }));
+  assert.equal(accepted, false);
+  assert.equal(verdict[0], "In int8 it answers 1.0001 for row 1, which is no probability.");
+});
+
 test("without labels the largest difference of a probability decides", () => {
   const unlabelled = { original: answers([0.1, 0.5]), comparedOn: "rows of the dataset" } as const;
   const near = compareQuantized(measured({ ...unlabelled, quantized: answers([0.11, 0.49]) }));

@@ -76,7 +76,15 @@ export function compareQuantized(measured: Measured): QuantizationComparison {
 const pass = (sentence: string): Check => ({ passed: true, sentence });
 const fail = (sentence: string): Check => ({ passed: false, sentence });
 
+/** The first row whose answer is a number and no probability; -1: none. */
+export const firstImprobable = (probabilities: Float64Array): number =>
+  probabilities.findIndex((probability) => probability < 0 || probability > 1);
+
 function quality({ options, metric, comparedOn, original, quantized }: Measured, largest: number): Check {
+  const wrong = firstImprobable(quantized.probabilities);
+  if (wrong !== -1) {
+    return fail(`In int8 it answers ${quantized.probabilities[wrong]} for row ${wrong}, which is no probability.`);
+  }
   if (original.metrics === undefined || quantized.metrics === undefined) {
     const allowed = options.maxDifference ?? MAX_DIFFERENCE;
     const numbers = `On ${original.probabilities.length} ${comparedOn} probabilities differ by at most ${largest.toFixed(4)}`;
