@@ -15,6 +15,9 @@ import { quality } from "./commands/events/quality.ts";
 import { rejected } from "./commands/events/rejected.ts";
 import { replay } from "./commands/events/replay.ts";
 import { show } from "./commands/events/show.ts";
+import { modelsList } from "./commands/models/list.ts";
+import { modelsShow } from "./commands/models/show.ts";
+import { modelsUpload } from "./commands/models/upload.ts";
 import { status } from "./commands/status.ts";
 
 /** Every command of `npm run millrace`, one file each in `commands/`. */
@@ -34,6 +37,9 @@ const COMMANDS: readonly Command[] = [
   datasetDiff,
   datasetReport,
   datasetExport,
+  modelsList,
+  modelsShow,
+  modelsUpload,
 ];
 
 await runCommand(async () => {

@@ -94,7 +94,10 @@ test("an entity with a thousand events is written once for each flush, not for e
     (await bus.manager.streams.info(`KV_${featureBucket("flights")}`)).state.last_seq;
   const before = await writes();
   await using serviceBus = await nats.connect("feature");
-  await using _ = await startLife(nats, serviceBus, set, nothingMissing, { catchUpFlushMs: 60_000, idleFlushMs: 60_000 });
+  await using _ = await startLife(nats, serviceBus, set, nothingMissing, {
+    catchUpFlushMs: 60_000,
+    idleFlushMs: 60_000,
+  });
   await waitForSequence(bus, sequence);
   const written = (await writes()) - before;
   // Two entities of each airport, and the watermark, once or twice over.

@@ -4,8 +4,11 @@ import { MillraceError } from "@millrace/runtime";
 import { Tensor } from "onnxruntime-node";
 import { INPUT, OUTPUT } from "./export/onnx.ts";
 
-/** Rows per run: large enough that a run's overhead vanishes, small enough that heartbeats get through. */
-const BATCH_ROWS = 8_192;
+/** Rows per run: large enough that a run's overhead vanishes. */
+const MAX_BATCH_ROWS = 8_192;
+const FIRST_BATCH_ROWS = 8;
+/** A run blocks the thread: batches grow while they take less than this, so that heartbeats and calls get through. */
+const RUN_MS = 50;
 
 /**
  * The answers of an ONNX artefact, the very file that will be served.
@@ -18,9 +21,12 @@ export async function predictWithArtefact(onnx: Uint8Array, columns: readonly Fl
   try {
     const rows = columns[0]?.length ?? 0;
     const probabilities = new Float64Array(rows);
-    for (let start = 0; start < rows; start += BATCH_ROWS) {
-      const count = Math.min(BATCH_ROWS, rows - start);
+    let batchRows = FIRST_BATCH_ROWS;
+    for (let start = 0; start < rows; ) {
+      const count = Math.min(batchRows, rows - start);
+      const beganMs = performance.now();
       const answers = await session.run({ [INPUT]: inputTensor(columns, start, count) });
+      if (performance.now() - beganMs < RUN_MS / 2) batchRows = Math.min(MAX_BATCH_ROWS, batchRows * 2);
       const output = answers[OUTPUT]?.data;
       if (!(output instanceof Float32Array) || output.length !== count) {
         throw new MillraceError(
@@ -29,6 +35,7 @@ export async function predictWithArtefact(onnx: Uint8Array, columns: readonly Fl
         );
       }
       probabilities.set(output, start);
+      start += count;
       await setImmediate();
     }
     return probabilities;

@@ -19,6 +19,7 @@ import { MillraceError } from "@millrace/runtime";
 import { noSuchModel, type Registry } from "./registry.ts";
 import type { Scoring } from "./scoring.ts";
 import type { TrainingStore } from "./store.ts";
+import type { UploadCalls } from "./upload/uploadCall.ts";
 
 /** Most rows of one ScoreRows call. */
 const MAX_SCORE_ROWS = 20_000;
@@ -34,10 +35,11 @@ export interface RegistryServiceParts {
   readonly store: TrainingStore;
   readonly registry: Registry;
   readonly scoring: Scoring;
+  readonly calls: UploadCalls;
 }
 
 /** The registry's gRPC calls. */
-export function registryService({ bus, store, registry, scoring }: RegistryServiceParts): ImplementedService {
+export function registryService({ bus, store, registry, scoring, calls }: RegistryServiceParts): ImplementedService {
   return implement(RegistryService, {
     async listModels({ app }) {
       return create(ListModelsResponseSchema, { models: await store.listModels(given("app", app)) });
@@ -68,6 +70,7 @@ export function registryService({ bus, store, registry, scoring }: RegistryServi
       const probabilities = await scoring.score(model.artefact, values, columns, signal);
       return create(ScoreRowsResponseSchema, { probabilities: Array.from(probabilities) });
     },
+    uploadModel: (requests, call) => calls.take(requests, call),
   });
 }
 

@@ -1,24 +1,19 @@
 import { availableParallelism } from "node:os";
-import { create } from "@bufbuild/protobuf";
-import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
-import { durationToMs, getApp, monitoredWindowMs } from "@millrace/app";
 import type { Bus } from "@millrace/bus";
-import { mean } from "@millrace/metrics";
-import { Algorithm, type App, type Model } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { Algorithm, type Model } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { TrainingJob } from "@millrace/proto/millrace/training/v1/job_pb.ts";
-import { type ModelVersion, ModelVersionSchema } from "@millrace/proto/millrace/training/v1/model_pb.ts";
-import { MillraceError } from "@millrace/runtime";
-import { SpanStatusCode, trace } from "@opentelemetry/api";
+import { datasetOf, modelledApp, splitOf } from "./appRows.ts";
 import type { Artefacts } from "./artefacts.ts";
-import type { BuiltDataset, DatasetClient } from "./dataset.ts";
-import { type ChampionResult, passGates } from "./gates.ts";
+import type { DatasetClient } from "./dataset.ts";
+import { passGates } from "./gates.ts";
 import { bestOf, compareSentence, type Judged, judge, judgeChampion } from "./judging.ts";
 import { type Matrix, selectRows } from "./matrix.ts";
-import { describeTraining } from "./reference.ts";
 import type { Registry } from "./registry.ts";
-import { type Split, splitByTime } from "./split.ts";
+import { inSpan } from "./spans.ts";
+import type { Split } from "./split.ts";
 import type { TrainingStore } from "./store.ts";
 import { trainCandidate } from "./train.ts";
+import { describeVersion } from "./version.ts";
 
 export interface JobParts {
   readonly bus: Bus;
@@ -32,8 +27,6 @@ export interface JobParts {
 /** Of the trees' trainer: the machine is shared with what serves. */
 const THREADS = Math.min(2, availableParallelism());
 
-const tracer = trace.getTracer("millrace.training");
-
 /**
  * One training from job to registered version: dataset, split, candidates, ONNX files judged on the holdout, gates, registry.
  * What was judged is what serves: nothing is fitted again on the holdout.
@@ -42,11 +35,10 @@ const tracer = trace.getTracer("millrace.training");
  */
 export function runJob(parts: JobParts, job: TrainingJob, signal: AbortSignal): Promise<void> {
   return inSpan("training job", { "millrace.app": job.app, "millrace.job": job.id }, async () => {
-    const { version: appVersion, app } = await getApp(parts.bus, job.app);
-    const { model } = app as App;
-    if (model === undefined) throw new MillraceError("failed_precondition", `The app ${job.app} has no model section`);
-    const dataset = await inSpan("dataset", {}, () => buildDataset(parts, job, model, signal));
-    const split = await inSpan("split", {}, () => Promise.resolve(splitDataset(dataset, app as App, model, parts)));
+    const app = await modelledApp(parts.bus, job.app);
+    const { model } = app;
+    const dataset = await datasetOf(parts.datasets, job, model, signal);
+    const split = await splitOf(dataset, app, parts.maxRows);
     const candidates = await trainAndJudge(dataset.rows, split, model, signal);
     const champion = await parts.store.champion(job.app);
     const holdout = selectRows(dataset.rows, split.holdout);
@@ -56,29 +48,14 @@ export function runJob(parts: JobParts, job: TrainingJob, signal: AbortSignal): 
       const gate = passGates(model.gates, model.metric, best.metrics, against);
       const verdict = [...split.notes, compareSentence(candidates, best, model.metric), ...gate.verdict];
       const artefact = await parts.artefacts.put(best.onnx);
-      const windowMs = monitoredWindowMs(app as App);
-      const version = describeVersion({ job, appVersion, windowMs, dataset, split, best, against, verdict, artefact });
+      const { rows } = dataset;
+      const version = describeVersion({ job, app, dataset, rows, split, best, against, verdict, artefact });
       signal.throwIfAborted();
+      const outcome = gate.accepted ? "accepted" : "rejected";
       const comparedWith = champion?.number;
-      await parts.registry.register({ job, version, accepted: gate.accepted, comparedWith, asOfMs: dataset.asOfMs });
+      await parts.registry.register({ job, version, outcome, comparedWith, asOfMs: dataset.asOfMs });
     });
   });
-}
-
-function buildDataset(parts: JobParts, job: TrainingJob, model: Model, signal: AbortSignal): Promise<BuiltDataset> {
-  const asOfMs = job.asOf === undefined ? undefined : timestampMs(job.asOf);
-  const historyMs = durationToMs(model.history);
-  return parts.datasets.build({
-    app: job.app,
-    signal,
-    ...(asOfMs === undefined ? {} : { asOfMs }),
-    ...(asOfMs === undefined || historyMs === undefined ? {} : { fromMs: asOfMs - historyMs }),
-  });
-}
-
-function splitDataset({ rows, asOfMs }: BuiltDataset, app: App, model: Model, { maxRows }: JobParts): Split {
-  const waitMs = durationToMs(app.label?.wait) ?? 0;
-  return splitByTime(rows.occurredAtMs, rows.labels, { asOfMs, waitMs, holdout: model.holdout, maxRows });
 }
 
 const ALGORITHMS: Readonly<Record<Algorithm, "gbdt" | "logistic" | "baseline" | undefined>> = {
@@ -110,62 +87,4 @@ async function trainAndJudge(rows: Matrix, split: Split, model: Model, signal: A
     });
   }
   return judged;
-}
-
-interface VersionParts {
-  readonly job: TrainingJob;
-  readonly appVersion: number;
-  /** Length of the app's monitored windows. */
-  readonly windowMs: number;
-  readonly dataset: BuiltDataset;
-  readonly split: Split;
-  readonly best: Judged;
-  readonly against: ChampionResult;
-  readonly verdict: readonly string[];
-  readonly artefact: string;
-}
-
-function describeVersion({ job, dataset, split, best, against, ...rest }: VersionParts): ModelVersion {
-  const { rows, manifest, asOfMs } = dataset;
-  return create(ModelVersionSchema, {
-    app: job.app,
-    jobId: job.id,
-    algorithm: best.algorithm,
-    artefact: rest.artefact,
-    artefactBytes: BigInt(best.onnx.length),
-    featureNames: [...rows.featureNames],
-    datasetHash: manifest.contentHash,
-    appVersion: rest.appVersion,
-    asOf: timestampFromMs(asOfMs),
-    metrics: best.metrics,
-    championMetrics: against.kind === "measured" ? against.metrics : {},
-    verdict: [...rest.verdict],
-    baseRate: mean(selectRows(rows, split.train).labels),
-    reference: describeTraining({
-      ...rows,
-      train: split.train,
-      holdout: split.holdout,
-      predictions: best.probabilities,
-      windowMs: rest.windowMs,
-    }),
-    parameters: best.parameters,
-    importance: [...best.importance],
-  });
-}
-
-function inSpan<Result>(
-  name: string,
-  attributes: Record<string, string | number>,
-  work: () => Promise<Result>,
-): Promise<Result> {
-  return tracer.startActiveSpan(name, { attributes }, async (span) => {
-    try {
-      return await work();
-    } catch (error) {
-      span.setStatus({ code: SpanStatusCode.ERROR, message: String(error) });
-      throw error;
-    } finally {
-      span.end();
-    }
-  });
 }

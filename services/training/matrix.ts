@@ -22,6 +22,21 @@ export function selectRows(matrix: Matrix, rows: ArrayLike<number>): Matrix {
   };
 }
 
+/**
+ * The same rows with the named columns, in the order of the names.
+ *
+ * @throws `failed_precondition` when there is no such column
+ */
+export function withColumns(matrix: Matrix, names: readonly string[]): Matrix {
+  const columns = names.map((name) => {
+    const column = matrix.columns[matrix.featureNames.indexOf(name)];
+    if (column === undefined)
+      refuse(`there is no feature ${name} any more; there are ${matrix.featureNames.join(", ")}`);
+    return column;
+  });
+  return { ...matrix, featureNames: names, columns };
+}
+
 /** Share of positive labels, rows counted by their weight. */
 export function baseRate({ labels, weights }: Matrix): number {
   let positive = 0;

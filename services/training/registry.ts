@@ -18,11 +18,20 @@ import type { Change, RegistryTransaction, TrainingStore } from "./store.ts";
 export interface Registration {
   readonly job: TrainingJob;
   readonly version: ModelVersion;
-  readonly accepted: boolean;
+  /** Of its gates; `unjudged` where there was nothing to judge it by, and then a person decides. */
+  readonly outcome: "accepted" | "rejected" | "unjudged";
+  /** Who made it; default: the job. */
+  readonly who?: string;
   /** The champion it was compared with. */
   readonly comparedWith: number | undefined;
   readonly asOfMs: number;
 }
+
+const OUTCOMES: Readonly<Record<Registration["outcome"], string>> = {
+  accepted: "promoted",
+  rejected: "rejected",
+  unjudged: "not judged",
+};
 
 /** Which models exist and which one serves. Each call is one transaction, published through the outbox. */
 export class Registry {
@@ -37,12 +46,12 @@ export class Registry {
   }
 
   /**
-   * Registers a job's model and, when it was accepted, makes it the champion; the job is finished with it. A job that is
+   * Registers a job's model and, when its gates accepted it, makes it the champion; the job is finished with it. A job that is
    * finished already registers nothing.
    *
    * @throws `unavailable` when another champion was made meanwhile: judge again.
    */
-  async register({ job, version, accepted, comparedWith, asOfMs }: Registration): Promise<void> {
+  async register({ job, version, outcome, who = `job ${job.id}`, comparedWith, asOfMs }: Registration): Promise<void> {
     const traceparent = traceparentOf();
     await this.#store.transaction(job.app, async (changes) => {
       if ((await changes.jobState(job.id)) !== "running") return;
@@ -50,31 +59,21 @@ export class Registry {
       if (current?.champion?.number !== comparedWith) {
         throw new MillraceError("unavailable", `The champion of ${job.app} changed while its challenger was judged`);
       }
-      const change = {
-        who: `job ${job.id}`,
-        why: version.verdict.join(" "),
-        eventTimeMs: asOfMs,
-        nowMs: this.#clock.now(),
-      };
+      const change = { who, why: version.verdict.join(" "), eventTimeMs: asOfMs, nowMs: this.#clock.now() };
       version.number = await changes.nextNumber(job.app);
-      version.state = accepted ? ModelState.CANDIDATE : ModelState.REJECTED;
+      version.state = outcome === "rejected" ? ModelState.REJECTED : ModelState.CANDIDATE;
       await changes.insertModel(version, change);
       const send = (what: string, model: ModelVersion): Promise<void> =>
         changes.sendEvent(jobEvent(job, what, change.why, asOfMs, model), traceparent);
       await send("candidate", version);
-      if (accepted) {
+      if (outcome === "accepted") {
         const next = promote(current, version, { sinceMs: asOfMs, reason: change.why });
         await apply(changes, next, change, traceparent);
         await send("promoted", inState(version, ModelState.CHAMPION));
-      } else {
+      } else if (outcome === "rejected") {
         await send("rejected", version);
       }
-      await changes.endJob(
-        job.id,
-        "finished",
-        `${nameOf(version)} ${accepted ? "promoted" : "rejected"}`,
-        change.nowMs,
-      );
+      await changes.endJob(job.id, "finished", `${nameOf(version)} ${OUTCOMES[outcome]}`, change.nowMs);
     });
     await this.#outbox.flush();
   }

@@ -90,6 +90,7 @@ export class TestTraining implements AsyncDisposable {
       version: 1,
       app: {
         app: APP,
+        features: { busy: { atRequest: "request.busy" }, hour: { atRequest: "request.hour" } },
         label: { on: "landed", join: "id", value: "event.late", wait: { seconds: 3_600n } },
         model: {
           candidates: [Algorithm.LOGISTIC, Algorithm.BASELINE],
@@ -118,7 +119,7 @@ export class TestTraining implements AsyncDisposable {
       fail: (error) => {
         throw error;
       },
-      config: { datasetAddress: this.#datasets?.address ?? "", maxRows: 400_000 },
+      config: { datasetAddress: this.#datasets?.address ?? "", maxRows: 400_000, maxUploadBytes: 4 << 20 },
     });
     const address = "127.0.0.1:0";
     const server = stack.use(

@@ -122,6 +122,24 @@ export class TrainingStore {
     return rows.map(versionOf)[0];
   }
 
+  /** The version that a job made. */
+  async modelOfJob(jobId: string): Promise<ModelVersion | undefined> {
+    const rows = await this.#database.query<VersionRow>({
+      text: "SELECT state, version FROM models WHERE job_id = $1",
+      values: [jobId],
+    });
+    return rows.map(versionOf)[0];
+  }
+
+  /** How far a job is, and how it ended; one that was not taken yet is waiting. */
+  async jobProgress(jobId: string): Promise<{ state: Claim["state"]; outcome: string }> {
+    const [row] = await this.#database.query<{ state: Claim["state"]; outcome: string | null }>({
+      text: "SELECT state, outcome FROM jobs WHERE id = $1",
+      values: [jobId],
+    });
+    return { state: row?.state ?? "waiting", outcome: row?.outcome ?? "" };
+  }
+
   /** The latest event time at which the app asked for a training, ms. */
   async latestEventTimeMs(app: string): Promise<number | undefined> {
     const [row] = await this.#database.query<{ latest: Date | null }>({

@@ -12,9 +12,12 @@ import { Outbox } from "./outbox.ts";
 import { Registry } from "./registry.ts";
 import { Scoring } from "./scoring.ts";
 import { TrainingStore } from "./store.ts";
+import { UPLOAD_TRIGGER, UploadCalls } from "./upload/uploadCall.ts";
+import { runUpload } from "./upload/uploadJob.ts";
+import { Uploads } from "./upload/uploads.ts";
 
 export interface TrainingOptions extends ServiceContext {
-  readonly config: Pick<Config, "datasetAddress" | "maxRows">;
+  readonly config: Pick<Config, "datasetAddress" | "maxRows" | "maxUploadBytes">;
   readonly bus: Bus;
   readonly database: Database;
   readonly clock?: Clock;
@@ -32,7 +35,8 @@ export async function startTraining(
   const artefacts = new Artefacts(bus);
   const scoring = stack.use(new Scoring((artefact) => artefacts.get(artefact)));
   const datasets = stack.use(new DatasetClient(bus, config.datasetAddress));
-  const parts = { bus, store, registry, artefacts, scoring, datasets, maxRows: config.maxRows };
+  const uploads = new Uploads(database);
+  const parts = { ...config, bus, store, uploads, registry, artefacts, scoring, datasets, clock };
   stack.use(
     await consumeJobs({
       bus,
@@ -42,9 +46,9 @@ export async function startTraining(
       clock,
       logger: context.logger,
       signal: context.signal,
-      run: (job, signal) => runJob(parts, job, signal),
+      run: (job, signal) => (job.trigger === UPLOAD_TRIGGER ? runUpload : runJob)(parts, job, signal),
       onFailure: (error) => context.fail(error),
     }),
   );
-  return { service: registryService(parts), maxMessageBytes: MAX_MESSAGE_BYTES };
+  return { service: registryService({ ...parts, calls: new UploadCalls(parts) }), maxMessageBytes: MAX_MESSAGE_BYTES };
 }

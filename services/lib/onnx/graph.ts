@@ -106,7 +106,8 @@ export class GraphBuilder {
   }
 }
 
-function attributeOf(name: string, value: Attribute): AttributeProto {
+/** A node's attribute as a message. */
+export function attributeOf(name: string, value: Attribute): AttributeProto {
   const text = new TextEncoder();
   if (typeof value === "bigint") return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: value });
   if (typeof value === "number") return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value });

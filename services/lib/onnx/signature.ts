@@ -1,10 +1,6 @@
-import { fromBinary } from "@bufbuild/protobuf";
-import {
-  TensorProto_DataType as DataType,
-  ModelProtoSchema,
-  type ValueInfoProto,
-} from "@millrace/proto/onnx/onnx_pb.ts";
-import { describeError, MillraceError } from "@millrace/runtime";
+import { TensorProto_DataType as DataType, type ValueInfoProto } from "@millrace/proto/onnx/onnx_pb.ts";
+import { MillraceError } from "@millrace/runtime";
+import { parseModel } from "./model.ts";
 
 /** One input or output of a model. */
 export interface TensorSignature {
@@ -30,13 +26,7 @@ const DATATYPE_NAMES = new Map<number, string>(
  * @throws `invalid_argument` for bytes that are no ONNX model, or whose inputs or outputs are not tensors.
  */
 export function readSignature(bytes: Uint8Array): ModelSignature {
-  let graph;
-  try {
-    graph = fromBinary(ModelProtoSchema, bytes).graph;
-  } catch (cause) {
-    throw notAModel(bytes, describeError(cause), cause);
-  }
-  if (graph === undefined || graph.output.length === 0) throw notAModel(bytes, "it has no graph with an output");
+  const { graph } = parseModel(bytes);
   const constants = new Set(graph.initializer.map(({ name }) => name));
   return {
     inputs: graph.input.filter(({ name }) => !constants.has(name)).map(tensorSignature),
@@ -56,9 +46,4 @@ function tensorSignature({ name, type }: ValueInfoProto): TensorSignature {
   const shape =
     value.value.shape?.dim.map(({ value: size }) => (size.case === "dimValue" ? Number(size.value) : -1)) ?? [];
   return { name, datatype: DATATYPE_NAMES.get(value.value.elemType) ?? `type ${value.value.elemType}`, shape };
-}
-
-function notAModel(bytes: Uint8Array, why: string, cause?: unknown): MillraceError {
-  const message = `${bytes.length} bytes are not an ONNX model (${why}); export it again, or check that the file arrived whole`;
-  return new MillraceError("invalid_argument", message, { cause });
 }

@@ -1,5 +1,6 @@
 import type { Migration } from "kysely/migration";
 import { registry } from "./0001Registry.ts";
+import { uploads } from "./0002Uploads.ts";
 
 /** In order of their names. */
-export const migrations: Record<string, Migration> = { "0001_registry": registry };
+export const migrations: Record<string, Migration> = { "0001_registry": registry, "0002_uploads": uploads };

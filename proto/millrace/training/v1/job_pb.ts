@@ -31,7 +31,7 @@ export type TrainingJob = Message<"millrace.training.v1.TrainingJob"> & {
   app: string;
 
   /**
-   * `schedule`, `drift`, `performance`, `first_model`, `manual`.
+   * `schedule`, `drift`, `performance`, `first_model`, `manual`; `upload` judges a model that was uploaded, and trains none.
    *
    * @generated from field: string trigger = 3;
    */

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/training/v1/registry_service.proto.
  */
 export const file_millrace_training_v1_registry_service: GenFile = /*@__PURE__*/
-  fileDesc("CittaWxscmFjZS90cmFpbmluZy92MS9yZWdpc3RyeV9zZXJ2aWNlLnByb3RvEhRtaWxscmFjZS50cmFpbmluZy52MSIgChFMaXN0TW9kZWxzUmVxdWVzdBILCgNhcHAYASABKAkiSAoSTGlzdE1vZGVsc1Jlc3BvbnNlEjIKBm1vZGVscxgBIAMoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbiIuCg9HZXRNb2RlbFJlcXVlc3QSCwoDYXBwGAEgASgJEg4KBm51bWJlchgCIAEoDSJFChBHZXRNb2RlbFJlc3BvbnNlEjEKBW1vZGVsGAEgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uIkIKE1Byb21vdGVNb2RlbFJlcXVlc3QSCwoDYXBwGAEgASgJEg4KBm51bWJlchgCIAEoDRIOCgZyZWFzb24YAyABKAkiTAoUUHJvbW90ZU1vZGVsUmVzcG9uc2USNAoKZGVwbG95bWVudBgBIAEoCzIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLkRlcGxveW1lbnQiMwoUUm9sbEJhY2tNb2RlbFJlcXVlc3QSCwoDYXBwGAEgASgJEg4KBnJlYXNvbhgCIAEoCSJNChVSb2xsQmFja01vZGVsUmVzcG9uc2USNAoKZGVwbG95bWVudBgBIAEoCzIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLkRlcGxveW1lbnQiYAoWUmVxdWVzdFRyYWluaW5nUmVxdWVzdBILCgNhcHAYASABKAkSDgoGcmVhc29uGAIgASgJEikKBWFzX29mGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIpChdSZXF1ZXN0VHJhaW5pbmdSZXNwb25zZRIOCgZqb2JfaWQYASABKAkiVgoQU2NvcmVSb3dzUmVxdWVzdBILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNEhUKDWZlYXR1cmVfbmFtZXMYAyADKAkSDgoGdmFsdWVzGAQgAygBIioKEVNjb3JlUm93c1Jlc3BvbnNlEhUKDXByb2JhYmlsaXRpZXMYASADKAEy7AQKD1JlZ2lzdHJ5U2VydmljZRJfCgpMaXN0TW9kZWxzEicubWlsbHJhY2UudHJhaW5pbmcudjEuTGlzdE1vZGVsc1JlcXVlc3QaKC5taWxscmFjZS50cmFpbmluZy52MS5MaXN0TW9kZWxzUmVzcG9uc2USWQoIR2V0TW9kZWwSJS5taWxscmFjZS50cmFpbmluZy52MS5HZXRNb2RlbFJlcXVlc3QaJi5taWxscmFjZS50cmFpbmluZy52MS5HZXRNb2RlbFJlc3BvbnNlEmUKDFByb21vdGVNb2RlbBIpLm1pbGxyYWNlLnRyYWluaW5nLnYxLlByb21vdGVNb2RlbFJlcXVlc3QaKi5taWxscmFjZS50cmFpbmluZy52MS5Qcm9tb3RlTW9kZWxSZXNwb25zZRJoCg1Sb2xsQmFja01vZGVsEioubWlsbHJhY2UudHJhaW5pbmcudjEuUm9sbEJhY2tNb2RlbFJlcXVlc3QaKy5taWxscmFjZS50cmFpbmluZy52MS5Sb2xsQmFja01vZGVsUmVzcG9uc2USbgoPUmVxdWVzdFRyYWluaW5nEiwubWlsbHJhY2UudHJhaW5pbmcudjEuUmVxdWVzdFRyYWluaW5nUmVxdWVzdBotLm1pbGxyYWNlLnRyYWluaW5nLnYxLlJlcXVlc3RUcmFpbmluZ1Jlc3BvbnNlElwKCVNjb3JlUm93cxImLm1pbGxyYWNlLnRyYWluaW5nLnYxLlNjb3JlUm93c1JlcXVlc3QaJy5taWxscmFjZS50cmFpbmluZy52MS5TY29yZVJvd3NSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_millrace_training_v1_model]);
+  fileDesc("CittaWxscmFjZS90cmFpbmluZy92MS9yZWdpc3RyeV9zZXJ2aWNlLnByb3RvEhRtaWxscmFjZS50cmFpbmluZy52MSIgChFMaXN0TW9kZWxzUmVxdWVzdBILCgNhcHAYASABKAkiSAoSTGlzdE1vZGVsc1Jlc3BvbnNlEjIKBm1vZGVscxgBIAMoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbiIuCg9HZXRNb2RlbFJlcXVlc3QSCwoDYXBwGAEgASgJEg4KBm51bWJlchgCIAEoDSJFChBHZXRNb2RlbFJlc3BvbnNlEjEKBW1vZGVsGAEgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uIkIKE1Byb21vdGVNb2RlbFJlcXVlc3QSCwoDYXBwGAEgASgJEg4KBm51bWJlchgCIAEoDRIOCgZyZWFzb24YAyABKAkiTAoUUHJvbW90ZU1vZGVsUmVzcG9uc2USNAoKZGVwbG95bWVudBgBIAEoCzIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLkRlcGxveW1lbnQiMwoUUm9sbEJhY2tNb2RlbFJlcXVlc3QSCwoDYXBwGAEgASgJEg4KBnJlYXNvbhgCIAEoCSJNChVSb2xsQmFja01vZGVsUmVzcG9uc2USNAoKZGVwbG95bWVudBgBIAEoCzIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLkRlcGxveW1lbnQiYAoWUmVxdWVzdFRyYWluaW5nUmVxdWVzdBILCgNhcHAYASABKAkSDgoGcmVhc29uGAIgASgJEikKBWFzX29mGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIpChdSZXF1ZXN0VHJhaW5pbmdSZXNwb25zZRIOCgZqb2JfaWQYASABKAkiVgoQU2NvcmVSb3dzUmVxdWVzdBILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNEhUKDWZlYXR1cmVfbmFtZXMYAyADKAkSDgoGdmFsdWVzGAQgAygBIioKEVNjb3JlUm93c1Jlc3BvbnNlEhUKDXByb2JhYmlsaXRpZXMYASADKAEiYwoSVXBsb2FkTW9kZWxSZXF1ZXN0EjQKBmhlYWRlchgBIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLlVwbG9hZEhlYWRlckgAEg8KBWNodW5rGAIgASgMSABCBgoEcGFydCK0AQoMVXBsb2FkSGVhZGVyEgsKA2FwcBgBIAEoCRIOCgZhdXRob3IYAiABKAkSDwoHdHJhaW5lchgDIAEoCRINCgVub3RlcxgEIAEoCRIPCgdjb2x1bW5zGAUgAygJEg4KBnNoYTI1NhgGIAEoCRINCgVieXRlcxgHIAEoBBI3CghxdWFudGl6ZRgIIAEoCzIlLm1pbGxyYWNlLnRyYWluaW5nLnYxLlF1YW50aXplT3B0aW9ucyKPAQoPUXVhbnRpemVPcHRpb25zEhUKCG1heF9sb3NzGAEgASgBSACIAQESGwoObWF4X2RpZmZlcmVuY2UYAiABKAFIAYgBARIYCgttaW5fd2VpZ2h0cxgDIAEoDUgCiAEBQgsKCV9tYXhfbG9zc0IRCg9fbWF4X2RpZmZlcmVuY2VCDgoMX21pbl93ZWlnaHRzIo0BChNVcGxvYWRNb2RlbFJlc3BvbnNlEjgKCHByb2dyZXNzGAEgASgLMiQubWlsbHJhY2UudHJhaW5pbmcudjEuVXBsb2FkUHJvZ3Jlc3NIABI0CgZyZXN1bHQYAiABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5VcGxvYWRSZXN1bHRIAEIGCgRzdGVwIjcKDlVwbG9hZFByb2dyZXNzEg0KBXN0YWdlGAEgASgJEhYKDmJ5dGVzX3JlY2VpdmVkGAIgASgEIlcKDFVwbG9hZFJlc3VsdBIxCgVtb2RlbBgBIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhIUCgxrbm93bl9iZWZvcmUYAiABKAgy1AUKD1JlZ2lzdHJ5U2VydmljZRJfCgpMaXN0TW9kZWxzEicubWlsbHJhY2UudHJhaW5pbmcudjEuTGlzdE1vZGVsc1JlcXVlc3QaKC5taWxscmFjZS50cmFpbmluZy52MS5MaXN0TW9kZWxzUmVzcG9uc2USWQoIR2V0TW9kZWwSJS5taWxscmFjZS50cmFpbmluZy52MS5HZXRNb2RlbFJlcXVlc3QaJi5taWxscmFjZS50cmFpbmluZy52MS5HZXRNb2RlbFJlc3BvbnNlEmUKDFByb21vdGVNb2RlbBIpLm1pbGxyYWNlLnRyYWluaW5nLnYxLlByb21vdGVNb2RlbFJlcXVlc3QaKi5taWxscmFjZS50cmFpbmluZy52MS5Qcm9tb3RlTW9kZWxSZXNwb25zZRJoCg1Sb2xsQmFja01vZGVsEioubWlsbHJhY2UudHJhaW5pbmcudjEuUm9sbEJhY2tNb2RlbFJlcXVlc3QaKy5taWxscmFjZS50cmFpbmluZy52MS5Sb2xsQmFja01vZGVsUmVzcG9uc2USbgoPUmVxdWVzdFRyYWluaW5nEiwubWlsbHJhY2UudHJhaW5pbmcudjEuUmVxdWVzdFRyYWluaW5nUmVxdWVzdBotLm1pbGxyYWNlLnRyYWluaW5nLnYxLlJlcXVlc3RUcmFpbmluZ1Jlc3BvbnNlElwKCVNjb3JlUm93cxImLm1pbGxyYWNlLnRyYWluaW5nLnYxLlNjb3JlUm93c1JlcXVlc3QaJy5taWxscmFjZS50cmFpbmluZy52MS5TY29yZVJvd3NSZXNwb25zZRJmCgtVcGxvYWRNb2RlbBIoLm1pbGxyYWNlLnRyYWluaW5nLnYxLlVwbG9hZE1vZGVsUmVxdWVzdBopLm1pbGxyYWNlLnRyYWluaW5nLnYxLlVwbG9hZE1vZGVsUmVzcG9uc2UoATABYgZwcm90bzM", [file_google_protobuf_timestamp, file_millrace_training_v1_model]);
 
 /**
  * @generated from message millrace.training.v1.ListModelsRequest
@@ -270,6 +270,216 @@ export const ScoreRowsResponseSchema: GenMessage<ScoreRowsResponse> = /*@__PURE_
   messageDesc(file_millrace_training_v1_registry_service, 11);
 
 /**
+ * @generated from message millrace.training.v1.UploadModelRequest
+ */
+export type UploadModelRequest = Message<"millrace.training.v1.UploadModelRequest"> & {
+  /**
+   * @generated from oneof millrace.training.v1.UploadModelRequest.part
+   */
+  part: {
+    /**
+     * @generated from field: millrace.training.v1.UploadHeader header = 1;
+     */
+    value: UploadHeader;
+    case: "header";
+  } | {
+    /**
+     * The next bytes of the file, at most 1 MiB is recommended.
+     *
+     * @generated from field: bytes chunk = 2;
+     */
+    value: Uint8Array;
+    case: "chunk";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message millrace.training.v1.UploadModelRequest.
+ * Use `create(UploadModelRequestSchema)` to create a new message.
+ */
+export const UploadModelRequestSchema: GenMessage<UploadModelRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 12);
+
+/**
+ * @generated from message millrace.training.v1.UploadHeader
+ */
+export type UploadHeader = Message<"millrace.training.v1.UploadHeader"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * Who takes responsibility for it.
+   *
+   * @generated from field: string author = 2;
+   */
+  author: string;
+
+  /**
+   * What made it, such as `scikit-learn 1.7, MLPClassifier`.
+   *
+   * @generated from field: string trainer = 3;
+   */
+  trainer: string;
+
+  /**
+   * Why it was made, what it is expected to do better.
+   *
+   * @generated from field: string notes = 4;
+   */
+  notes: string;
+
+  /**
+   * The app's features that are the columns of the model's input, in their order. Empty: those that the file names in its metadata
+   * (`millrace.features`, a JSON array), else all features of the app by name.
+   *
+   * @generated from field: repeated string columns = 5;
+   */
+  columns: string[];
+
+  /**
+   * SHA-256 of the file, hex.
+   *
+   * @generated from field: string sha256 = 6;
+   */
+  sha256: string;
+
+  /**
+   * Length of the file.
+   *
+   * @generated from field: uint64 bytes = 7;
+   */
+  bytes: bigint;
+
+  /**
+   * Asks for dense layers in int8; absent: the file serves as it came.
+   *
+   * @generated from field: millrace.training.v1.QuantizeOptions quantize = 8;
+   */
+  quantize?: QuantizeOptions | undefined;
+};
+
+/**
+ * Describes the message millrace.training.v1.UploadHeader.
+ * Use `create(UploadHeaderSchema)` to create a new message.
+ */
+export const UploadHeaderSchema: GenMessage<UploadHeader> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 13);
+
+/**
+ * When a quantized model takes the place of the original: within these bounds, and only if it is faster at the app's batch size.
+ *
+ * @generated from message millrace.training.v1.QuantizeOptions
+ */
+export type QuantizeOptions = Message<"millrace.training.v1.QuantizeOptions"> & {
+  /**
+   * By so much the app's metric may get worse on the labelled holdout. Absent: 0.002.
+   *
+   * @generated from field: optional double max_loss = 1;
+   */
+  maxLoss?: number | undefined;
+
+  /**
+   * By so much a probability may differ where the app has no labels yet. Absent: 0.02.
+   *
+   * @generated from field: optional double max_difference = 2;
+   */
+  maxDifference?: number | undefined;
+
+  /**
+   * Layers of fewer weights stay as they are. Absent: 32768.
+   *
+   * @generated from field: optional uint32 min_weights = 3;
+   */
+  minWeights?: number | undefined;
+};
+
+/**
+ * Describes the message millrace.training.v1.QuantizeOptions.
+ * Use `create(QuantizeOptionsSchema)` to create a new message.
+ */
+export const QuantizeOptionsSchema: GenMessage<QuantizeOptions> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 14);
+
+/**
+ * @generated from message millrace.training.v1.UploadModelResponse
+ */
+export type UploadModelResponse = Message<"millrace.training.v1.UploadModelResponse"> & {
+  /**
+   * @generated from oneof millrace.training.v1.UploadModelResponse.step
+   */
+  step: {
+    /**
+     * @generated from field: millrace.training.v1.UploadProgress progress = 1;
+     */
+    value: UploadProgress;
+    case: "progress";
+  } | {
+    /**
+     * @generated from field: millrace.training.v1.UploadResult result = 2;
+     */
+    value: UploadResult;
+    case: "result";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message millrace.training.v1.UploadModelResponse.
+ * Use `create(UploadModelResponseSchema)` to create a new message.
+ */
+export const UploadModelResponseSchema: GenMessage<UploadModelResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 15);
+
+/**
+ * @generated from message millrace.training.v1.UploadProgress
+ */
+export type UploadProgress = Message<"millrace.training.v1.UploadProgress"> & {
+  /**
+   * `receiving`, `checking`, `waiting` (for another training), `judging`.
+   *
+   * @generated from field: string stage = 1;
+   */
+  stage: string;
+
+  /**
+   * @generated from field: uint64 bytes_received = 2;
+   */
+  bytesReceived: bigint;
+};
+
+/**
+ * Describes the message millrace.training.v1.UploadProgress.
+ * Use `create(UploadProgressSchema)` to create a new message.
+ */
+export const UploadProgressSchema: GenMessage<UploadProgress> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 16);
+
+/**
+ * @generated from message millrace.training.v1.UploadResult
+ */
+export type UploadResult = Message<"millrace.training.v1.UploadResult"> & {
+  /**
+   * @generated from field: millrace.training.v1.ModelVersion model = 1;
+   */
+  model?: ModelVersion | undefined;
+
+  /**
+   * It was uploaded before: this is the version of that time.
+   *
+   * @generated from field: bool known_before = 2;
+   */
+  knownBefore: boolean;
+};
+
+/**
+ * Describes the message millrace.training.v1.UploadResult.
+ * Use `create(UploadResultSchema)` to create a new message.
+ */
+export const UploadResultSchema: GenMessage<UploadResult> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 17);
+
+/**
  * The registry: which models exist, why they were accepted or not, and which one serves.
  *
  * @generated from service millrace.training.v1.RegistryService
@@ -332,6 +542,19 @@ export const RegistryService: GenService<{
     methodKind: "unary";
     input: typeof ScoreRowsRequestSchema;
     output: typeof ScoreRowsResponseSchema;
+  },
+  /**
+   * Takes an ONNX model that was made elsewhere: first the header, then the file in chunks, then the end of the requests. It is checked,
+   * judged on the app's newest dataset as any other candidate, registered, and promoted when it passes the gates. The answers tell how
+   * far it is; the last one is the registered version. The same file with the same header's `columns` and `quantize` is registered once.
+   * A call that ends early after the file was taken does not stop the judging.
+   *
+   * @generated from rpc millrace.training.v1.RegistryService.UploadModel
+   */
+  uploadModel: {
+    methodKind: "bidi_streaming";
+    input: typeof UploadModelRequestSchema;
+    output: typeof UploadModelResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_training_v1_registry_service, 0);
