@@ -100,6 +100,6 @@ test("an entity with a thousand events is written once for each flush, not for e
   });
   await waitForSequence(bus, sequence);
   const written = (await writes()) - before;
-  // Two entities of each airport, and the watermark, once or twice over.
-  assert.ok(written > 2 && written <= 20, `${written} writes for ${events.length} events`);
+  // What a reader can see by then, and the watermark, once or a few times over.
+  assert.ok(written >= 2 && written <= 20, `${written} writes for ${events.length} events`);
 });
