@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { availableParallelism } from "node:os";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
@@ -31,7 +33,9 @@ class RunningGateway implements AsyncDisposable {
   constructor({ nats }: TestGateway, environment: Record<string, string> = {}) {
     const { url, user, password } = nats.as("inference-gateway");
     const main = new URL("./main.ts", import.meta.url).pathname;
-    this.#child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", main], {
+    const options = ["--disable-warning=ExperimentalWarning", "--import", "@millrace/runtime/telemetry"];
+    this.#child = spawn(process.execPath, [...options, main], {
+      cwd: import.meta.dirname,
       stdio: ["pipe", "pipe", "inherit"],
       env: {
         ...process.env,
@@ -206,7 +210,32 @@ test("callers cannot load models into one of several processes", () => {
   );
 });
 
-test("the telemetry of each process has a name of its own, built on the one that was given", () => {
+test("each process measures under a name of its own", async () => {
+  let received = "";
+  const collector = createServer((request, response) => {
+    request.setEncoding("latin1").on("data", (text) => {
+      received += text;
+    });
+    request.on("end", () => response.end());
+  }).listen(0, "127.0.0.1");
+  await once(collector, "listening");
+  const { port } = collector.address() as AddressInfo;
+  try {
+    await using platform = await TestGateway.start();
+    await using gateway = new RunningGateway(platform, {
+      OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}`,
+      OTEL_RESOURCE_ATTRIBUTES: "service.instance.id=pod-7",
+    });
+    await gateway.untilReady();
+    // What was measured is sent at the end.
+    await gateway.stop("SIGTERM");
+    assert.deepEqual([...new Set(received.match(/pod-7\.\d/g))].sort(), ["pod-7.1", "pod-7.2"]);
+  } finally {
+    collector.close();
+  }
+});
+
+test("a process's name is built on the one that was given", () => {
   assert.equal(resourceAttributes(undefined, 2, "host"), "service.instance.id=host.2");
   assert.equal(resourceAttributes("service.instance.id=pod-7,team=a", 1, "host"), "team=a,service.instance.id=pod-7.1");
 });
