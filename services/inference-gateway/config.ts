@@ -8,6 +8,8 @@ import type { ModelControl } from "./modelRepository.ts";
 export interface Config {
   readonly bus: BusConfig;
   readonly grpcAddress: string;
+  /** Processes behind that address; each has its share of the cores, and caches and limits of its own. */
+  readonly processes: number;
   readonly maxMessageBytes: number;
   /** Most questions in hand at once: calls, messages of streams, rows of batches. */
   readonly maxCalls: number;
@@ -38,12 +40,14 @@ const MIB = 1 << 20;
 
 /** Reads the gateway's settings. */
 export function readGatewayConfig(reader: ConfigReader): Config {
-  const cores = availableParallelism();
+  const processes = readProcesses(reader);
+  const cores = Math.max(1, Math.floor(availableParallelism() / processes));
   const workers = reader.integer("INFERENCE_WORKERS", Math.max(1, cores - 1), { min: 1, max: 256 });
   const threads = Math.max(1, Math.floor((cores - 1) / workers));
   return {
     bus: readBusConfig(reader),
     grpcAddress: readRpcAddress(reader, "127.0.0.1:50051"),
+    processes,
     maxMessageBytes: reader.integer("MAX_MESSAGE_BYTES", 64 * MIB, { min: 1_024, max: 1_024 * MIB }),
     maxCalls: reader.integer("MAX_CALLS", 4_096, { min: 1 }),
     maxRows: reader.integer("MAX_BATCH_ROWS", 1_000, { min: 1, max: 100_000 }),
@@ -57,10 +61,15 @@ export function readGatewayConfig(reader: ConfigReader): Config {
     maxUnconfirmed: reader.integer("MAX_UNCONFIRMED", 50_000, { min: 1 }),
     inferTimeoutMs: reader.integer("INFER_TIMEOUT_MS", 60_000, { min: 1, max: 3_600_000 }),
     inferBytes: reader.integer("INFER_MEMORY_MIB", 512, { min: 1 }) * MIB,
-    modelControl: readModelControl(reader.string("MODEL_CONTROL", "none")),
+    modelControl: readModelControl(reader.string("MODEL_CONTROL", "none"), processes),
     modelFolder: reader.optional("MODEL_REPOSITORY"),
     modelRepositoryBytes: reader.integer("MODEL_REPOSITORY_MIB", 1_024, { min: 1 }) * MIB,
   };
+}
+
+function readProcesses(reader: ConfigReader): number {
+  if (reader.optional("GATEWAY_PROCESSES") === "auto") return availableParallelism();
+  return reader.integer("GATEWAY_PROCESSES", 1, { min: 1, max: 256 });
 }
 
 function readMode(mode: string): InferenceMode {
@@ -68,7 +77,15 @@ function readMode(mode: string): InferenceMode {
   throw new MillraceError("invalid_argument", `INFERENCE_MODE must be auto, inline or worker, not "${mode}"`);
 }
 
-function readModelControl(control: string): ModelControl {
+function readModelControl(control: string, processes: number): ModelControl {
+  if (control === "explicit" && processes > 1) {
+    const why = "only the process that is asked would load the model";
+    const advice = "set GATEWAY_PROCESSES=1, or MODEL_CONTROL=none and put the models into MODEL_REPOSITORY";
+    throw new MillraceError(
+      "invalid_argument",
+      `MODEL_CONTROL=explicit does not go with GATEWAY_PROCESSES=${processes}: ${why}; ${advice}`,
+    );
+  }
   if (control === "none" || control === "explicit") return control;
   throw new MillraceError("invalid_argument", `MODEL_CONTROL must be none or explicit, not "${control}"`);
 }

@@ -2,11 +2,37 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { MillraceError } from "./error.ts";
 
+/** Whether a process can take work, for whoever watches it. */
+export interface Readiness {
+  ready: boolean;
+}
+
+/** A worker process (`node:cluster`) has no port of its own: it tells its primary, which answers for all of them. */
+export class WorkerReadiness implements Readiness {
+  #ready = false;
+
+  get ready(): boolean {
+    return this.#ready;
+  }
+
+  set ready(ready: boolean) {
+    this.#ready = ready;
+    const message: Readiness = { ready };
+    // A primary that has gone takes this process along.
+    process.send?.(message, undefined, undefined, () => undefined);
+  }
+}
+
+/** What a primary hears from its workers. */
+export function isReadinessMessage(message: unknown): message is Readiness {
+  return typeof message === "object" && message !== null && typeof (message as Partial<Readiness>).ready === "boolean";
+}
+
 /**
  * `/livez` answers 200 while the process runs; `/readyz` 200 only when it can take work. Kubernetes, compose and the local
  * supervisor ask here.
  */
-export class HealthServer implements AsyncDisposable {
+export class HealthServer implements AsyncDisposable, Readiness {
   readonly #server: Server;
   #ready = false;
 

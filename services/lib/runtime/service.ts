@@ -1,5 +1,6 @@
+import cluster from "node:cluster";
 import { describeError } from "./error.ts";
-import { HealthServer } from "./health.ts";
+import { HealthServer, type Readiness, WorkerReadiness } from "./health.ts";
 import { createLogger, type Logger } from "./logger.ts";
 
 export interface ServiceContext {
@@ -10,13 +11,18 @@ export interface ServiceContext {
   readonly fail: (error: unknown) => void;
 }
 
+export interface StartContext extends ServiceContext {
+  /** A service is ready when it has started. One that can lose that, and get it back, says so here. */
+  readonly setReady: (ready: boolean) => void;
+}
+
 export interface Service {
   readonly name: string;
   /**
    * Builds the parts in order, giving each to the stack; the stack releases them in reverse. When it throws, what was
    * built so far is released, too.
    */
-  start(stack: AsyncDisposableStack, context: ServiceContext): Promise<void>;
+  start(stack: AsyncDisposableStack, context: StartContext): Promise<void>;
 }
 
 /** A stop that has not finished by then is cut short. */
@@ -25,7 +31,8 @@ const STOP_LIMIT_MS = 10_000;
 /**
  * Runs a service until SIGTERM, SIGINT or the end of its parent: health, ordered start, readiness, graceful stop.
  * Settings: `MILLRACE_HTTP_HOST` (127.0.0.1), `MILLRACE_HTTP_PORT` (0: a free one), `MILLRACE_PARENT` (`stdin`: stop when
- * standard input closes, so that nothing outlives a supervisor that was killed).
+ * standard input closes, so that nothing outlives a supervisor that was killed). A worker of `node:cluster` leaves health
+ * to its primary.
  */
 export async function runService(service: Service): Promise<void> {
   const logger = createLogger(service.name);
@@ -55,10 +62,16 @@ export async function runService(service: Service): Promise<void> {
   try {
     await using stack = new AsyncDisposableStack();
     const host = process.env["MILLRACE_HTTP_HOST"] || "127.0.0.1";
-    const health = stack.use(await HealthServer.listen(host, Number(process.env["MILLRACE_HTTP_PORT"] || 0)));
-    await service.start(stack, { logger, signal: stopping.signal, fail });
-    health.ready = !stopping.signal.aborted;
-    logger.info({ health: `http://${host}:${health.port}` }, "ready");
+    const server = cluster.isWorker
+      ? undefined
+      : stack.use(await HealthServer.listen(host, Number(process.env["MILLRACE_HTTP_PORT"] || 0)));
+    const health: Readiness = server ?? new WorkerReadiness();
+    const setReady = (ready: boolean): void => {
+      health.ready = ready && !stopping.signal.aborted;
+    };
+    await service.start(stack, { logger, signal: stopping.signal, fail, setReady });
+    setReady(true);
+    logger.info(server === undefined ? {} : { health: `http://${host}:${server.port}` }, "ready");
     await aborted(stopping.signal);
     health.ready = false;
   } catch (error) {
