@@ -8,6 +8,7 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { MillraceError } from "@millrace/runtime";
+import { waitFor } from "@millrace/test-harness";
 import { BenchGateway } from "./gateway/benchGateway.ts";
 import { denseNet } from "./gateway/benchModels.ts";
 import { PREDICT, predictRequest } from "./gateway/flightRequests.ts";
@@ -29,10 +30,19 @@ const load = {
   connections: 8,
 };
 
+/** Waits until the model answers: after an overload its breaker may be open for a while. */
+const recovered = (): Promise<unknown> =>
+  waitFor(async () => ((await gateway.ask()).prediction?.modelVersion === "" ? undefined : true), {
+    deadlineMs: 30_000,
+    everyMs: 100,
+    what: "the model to answer again",
+  });
+
 /** Answers of the model a second, to so many callers that never pause. */
 async function capacity(callsAtOnce: number): Promise<number> {
   const closed = { ...load, callsAtOnce };
   const { perSecond } = await runH2load(closed, 400);
+  await recovered();
   const from = await gateway.lastStored();
   const { seconds, requests } = await runH2load(closed, Math.round(perSecond * SECONDS));
   const { byChampion } = await gateway.storedAfter(from);
@@ -64,6 +74,7 @@ async function probe(until: AbortSignal): Promise<Record<string, number>> {
 }
 
 async function openLoop(perSecond: number) {
+  await recovered();
   const stopping = new AbortController();
   const from = await gateway.lastStored();
   const probing = probe(stopping.signal);
@@ -88,7 +99,7 @@ await gateway.deploy(1, onnx);
 const single = await capacity(2);
 await gateway.batches(BATCH);
 await gateway.deploy(2, onnx);
-const batched = await capacity(24);
+const batched = await capacity(12);
 const half = await openLoop(0.5 * batched);
 const beyond = await openLoop(1.2 * batched);
 console.log(

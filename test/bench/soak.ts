@@ -29,13 +29,11 @@ interface Growth {
 /** The median resident memory of the first tenth and of the last tenth of the time that the work takes. */
 async function watch(work: Promise<unknown>): Promise<Growth> {
   const samples: number[] = [];
-  let over = false;
-  const done = work.finally(() => {
-    over = true;
-  });
+  const over = new AbortController();
+  const done = work.finally(() => over.abort());
   // Looked at below.
   done.catch(() => undefined);
-  while (!over) {
+  while (!over.signal.aborted) {
     samples.push(residentMiB(gateway.pid));
     await delay(SAMPLE_MS);
   }
@@ -68,13 +66,14 @@ show(`${REQUESTS.toLocaleString("en")} predictions, ${unanswered} failed`, reque
 /** Other versions, one after the other, under load; how many questions that took. */
 async function swapAll(): Promise<number> {
   let asked = 0;
-  let swapped = false;
+  const swapped = new AbortController();
   const swapping = (async () => {
-    for (let swap = 1; swap <= SWAPS; swap += 1) asked += await gateway.deploy(1 + swap, files[swap % 2 === 0 ? 0 : 1]);
-  })().finally(() => {
-    swapped = true;
-  });
-  while (!swapped) {
+    for (let swap = 1; swap <= SWAPS; swap += 1) {
+      const questions = await gateway.deploy(1 + swap, files[swap % 2 === 0 ? 0 : 1]);
+      asked += questions;
+    }
+  })().finally(() => swapped.abort());
+  while (!swapped.signal.aborted) {
     const { requests: answered, failed } = await runH2load(load, CHUNK);
     asked += answered + failed;
   }
