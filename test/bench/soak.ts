@@ -71,6 +71,7 @@ async function swapAll(): Promise<number> {
     for (let swap = 1; swap <= SWAPS; swap += 1) {
       const questions = await gateway.deploy(1 + swap, files[swap % 2 === 0 ? 0 : 1]);
       asked += questions;
+      if (swap % 10 === 0) console.log(`${swap} swaps, ${residentMiB(gateway.pid).toFixed(0)} MiB`);
     }
   })().finally(() => swapped.abort());
   while (!swapped.signal.aborted) {

@@ -13,7 +13,7 @@ export interface MeasureOptions {
   /** Of the server. */
   readonly pid: number;
   readonly seconds: number;
-  /** The first calls compile the code, and tell how many make so many seconds. */
+  /** The first calls compile the code (until 20,000 or so), and tell how many make so many seconds. */
   readonly warmUpCalls?: number;
   /** Whose speed is shown, where a call has several. Default: the calls. */
   readonly unit?: { readonly name: string; readonly perCall: number };
@@ -21,7 +21,7 @@ export interface MeasureOptions {
 
 /** Asks a server for about so long, and shows how fast it was. @throws when a call is not answered. */
 export async function measure(name: string, load: Load, options: MeasureOptions): Promise<Throughput> {
-  const { pid, seconds, warmUpCalls = 5_000, unit = { name: "calls", perCall: 1 } } = options;
+  const { pid, seconds, warmUpCalls = 15_000, unit = { name: "calls", perCall: 1 } } = options;
   const warmUp = await runH2load(load, warmUpCalls);
   const startCpu = cpuSeconds(pid);
   const result = await runH2load(load, Math.max(warmUpCalls, Math.round(warmUp.perSecond * seconds)));
