@@ -1,0 +1,56 @@
+import { GraphBuilder } from "@millrace/onnx";
+import { UNCALIBRATED } from "../../../services/training/calibration.ts";
+import { boostedTreesToOnnx, INPUT, OUTPUT } from "../../../services/training/export/onnx.ts";
+import { BOOST_DEFAULTS, trainBoostedTrees } from "../../../services/training/gbdt/boost.ts";
+
+const ROWS = 20_000;
+
+/** The same pseudo-random numbers every time, 0 to 1 (mulberry32). */
+export function randomNumbers(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** 100 trees of depth 6, as training makes them, of rows made up: what they say does not matter, how long they take does. */
+export async function hundredTrees(featureNames: readonly string[], seed = 1): Promise<Uint8Array> {
+  const random = randomNumbers(seed);
+  const columns = featureNames.map(() => Float64Array.from({ length: ROWS }, random));
+  const labels = Float64Array.from({ length: ROWS }, (_, row) => {
+    const sum = columns.reduce((total, column, index) => total + Math.sin((index + 3) * (column[row] as number)), 0);
+    return random() < 1 / (1 + Math.exp(-sum)) ? 1 : 0;
+  });
+  const parameters = { ...BOOST_DEFAULTS, earlyStopping: 0 };
+  const trees = await trainBoostedTrees({ featureNames, columns, labels }, undefined, parameters);
+  return boostedTreesToOnnx(trees, UNCALIBRATED, featureNames);
+}
+
+const WIDTH = 2_048;
+const LAYERS = 3;
+
+/**
+ * A dense net of three 2,048 × 2,048 layers, 48 MiB of weights: one row reads them all from memory for one multiplication each, a batch
+ * reads them once.
+ */
+export function denseNet(featureNames: readonly string[]): Uint8Array {
+  const inputs = featureNames.length;
+  const random = randomNumbers(1);
+  const weights = (from: number, to: number): Float32Array =>
+    Float32Array.from({ length: from * to }, () => (random() - 0.5) * Math.sqrt(12 / from));
+  const graph = new GraphBuilder("dense");
+  const input = graph.input(INPUT, ["rows", inputs]);
+  const known = graph.node("Where", [graph.node("IsNaN", [input]), graph.constant([0], [1]), input]);
+  const first = graph.node("MatMul", [known, graph.constant(weights(inputs, WIDTH), [inputs, WIDTH])]);
+  let last = graph.node("Tanh", [first]);
+  for (let layer = 0; layer < LAYERS; layer += 1) {
+    last = graph.node("Relu", [graph.node("MatMul", [last, graph.constant(weights(WIDTH, WIDTH), [WIDTH, WIDTH])])]);
+  }
+  const score = graph.node("MatMul", [last, graph.constant(weights(WIDTH, 1), [WIDTH, 1])]);
+  graph.node("Sigmoid", [score], {}, { output: OUTPUT });
+  graph.output(OUTPUT, ["rows", 1]);
+  return graph.toBytes();
+}
