@@ -1,11 +1,9 @@
 import { toJsonString } from "@bufbuild/protobuf";
 import { CountEventsResponseSchema, EventLogService } from "@millrace/proto/millrace/ingestion/v1/event_log_pb.ts";
-import { connectRpc } from "@millrace/rpc";
 import { MillraceError } from "@millrace/runtime";
 import { readOptions } from "../../commandLine.ts";
-import { readEndpoints } from "../../endpoints.ts";
-import { defaultHome, Home } from "../../home.ts";
 import type { Command } from "../command.ts";
+import { connectIngestion } from "./connectIngestion.ts";
 import { countText } from "./countText.ts";
 
 /** Counts what has become of an app's events. */
@@ -33,9 +31,7 @@ Of all events so far, each counted once:
         "events count needs --app <app>; npm run millrace -- apps lists them",
       );
     }
-    const address = readEndpoints(new Home(defaultHome())).grpc.ingestion;
-    if (address === undefined) throw new MillraceError("failed_precondition", "The service ingestion is not running");
-    using log = connectRpc(EventLogService, address);
+    using log = connectIngestion(EventLogService);
     const counts = await log.countEvents({ app }, { timeoutMs: 60_000 });
     console.log(
       json

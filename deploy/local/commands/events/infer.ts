@@ -3,14 +3,12 @@ import {
   type InferSchemaRequestSchema,
   SchemaInferenceService,
 } from "@millrace/proto/millrace/ingestion/v1/schema_inference_pb.ts";
-import { connectRpc } from "@millrace/rpc";
 import { MillraceError } from "@millrace/runtime";
 import { readOptions, say } from "../../commandLine.ts";
-import { readEndpoints } from "../../endpoints.ts";
-import { defaultHome, Home } from "../../home.ts";
 import type { Command } from "../command.ts";
 import { ProgressLine } from "../dataset/progressLine.ts";
 import { whole } from "../dataset/wording.ts";
+import { connectIngestion } from "./connectIngestion.ts";
 import { readEventFile } from "./eventFile.ts";
 
 const LARGEST_LIMIT = 100_000;
@@ -42,9 +40,7 @@ Put it into the app file, edit it, apply the file, and take in what was rejected
     const limit = readLimit(values.limit);
     const source =
       values.file === undefined ? streamSource(values, limit) : await fileSource(values.file, values, limit);
-    const address = readEndpoints(new Home(defaultHome())).grpc.ingestion;
-    if (address === undefined) throw new MillraceError("failed_precondition", "The service ingestion is not running");
-    using service = connectRpc(SchemaInferenceService, address);
+    using service = connectIngestion(SchemaInferenceService);
     using line = new ProgressLine();
     let proposed = "";
     for await (const { messages, events, yaml } of service.inferSchema({ source }, { timeoutMs: 120_000 })) {

@@ -3,12 +3,10 @@ import {
   DataQualityService,
   ListDataQualityResponseSchema,
 } from "@millrace/proto/millrace/ingestion/v1/data_quality_pb.ts";
-import { connectRpc } from "@millrace/rpc";
 import { MillraceError } from "@millrace/runtime";
 import { readOptions } from "../../commandLine.ts";
-import { readEndpoints } from "../../endpoints.ts";
-import { defaultHome, Home } from "../../home.ts";
 import type { Command } from "../command.ts";
+import { connectIngestion } from "./connectIngestion.ts";
 import { qualityText } from "./qualityText.ts";
 import { readMoment } from "./timeOption.ts";
 
@@ -44,9 +42,7 @@ export const quality: Command = {
     }
     const until = values.until === undefined ? {} : { to: readMoment("until", values.until) };
     const request = { app, type, field, fieldsByHour: json, hours: readHours(values.hours), ...until };
-    const address = readEndpoints(new Home(defaultHome())).grpc.ingestion;
-    if (address === undefined) throw new MillraceError("failed_precondition", "The service ingestion is not running");
-    using service = connectRpc(DataQualityService, address);
+    using service = connectIngestion(DataQualityService);
     const response = await service.listDataQuality(request, { timeoutMs: 60_000 });
     const text = json
       ? toJsonString(ListDataQualityResponseSchema, response, { prettySpaces: 2, alwaysEmitImplicit: true })

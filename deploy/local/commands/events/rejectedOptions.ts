@@ -1,8 +1,7 @@
 import { RejectedEventService } from "@millrace/proto/millrace/ingestion/v1/rejected_event_pb.ts";
-import { connectRpc, type RpcClient } from "@millrace/rpc";
+import type { RpcClient } from "@millrace/rpc";
 import { MillraceError } from "@millrace/runtime";
-import { readEndpoints } from "../../endpoints.ts";
-import { defaultHome, Home } from "../../home.ts";
+import { connectIngestion } from "./connectIngestion.ts";
 import { readMomentOrAge } from "./timeOption.ts";
 
 const text = { type: "string" } as const;
@@ -37,9 +36,7 @@ export function readSelection(
 
 /** The service that has the rejected events. @throws `failed_precondition` when it is not running. */
 export function connectRejected(): RpcClient<typeof RejectedEventService> {
-  const address = readEndpoints(new Home(defaultHome())).grpc.ingestion;
-  if (address === undefined) throw new MillraceError("failed_precondition", "The service ingestion is not running");
-  return connectRpc(RejectedEventService, address);
+  return connectIngestion(RejectedEventService);
 }
 
 /** @throws `invalid_argument` unless it is a rejected event's number. */
