@@ -30,7 +30,12 @@ function version(number: number, answer: number | ErrorCode | "never"): ServedMo
       const late = () => reject(new MillraceError("deadline_exceeded", `${name}: the model did not answer`));
       void delay(by - clock.now()).then(late);
     }
-    return { probability: promise, cancel: () => reject(new MillraceError("cancelled", "the caller has gone")) };
+    const cancel = () => reject(new MillraceError("cancelled", "the caller has gone"));
+    return {
+      probability: promise,
+      cancel,
+      blame: { modelsFault: answer !== "resource_exhausted" && answer !== "cancelled" },
+    };
   };
   const model = create(ModelVersionSchema, { app: APP, number, featureNames: FEATURES });
   return { version: `${APP}/${number}`, model, lane: { submit } as unknown as Lane, breaker: new Breaker(), asked };
