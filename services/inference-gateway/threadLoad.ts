@@ -1,4 +1,5 @@
-import type { Clock } from "@millrace/runtime";
+import type { Clock, MillraceError } from "@millrace/runtime";
+import { overload } from "./refusal.ts";
 
 export interface ThreadLoadOptions {
   /** Monotonic. */
@@ -87,3 +88,7 @@ export class ThreadLoad {
 
 /** The work of the thread that asks. */
 export const threadBusyMs = (): number => performance.eventLoopUtilization().active;
+
+/** What a call is told that comes when there are too many. */
+export const threadOverload = ({ inHand, workMs }: ThreadLoad, leftMs: number): MillraceError =>
+  overload(`${inHand} questions are in hand already, too many for the ${Math.round(leftMs)} ms left`, workMs);
