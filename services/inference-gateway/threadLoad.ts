@@ -17,31 +17,41 @@ const ALWAYS = 64;
  * waited there for about as long before.
  */
 const SHARE = 1 / 3;
+/** From this share of the time on the thread is taken to have no time left for anything else. */
+const SATURATED = 0.9;
+/** How often it is looked whether it has. */
+const LOOK_MS = 5;
+/** What a question costs is measured over this time, or until enough have been answered. */
 const WINDOW_MS = 100;
 const LONG_WINDOW_MS = 1_000;
 const ENOUGH_ANSWERS = 32;
-/** From this share of the time on the thread is taken to have no time left for anything else. */
-const SATURATED = 0.9;
+/** Fewer tell nothing: the thread was busy with other things. */
+const LEAST_ANSWERS = 8;
 const NEWEST_SHARE = 0.4;
+/** A window counts as at most so many times what was expected. */
+const MOST_SURPRISE = 2;
 
 /**
- * Limits the questions in hand to what the service's own thread can answer in time, whatever they wait for besides. With more, calls would wait in
- * sockets, where no deadline is seen. The limit is no constant: it follows from a call's time and from what a question costs the thread,
- * measured as its working time over the questions answered. A window in which the thread had time to spare can only lower that figure, for
- * whatever else the thread did is in it, too; in one without, that is the speed that there is.
+ * Limits the questions in hand to what the service's own thread can answer in time. With more, calls would wait in sockets, where no deadline is
+ * seen. The limit is no constant: it follows from a call's time and from what a question costs the thread, measured as its working time over
+ * the questions answered. A window in which the thread had time to spare can only lower that figure, for whatever else the thread did is in it, too;
+ * in one without, that is the speed that there is. Questions that were in hand while the thread had nothing to do wait for
+ * something else, such as a model, and do not count.
  */
 export class ThreadLoad {
   readonly #options: ThreadLoadOptions;
   #inHand = 0;
+  /** Of them, those that wait for something else than the thread. */
+  #parked = 0;
   #msPerQuestion = FIRST_MS;
-  #windowFrom: number;
-  #busyFrom: number;
   #answered = 0;
+  #window: Moment;
+  #look: Moment;
 
   constructor(options: ThreadLoadOptions) {
     this.#options = options;
-    this.#windowFrom = options.clock.now();
-    this.#busyFrom = options.busyMs();
+    this.#window = { at: options.clock.now(), busyMs: options.busyMs() };
+    this.#look = this.#window;
   }
 
   get inHand(): number {
@@ -52,15 +62,17 @@ export class ThreadLoad {
     return this.#msPerQuestion;
   }
 
-  /** Work of the thread that the questions in hand still are, at most. */
+  /** Work that waits for the thread. */
   get workMs(): number {
-    return this.#inHand * this.#msPerQuestion;
+    return (this.#inHand - this.#parked) * this.#msPerQuestion;
   }
 
   /** Whether so many more questions of a call that has so long would be too many. None are while nothing is in hand. */
   overloaded(questions: number, leftMs: number): boolean {
-    const more = this.#inHand + questions;
-    return this.#inHand > 0 && more > ALWAYS && more * this.#msPerQuestion > SHARE * leftMs;
+    if (this.#inHand === 0) return false;
+    this.#lookForPause();
+    const more = this.#inHand - this.#parked + questions;
+    return more > ALWAYS && more * this.#msPerQuestion > SHARE * leftMs;
   }
 
   /** Every question that begins has to end. */
@@ -70,25 +82,50 @@ export class ThreadLoad {
 
   ended(questions: number): void {
     this.#inHand -= questions;
+    // Those that have waited longest end first.
+    this.#parked = Math.max(0, this.#parked - questions);
     this.#answered += questions;
-    const now = this.#options.clock.now();
-    const elapsedMs = now - this.#windowFrom;
+    const { clock, busyMs } = this.#options;
+    const at = clock.now();
+    const elapsedMs = at - this.#window.at;
     if (elapsedMs < WINDOW_MS || (this.#answered < ENOUGH_ANSWERS && elapsedMs < LONG_WINDOW_MS)) return;
-    const busy = this.#options.busyMs();
-    const busyMs = busy - this.#busyFrom;
-    const ms = busyMs / this.#answered;
-    if (ms < this.#msPerQuestion || busyMs > SATURATED * elapsedMs) {
-      this.#msPerQuestion += (ms - this.#msPerQuestion) * NEWEST_SHARE;
+    this.#learn({ at, busyMs: busyMs() });
+  }
+
+  #lookForPause(): void {
+    const { clock, busyMs } = this.#options;
+    const at = clock.now();
+    if (at - this.#look.at < LOOK_MS) return;
+    const look = { at, busyMs: busyMs() };
+    if (!saturated(this.#look, look)) this.#parked = this.#inHand;
+    this.#look = look;
+  }
+
+  #learn(now: Moment): void {
+    const ms = (now.busyMs - this.#window.busyMs) / this.#answered;
+    if (ms < this.#msPerQuestion || (this.#answered >= LEAST_ANSWERS && saturated(this.#window, now))) {
+      const most = MOST_SURPRISE * this.#msPerQuestion;
+      this.#msPerQuestion += (Math.min(ms, most) - this.#msPerQuestion) * NEWEST_SHARE;
     }
-    this.#windowFrom = now;
-    this.#busyFrom = busy;
+    this.#window = now;
     this.#answered = 0;
   }
 }
+
+interface Moment {
+  readonly at: number;
+  /** Of the thread, so far. */
+  readonly busyMs: number;
+}
+
+const saturated = (from: Moment, to: Moment): boolean => to.busyMs - from.busyMs > SATURATED * (to.at - from.at);
 
 /** The work of the thread that asks. */
 export const threadBusyMs = (): number => performance.eventLoopUtilization().active;
 
 /** What a call is told that comes when there are too many. */
-export const threadOverload = ({ inHand, workMs }: ThreadLoad, leftMs: number): MillraceError =>
-  overload(`${inHand} questions are in hand already, too many for the ${Math.round(leftMs)} ms left`, workMs);
+export const threadOverload = ({ workMs }: ThreadLoad, leftMs: number): MillraceError =>
+  overload(
+    `the gateway is busy with ${Math.ceil(workMs)} ms of work, too much for the ${Math.round(leftMs)} ms left`,
+    workMs,
+  );
