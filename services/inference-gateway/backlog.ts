@@ -13,8 +13,8 @@ export interface Newcomer {
 const NEWEST_SHARE = 0.2;
 /** A run counts as at most so many times what was expected: one outlier says little, several in a row say it all the same. */
 const MOST_SURPRISE = 3;
-/** Of a request's time: what is expected to take more is refused, for half of all runs take longer than expected. */
-const SAFE_SHARE = 0.8;
+/** Of a request's time: what is expected to take more is refused, for half of all runs take longer than expected, and the answer has a way to go. */
+const SAFE_SHARE = 0.7;
 /** A run is overdue after so many times what was expected … */
 const OVERDUE = 4;
 /** … but not before a time in which the service's own thread may have been busy. */

@@ -3,59 +3,14 @@ import { Backlog } from "./backlog.ts";
 import { Batcher, type BatcherOptions, DEFAULT_PRIORITY, ONE_ROW, type Terms, type Ticket } from "./batcher.ts";
 import { DeadlineTimer } from "./deadlineTimer.ts";
 import type { Executor, RunResult } from "./executor.ts";
+import type { InferTerms, PendingOutputs, PendingRow, RowRequest, Waiting } from "./laneRequest.ts";
 import type { BatchMetrics } from "./metrics.ts";
 import { type ModelSignature, OUTPUT } from "./modelSignature.ts";
 import { ModelStatistics } from "./modelStatistics.ts";
-import { overload, refusal } from "./refusal.ts";
+import { overload, Refusals, refusal } from "./refusal.ts";
 import { collate, indivisible, rowsOf, type TensorRequest, union } from "./tensorRequest.ts";
 import type { RunCosts } from "./warmUp.ts";
 import type { Outputs } from "./workers/messages.ts";
-
-/** A request for one row of a registry model: see `INPUT` and `OUTPUT`. */
-export interface RowRequest {
-  /** The model's inputs, in its order. */
-  readonly features: Float64Array;
-  /** W3C trace context of the call; empty when it is not sampled. */
-  readonly traceparent: string;
-}
-
-/** A row on its way: its answer, and how to give it up. */
-export interface PendingRow {
-  readonly probability: Promise<number>;
-  readonly cancel: () => void;
-  readonly blame: Blame;
-}
-
-/** Whose fault it is that a request has failed. */
-export interface Blame {
-  /** It reached the model, which failed, or did not answer although it had the time. */
-  readonly modelsFault: boolean;
-}
-
-/** How a tensor request wants to be treated. Times are milliseconds on the lane's clock. */
-export interface InferTerms {
-  readonly deadline: number;
-  /** By then it must have been handed over. */
-  readonly queueBy?: number | undefined;
-  /** 1 is served first; see `PRIORITY_LEVELS`. */
-  readonly priority?: number | undefined;
-  readonly traceparent: string;
-}
-
-/** A tensor request on its way. The outputs are views of what its whole batch got. */
-export interface PendingOutputs {
-  readonly outputs: Promise<Outputs>;
-  readonly cancel: () => void;
-}
-
-interface Waiting extends TensorRequest, Blame {
-  modelsFault: boolean;
-  readonly traceparent: string;
-  /** One of the two, by what was asked for: no closure, for a row pays for every one. */
-  readonly resolveRow: ((probability: number) => void) | undefined;
-  readonly resolveOutputs: ((outputs: Outputs) => void) | undefined;
-  readonly reject: (error: MillraceError) => void;
-}
 
 export interface LaneOptions {
   /** `<app>/<number>`, for messages and metrics. */
@@ -88,6 +43,7 @@ export class Lane implements Disposable {
   readonly #options: LaneOptions;
   readonly #batcher: Batcher<Waiting>;
   readonly #backlog: Backlog;
+  readonly #refusals = new Refusals();
   readonly #timer: DeadlineTimer;
   readonly #probabilityOnly: readonly number[];
   readonly #rowDims: readonly number[];
@@ -151,7 +107,7 @@ export class Lane implements Disposable {
     const waiting: Waiting = { ...request, ...own };
     const terms = { rows, key: request.key, priority: priority ?? DEFAULT_PRIORITY, queueBy };
     const cancel = this.#offer(waiting, deadline, terms);
-    return { outputs: promise, cancel };
+    return { outputs: promise, cancel, blame: waiting };
   }
 
   /** Takes other batching settings; what waits already follows them, too. */
@@ -229,15 +185,16 @@ export class Lane implements Disposable {
       }
       ticket = this.#batcher.offer(waiting, deadline, now, terms);
     }
-    if (ticket === undefined) return this.#refuse(waiting, `${this.#batcher.waiting} requests wait already`, now);
+    if (ticket === undefined) return this.#refuse(waiting, now);
     this.#options.wake();
     const taken = ticket;
     return () => this.#cancel(taken);
   }
 
-  #refuse(waiting: Waiting, why: string, now: number): () => void {
+  #refuse(waiting: Waiting, now: number): () => void {
     this.statistics.failure.add(1, 0);
-    waiting.reject(this.#overload(why, now));
+    const refuse = () => this.#overload(`${this.#batcher.waiting} requests wait already`, now);
+    waiting.reject(this.#refusals.get(now, refuse));
     return nothing;
   }
 

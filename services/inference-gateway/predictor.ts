@@ -26,7 +26,7 @@ import type { Recorded, Recorder } from "./recorder.ts";
 import { overload } from "./refusal.ts";
 import { type AskedRow, checkKnownBefore, checkRow } from "./requestRules.ts";
 import type { Shadows } from "./shadow.ts";
-import { type ThreadLoad, threadOverload } from "./threadLoad.ts";
+import type { ThreadLoad } from "./threadLoad.ts";
 
 export interface PredictorOptions {
   readonly apps: AppDirectory;
@@ -179,8 +179,7 @@ export class Predictor {
     if (this.#inHand > 0 && this.#inHand + questions > maxCalls) {
       throw overload(`${this.#inHand} of at most ${maxCalls} questions are in hand already`, load.workMs);
     }
-    const leftMs = answerBy - arrivedAt;
-    if (load.overloaded(questions, leftMs)) throw threadOverload(load, leftMs);
+    if (load.overloaded(questions, answerBy - arrivedAt)) throw load.refusal();
   }
 
   #find(name: string): DirectoryEntry {

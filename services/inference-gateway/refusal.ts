@@ -19,3 +19,21 @@ export function overload(why: string, drainMs: number): MillraceError {
   const retryAfterMs = Math.max(1, Math.ceil(drainMs));
   return refusal("resource_exhausted", `${why}; try again in ${retryAfterMs} ms`, { retryAfterMs });
 }
+
+/** So long the same refusal is told to all: its hint is as good for the last of them as for the first. */
+const SAME_MS = 10;
+
+/** Refuses many for next to nothing: one error for all who come within a few milliseconds, made, and encoded for the wire, once. */
+export class Refusals {
+  #error: MillraceError | undefined;
+  #until = 0;
+
+  /** @param now milliseconds on any clock, always the same one */
+  get(now: number, make: () => MillraceError): MillraceError {
+    if (this.#error === undefined || now >= this.#until) {
+      this.#error = make();
+      this.#until = now + SAME_MS;
+    }
+    return this.#error;
+  }
+}

@@ -1,5 +1,5 @@
 import type { Clock, MillraceError } from "@millrace/runtime";
-import { overload } from "./refusal.ts";
+import { overload, Refusals } from "./refusal.ts";
 
 export interface ThreadLoadOptions {
   /** Monotonic. */
@@ -45,6 +45,7 @@ export class ThreadLoad {
   #parked = 0;
   #msPerQuestion = FIRST_MS;
   #answered = 0;
+  readonly #refusals = new Refusals();
   #window: Moment;
   #look: Moment;
 
@@ -73,6 +74,12 @@ export class ThreadLoad {
     this.#lookForPause();
     const more = this.#inHand - this.#parked + questions;
     return more > ALWAYS && more * this.#msPerQuestion > SHARE * leftMs;
+  }
+
+  /** What a call is told that comes when there are too many. */
+  refusal(): MillraceError {
+    const refuse = () => overload(`${this.#inHand} questions are in hand already`, this.workMs);
+    return this.#refusals.get(this.#options.clock.now(), refuse);
   }
 
   /** Every question that begins has to end. */
@@ -122,10 +129,3 @@ const saturated = (from: Moment, to: Moment): boolean => to.busyMs - from.busyMs
 
 /** The work of the thread that asks. */
 export const threadBusyMs = (): number => performance.eventLoopUtilization().active;
-
-/** What a call is told that comes when there are too many. */
-export const threadOverload = ({ workMs }: ThreadLoad, leftMs: number): MillraceError =>
-  overload(
-    `the gateway is busy with ${Math.ceil(workMs)} ms of work, too much for the ${Math.round(leftMs)} ms left`,
-    workMs,
-  );

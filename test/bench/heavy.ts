@@ -118,7 +118,7 @@ await gateway.deploy(1, onnx);
 const single = await capacity(2);
 await gateway.batches(BATCH);
 await gateway.deploy(2, onnx);
-const batched = await capacity(12);
+const batched = await capacity(24);
 const half = await openLoop(0.5 * batched);
 const beyond = await openLoop(1.2 * batched);
 console.log(

@@ -14,7 +14,7 @@ import type { TensorSignature } from "../modelSignature.ts";
 import { answerInOrder } from "../orderedStream.ts";
 import { overload } from "../refusal.ts";
 import type { TensorValue } from "../tensor.ts";
-import { type ThreadLoad, threadOverload } from "../threadLoad.ts";
+import type { ThreadLoad } from "../threadLoad.ts";
 import type { Outputs } from "../workers/messages.ts";
 import { encodeRaw } from "./encodeTensor.ts";
 import { readInferRequest } from "./inferRequest.ts";
@@ -63,7 +63,7 @@ export class Inference {
   async infer(request: ModelInferRequest, call: InferenceCall): Promise<ModelInferResponse> {
     const { load } = this.#options;
     const leftMs = this.#leftMs(request, call);
-    if (load.overloaded(1, leftMs)) throw threadOverload(load, leftMs);
+    if (load.overloaded(1, leftMs)) throw load.refusal();
     const bytes = requestBytes(request);
     this.#admit(bytes);
     load.began(1);
