@@ -172,11 +172,7 @@ export class Lane implements Disposable {
     const leftMs = Math.min(deadline, terms.queueBy ?? Infinity) - now;
     const { maxSize } = this.#batcher.options;
     if (this.#backlog.overloaded({ rows: terms.rows, rowsAhead, leftMs }, maxSize, now)) {
-      return this.#refuse(
-        waiting,
-        `${rowsAhead} rows wait already, too many for the ${Math.round(leftMs)} ms left`,
-        now,
-      );
+      return this.#refuse(waiting, now);
     }
     let ticket = this.#batcher.offer(waiting, deadline, now, terms);
     if (ticket === undefined) {

@@ -72,6 +72,11 @@ export class Predictor {
     this.#options = options;
   }
 
+  /** Whether a stream should be read on. */
+  get hasRoom(): boolean {
+    return this.#options.load.hasRoom;
+  }
+
   /**
    * Answers inside the call's deadline, or the app's where the call has none.
    *

@@ -93,6 +93,16 @@ test("an estimate that is too high comes down by itself, for some questions are 
   near(thread.room(300), 1_000);
 });
 
+test("streams are slowed down long before calls are refused", () => {
+  const thread = new Thread();
+  thread.answers(10_000, 0.1);
+  thread.load.began(240);
+  assert.equal(thread.load.hasRoom, true);
+  thread.load.began(20);
+  assert.equal(thread.load.hasRoom, false);
+  assert.equal(thread.load.overloaded(1, 250), false);
+});
+
 test("when nothing is in hand, a batch is taken whatever its size", () => {
   const { load } = new Thread();
   assert.equal(load.overloaded(100_000, 1), false);

@@ -17,6 +17,8 @@ const ALWAYS = 64;
  * waited there for about as long before.
  */
 const SHARE = 1 / 3;
+/** Of work, enough for the thread to have no pause. */
+const ROOM_MS = 25;
 /** From this share of the time on the thread is taken to have no time left for anything else. */
 const SATURATED = 0.9;
 /** How often it is looked whether it has. */
@@ -66,6 +68,12 @@ export class ThreadLoad {
   /** Work that waits for the thread. */
   get workMs(): number {
     return (this.#inHand - this.#parked) * this.#msPerQuestion;
+  }
+
+  /** Whether those who can wait should be taken in now: a stream's messages are slowed down before calls are refused. */
+  get hasRoom(): boolean {
+    this.#lookForPause();
+    return this.workMs < ROOM_MS;
   }
 
   /** Whether so many more questions of a call that has so long would be too many. None are while nothing is in hand. */

@@ -90,7 +90,8 @@ export class Inference {
         return create(ModelStreamInferResponseSchema, { errorMessage, inferResponse });
       }
     };
-    return answerInOrder(requests, answer, { maxInHand: STREAM_IN_HAND, signal: call.signal });
+    const hasRoom = (): boolean => this.#options.load.hasRoom;
+    return answerInOrder(requests, answer, { maxInHand: STREAM_IN_HAND, hasRoom, signal: call.signal });
   }
 
   #admit(bytes: number): void {
