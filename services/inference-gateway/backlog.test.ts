@@ -91,10 +91,11 @@ test("who would be first in line is never refused, whatever is expected", () => 
   assert.equal(backlog.overloaded({ rows: 1, rowsAhead: 0, leftMs: 1 }, MAX, 1e6), false);
 });
 
-test("a deadline that is too near even for an empty queue is no overload", () => {
+test("a deadline that is too near even for the next batch is no overload, unless that batch is full already", () => {
   const backlog = new Backlog(COSTS);
   backlog.started(64, 0);
   assert.equal(backlog.overloaded({ rows: 1, rowsAhead: 10, leftMs: 20 }, MAX, 0), false);
+  assert.equal(backlog.overloaded({ rows: 1, rowsAhead: 64, leftMs: 20 }, MAX, 0), true);
 });
 
 test("an expectation that was far too high refuses some, and comes down by those that it lets in", () => {
@@ -103,7 +104,7 @@ test("an expectation that was far too high refuses some, and comes down by those
   const refused: boolean[] = [];
   for (let each = 0; each < 60; each += 1) {
     backlog.started(1, now);
-    refused.push(backlog.overloaded({ rows: 1, rowsAhead: 64, leftMs: 225 }, MAX, now));
+    refused.push(backlog.overloaded({ rows: 1, rowsAhead: 63, leftMs: 225 }, MAX, now));
     backlog.ended(1, (now += 4), true);
   }
   assert.equal(refused.includes(true), true);

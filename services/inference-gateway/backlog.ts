@@ -70,12 +70,13 @@ export class Backlog {
 
   /**
    * Whether those who wait would make a newcomer late. False where nobody waits before it, so that an idle lane refuses nobody whatever it
-   * expects, and where the time is too short even without them: that is no overload.
+   * expects, and where it would go with the next batch and only its own time is too short: that is no overload.
    */
   overloaded({ rows, rowsAhead, leftMs }: Newcomer, maxSize: number, now: number): boolean {
     if (rowsAhead === 0) return false;
     const safeMs = SAFE_SHARE * leftMs - this.runningMs(now);
-    return this.runMs(rowsAhead + rows, maxSize) > safeMs && this.runMs(rows, maxSize) <= safeMs;
+    if (this.runMs(rowsAhead + rows, maxSize) <= safeMs) return false;
+    return rowsAhead >= maxSize || this.runMs(rows, maxSize) <= safeMs;
   }
 
   /** Whether the batch that runs should have ended long ago: whoever waits for it waits because of the model. */

@@ -58,7 +58,7 @@ export class Lane implements Disposable {
     this.#rowDims = [1, ...(inputs[0]?.shape.slice(1) ?? [])];
     this.#batcher = new Batcher(this.#suited(options.batch), options.leastRunMs);
     this.#backlog = new Backlog(options.costs);
-    this.#timer = new DeadlineTimer(options.clock, () => this.pump());
+    this.#timer = new DeadlineTimer(options.clock, () => this.#expire());
   }
 
   /** Most rows of a request; undefined where the model takes each request as it is. */
@@ -126,16 +126,10 @@ export class Lane implements Disposable {
     return this.#batcher.waitingRows;
   }
 
-  /** Answers what has expired and hands over the batches that are due. */
+  /** Hands over the batches that are due. */
   pump(): void {
     const { clock, executor, version } = this.#options;
     const now = clock.now();
-    for (const ticket of this.#batcher.expire(now)) {
-      const waited = Math.round(now - ticket.arrivedAt);
-      const where = ticket.running ? "the model did not answer" : "its request still waited for a worker";
-      ticket.payload.modelsFault = this.#hadTheTime(ticket, now);
-      this.#fail(ticket, refusal("deadline_exceeded", `${version}: ${where} after ${waited} ms`), now);
-    }
     for (;;) {
       const batch = this.#batcher.take(now, executor.availability);
       if (batch === undefined) break;
@@ -147,6 +141,18 @@ export class Lane implements Disposable {
     }
     this.#timer.arm(this.#batcher.nextWakeAt(executor.availability));
     this.#tellIdle();
+  }
+
+  /** Answers what has expired. Only after what has arrived was taken in: on a thread that is late an answer may lie unread. */
+  #expire(): void {
+    const now = this.#options.clock.now();
+    for (const ticket of this.#batcher.expire(now)) {
+      const waited = Math.round(now - ticket.arrivedAt);
+      const where = ticket.running ? "the model did not answer" : "its request still waited for a worker";
+      ticket.payload.modelsFault = this.#hadTheTime(ticket, now);
+      this.#fail(ticket, refusal("deadline_exceeded", `${this.version}: ${where} after ${waited} ms`), now);
+    }
+    this.pump();
   }
 
   /** Resolves once nobody waits for an answer any more. */

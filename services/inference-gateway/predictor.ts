@@ -60,6 +60,8 @@ interface Asked {
   readonly time: CallTime;
 }
 
+/** What a row of a batch costs the thread, in calls. */
+const ROW_WEIGHT = 0.25;
 /** Rows of one batch that are with the model at once: enough for several full runs, and not all of a queue. */
 const ROWS_AT_ONCE = 256;
 
@@ -156,14 +158,15 @@ export class Predictor {
     const { counts, load } = this.#options;
     try {
       const asked = this.#begin(app, call, questions);
-      this.#checkLoad(questions, asked.time);
+      const weight = questions === 1 ? 1 : Math.ceil(questions * ROW_WEIGHT);
+      this.#checkLoad(questions, weight, asked.time);
       this.#inHand += questions;
-      load.began(questions);
+      load.began(weight);
       try {
         return await work(asked);
       } finally {
         this.#inHand -= questions;
-        load.ended(questions);
+        load.ended(weight);
       }
     } catch (error) {
       counts.refused(error instanceof MillraceError ? error.code : "internal");
@@ -179,12 +182,12 @@ export class Predictor {
   }
 
   /** @throws `resource_exhausted` */
-  #checkLoad(questions: number, { arrivedAt, answerBy }: CallTime): void {
+  #checkLoad(questions: number, weight: number, { arrivedAt, answerBy }: CallTime): void {
     const { load, maxCalls } = this.#options;
     if (this.#inHand > 0 && this.#inHand + questions > maxCalls) {
       throw overload(`${this.#inHand} of at most ${maxCalls} questions are in hand already`, load.workMs);
     }
-    if (load.overloaded(questions, answerBy - arrivedAt)) throw load.refusal();
+    if (load.overloaded(weight, answerBy - arrivedAt)) throw load.refusal();
   }
 
   #find(name: string): DirectoryEntry {

@@ -45,26 +45,26 @@ class Thread {
 const near = (actual: number, expected: number): void =>
   assert.ok(Math.abs(actual - expected) <= 0.05 * expected, `${actual} is not about ${expected}`);
 
-test("so many questions are taken as the thread can answer in a third of their time, by what they cost it", () => {
+test("so many questions are taken as the thread can answer in a quarter of their time, by what they cost it", () => {
   const thread = new Thread();
-  near(thread.room(300), 500);
+  near(thread.room(400), 500);
   thread.answers(10_000, 0.1);
-  near(thread.room(300), 1_000);
-  near(thread.room(3_000), 10_000);
+  near(thread.room(400), 1_000);
+  near(thread.room(4_000), 10_000);
   thread.answers(10_000, 0.5);
-  near(thread.room(300), 200);
+  near(thread.room(400), 200);
 });
 
 test("questions that wait for a slow model while the thread has nothing to do keep nobody out", () => {
   const thread = new Thread();
   thread.answers(10_000, 0.1);
-  near(thread.burst(300), 1_000);
+  near(thread.burst(400), 1_000);
   thread.works(100);
   thread.waits(20);
-  near(thread.burst(300), 1_000);
+  near(thread.burst(400), 1_000);
   assert.ok(thread.load.inHand > 1_900);
   thread.works(100);
-  assert.equal(thread.burst(300), 0, "while it works they wait for the thread");
+  assert.equal(thread.burst(400), 0, "while it works they wait for the thread");
 });
 
 test("what else the thread does while it has time to spare is not taken for the cost of questions", () => {
@@ -76,21 +76,21 @@ test("what else the thread does while it has time to spare is not taken for the 
     thread.waits(700);
     thread.answers(1, 0.1);
   }
-  near(thread.room(300), 1_000);
+  near(thread.room(400), 1_000);
 });
 
 test("a second of other work with a few answers in it says nothing about what they cost", () => {
   const thread = new Thread();
   for (let second = 0; second < 10; second += 1) thread.answers(3, 350);
-  near(thread.room(300), 500);
+  near(thread.room(400), 500);
 });
 
 test("an estimate that is too high comes down by itself, for some questions are always taken", () => {
   const thread = new Thread();
   thread.answers(1_000, 20);
-  assert.equal(thread.room(300), 64);
+  assert.equal(thread.room(400), 64);
   thread.answers(10_000, 0.1, 1);
-  near(thread.room(300), 1_000);
+  near(thread.room(400), 1_000);
 });
 
 test("streams are slowed down long before calls are refused", () => {

@@ -16,7 +16,7 @@ const ALWAYS = 64;
  * Of a call's time: what the questions in hand may take of the thread. They take their turns at every step, and what is read from the sockets
  * waited there for about as long before.
  */
-const SHARE = 1 / 3;
+const SHARE = 1 / 4;
 /** Of work, enough for the thread to have no pause. */
 const ROOM_MS = 25;
 /** From this share of the time on the thread is taken to have no time left for anything else. */
@@ -31,7 +31,7 @@ const ENOUGH_ANSWERS = 32;
 const LEAST_ANSWERS = 8;
 const NEWEST_SHARE = 0.4;
 /** A window counts as at most so many times what was expected. */
-const MOST_SURPRISE = 2;
+const MOST_SURPRISE = 4;
 
 /**
  * Limits the questions in hand to what the service's own thread can answer in time. With more, calls would wait in sockets, where no deadline is
