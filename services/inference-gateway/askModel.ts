@@ -1,6 +1,7 @@
 import type { Traceparent } from "@millrace/bus";
 import { type Clock, describeError, MillraceError } from "@millrace/runtime";
 import { type AnswerCache, answerKey, type Origin } from "./answerCache.ts";
+import { refusal } from "./refusal.ts";
 import type { ServedModel } from "./servedModel.ts";
 
 /** One question for one version. */
@@ -31,8 +32,9 @@ export async function askModel(
   const run = (): Promise<number> => {
     open = !served.breaker.allow(clock.now());
     if (!open) return runModel(served, question, clock);
-    const message = `${served.version}: its circuit breaker is open after too many failures`;
-    return Promise.reject(new MillraceError("unavailable", message));
+    return Promise.reject(
+      refusal("unavailable", `${served.version}: its circuit breaker is open after too many failures`),
+    );
   };
   try {
     if (answers === undefined) return { probability: await run(), origin: "run" };
@@ -58,9 +60,9 @@ async function runModel(
     breaker.success(clock.now());
     return probability;
   } catch (error) {
-    const code = error instanceof MillraceError ? error.code : "internal";
-    const modelsFault = code !== "resource_exhausted" && code !== "cancelled" && (code !== "deadline_exceeded" || fair);
-    if (modelsFault) breaker.failure(clock.now());
+    const late = error instanceof MillraceError && error.code === "deadline_exceeded";
+    // What never reached the model says nothing about it.
+    if (row.blame.modelsFault && (fair || !late)) breaker.failure(clock.now());
     else breaker.abandon();
     throw error;
   } finally {

@@ -23,7 +23,7 @@ export function predictionService(predictor: Predictor): ImplementedService {
         create(PredictStreamResponseSchema, {
           result: await predictor.predictMessage(request, { signal, traceparent }),
         });
-      return answerInOrder(requests, answer, { maxInHand: STREAM_IN_HAND, signal });
+      return answerInOrder(requests, answer, { maxInHand: STREAM_IN_HAND, hasRoom: () => predictor.hasRoom, signal });
     },
   });
 }

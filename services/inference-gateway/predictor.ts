@@ -23,8 +23,10 @@ import type { PredictCounts } from "./metrics.ts";
 import { keyText, makePrediction } from "./prediction.ts";
 import { answered, failed } from "./predictResult.ts";
 import type { Recorded, Recorder } from "./recorder.ts";
+import { overload } from "./refusal.ts";
 import { type AskedRow, checkKnownBefore, checkRow } from "./requestRules.ts";
 import type { Shadows } from "./shadow.ts";
+import type { ThreadLoad } from "./threadLoad.ts";
 
 export interface PredictorOptions {
   readonly apps: AppDirectory;
@@ -35,7 +37,9 @@ export interface PredictorOptions {
   /** Monotonic; what deadlines are measured with. */
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Most questions in hand at once; more are refused. */
+  /** Of this thread, by everything that it answers. */
+  readonly load: ThreadLoad;
+  /** Most questions in hand at once, whatever their time; more are refused. */
   readonly maxCalls: number;
   /** Most rows of a batch. */
   readonly maxRows: number;
@@ -56,7 +60,8 @@ interface Asked {
   readonly time: CallTime;
 }
 
-const OVERLOAD_RETRY_MS = 100;
+/** What a row of a batch costs the thread, in calls. */
+const ROW_WEIGHT = 0.25;
 /** Rows of one batch that are with the model at once: enough for several full runs, and not all of a queue. */
 const ROWS_AT_ONCE = 256;
 
@@ -67,6 +72,11 @@ export class Predictor {
 
   constructor(options: PredictorOptions) {
     this.#options = options;
+  }
+
+  /** Whether a stream should be read on. */
+  get hasRoom(): boolean {
+    return this.#options.load.hasRoom;
   }
 
   /**
@@ -86,8 +96,7 @@ export class Predictor {
    */
   async predictBatch(request: PredictBatchRequest, call: PredictCall): Promise<PredictBatchResponse> {
     const { app, rows, featuresKnownBefore } = request;
-    const results = await this.#admitted(rows.length, async () => {
-      const asked = this.#begin(app, call, rows.length);
+    const results = await this.#admitted(app, call, rows.length, async (asked) => {
       this.#checkSize(rows.length);
       checkKnownBefore(app, featuresKnownBefore);
       return this.#rows(rows, featuresKnownBefore, asked);
@@ -107,8 +116,7 @@ export class Predictor {
   }
 
   #one(app: string, row: AskedRow, knownBefore: Timestamp | undefined, call: PredictCall): Promise<Recorded> {
-    return this.#admitted(1, async () => {
-      const asked = this.#begin(app, call);
+    return this.#admitted(app, call, 1, async (asked) => {
       checkRow(app, asked.entry.app.checkFields, row, knownBefore);
       return this.#answer(row, await this.#read([row], knownBefore, asked), asked);
     });
@@ -141,18 +149,24 @@ export class Predictor {
   }
 
   /** Takes in so many questions. A batch that nothing else stands against is taken whatever its size. */
-  async #admitted<Result>(questions: number, work: () => Promise<Result>): Promise<Result> {
-    const { counts, maxCalls } = this.#options;
+  async #admitted<Result>(
+    app: string,
+    call: PredictCall,
+    questions: number,
+    work: (asked: Asked) => Promise<Result>,
+  ): Promise<Result> {
+    const { counts, load } = this.#options;
     try {
-      if (this.#inHand > 0 && this.#inHand + questions > maxCalls) {
-        const message = `${this.#inHand} of at most ${maxCalls} questions are in hand already; try again in ${OVERLOAD_RETRY_MS} ms`;
-        throw new MillraceError("resource_exhausted", message, { retryAfterMs: OVERLOAD_RETRY_MS });
-      }
+      const asked = this.#begin(app, call, questions);
+      const weight = questions === 1 ? 1 : Math.ceil(questions * ROW_WEIGHT);
+      this.#checkLoad(questions, weight, asked.time);
       this.#inHand += questions;
+      load.began(weight);
       try {
-        return await work();
+        return await work(asked);
       } finally {
         this.#inHand -= questions;
+        load.ended(weight);
       }
     } catch (error) {
       counts.refused(error instanceof MillraceError ? error.code : "internal");
@@ -160,11 +174,20 @@ export class Predictor {
     }
   }
 
-  #begin(app: string, call: PredictCall, questions = 1): Asked {
+  #begin(app: string, call: PredictCall, questions: number): Asked {
     const arrivedAt = this.#options.clock.now();
     const entry = this.#find(app);
     const leftMs = call.deadlineMs - systemClock.now();
     return { entry, call, time: callTime(arrivedAt, leftMs, entry.app.deadlineMs, questions) };
+  }
+
+  /** @throws `resource_exhausted` */
+  #checkLoad(questions: number, weight: number, { arrivedAt, answerBy }: CallTime): void {
+    const { load, maxCalls } = this.#options;
+    if (this.#inHand > 0 && this.#inHand + questions > maxCalls) {
+      throw overload(`${this.#inHand} of at most ${maxCalls} questions are in hand already`, load.workMs);
+    }
+    if (load.overloaded(weight, answerBy - arrivedAt)) throw load.refusal();
   }
 
   #find(name: string): DirectoryEntry {
@@ -221,13 +244,15 @@ export class Predictor {
     counts.answered(app.name, stored.prediction.madeBy, clock.now() - time.arrivedAt);
     // Not for a question that was asked before: its copy was, too.
     if (serving?.shadow !== undefined && stored.prediction === prediction) {
-      shadows.ask({ app, shadow: serving.shadow, features: read.features, prediction, busy: this.#busy });
+      shadows.ask({ app, shadow: serving.shadow, features: read.features, prediction, busy: this.#busy(time) });
     }
     return stored;
   }
 
-  get #busy(): boolean {
-    return this.#inHand > this.#options.maxCalls / 2;
+  /** Twice as much, and calls would be refused. */
+  #busy({ arrivedAt, answerBy }: CallTime): boolean {
+    const { load, maxCalls } = this.#options;
+    return this.#inHand > maxCalls / 2 || load.overloaded(load.inHand, answerBy - arrivedAt);
   }
 
   #failed(requestId: string, error: unknown): PredictResult {
