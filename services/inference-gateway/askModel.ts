@@ -44,19 +44,26 @@ export async function askModel(
   }
 }
 
+function runModel(served: ServedModel, question: ModelQuestion, clock: Clock): Promise<number> {
+  const { features, traceparent, by } = question;
+  const { probability, cancel } = served.lane.submit({ features, traceparent }, by);
+  return watchRun(served, probability, cancel, question, clock);
+}
+
 /** One run, of which the breaker learns how it ended. */
-async function runModel(
-  { lane, breaker }: ServedModel,
-  { features, traceparent, by, fair, signal }: ModelQuestion,
+export async function watchRun<Answer>(
+  { breaker }: ServedModel,
+  run: Promise<Answer>,
+  cancel: () => void,
+  { fair, signal }: Pick<ModelQuestion, "fair" | "signal">,
   clock: Clock,
-): Promise<number> {
-  const row = lane.submit({ features, traceparent }, by);
-  if (signal.aborted) row.cancel();
-  else signal.addEventListener("abort", row.cancel, { once: true });
+): Promise<Answer> {
+  if (signal.aborted) cancel();
+  else signal.addEventListener("abort", cancel, { once: true });
   try {
-    const probability = await row.probability;
+    const answer = await run;
     breaker.success(clock.now());
-    return probability;
+    return answer;
   } catch (error) {
     const code = error instanceof MillraceError ? error.code : "internal";
     const modelsFault = code !== "resource_exhausted" && code !== "cancelled" && (code !== "deadline_exceeded" || fair);
@@ -64,6 +71,6 @@ async function runModel(
     else breaker.abandon();
     throw error;
   } finally {
-    signal.removeEventListener("abort", row.cancel);
+    signal.removeEventListener("abort", cancel);
   }
 }

@@ -6,8 +6,9 @@ import {
   PredictStreamResponseSchema,
 } from "@millrace/proto/millrace/prediction/v1/prediction_service_pb.ts";
 import { type Call, type ImplementedService, implement } from "@millrace/rpc";
+import type { PredictCall } from "./answering.ts";
 import { answerInOrder } from "./orderedStream.ts";
-import type { PredictCall, Predictor } from "./predictor.ts";
+import type { Predictor } from "./predictor.ts";
 
 /** Messages of one stream that are in hand at once: enough for full batches of the model over the way there and back. */
 const STREAM_IN_HAND = 256;

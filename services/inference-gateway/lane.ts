@@ -22,6 +22,12 @@ export interface PendingRow {
   readonly cancel: () => void;
 }
 
+/** Rows on their way together. */
+export interface PendingRows {
+  readonly probabilities: Promise<ArrayLike<number>>;
+  readonly cancel: () => void;
+}
+
 /** How a tensor request wants to be treated. Times are milliseconds on the lane's clock. */
 export interface InferTerms {
   readonly deadline: number;
@@ -118,6 +124,18 @@ export class Lane implements Disposable {
     };
     const cancel = this.#offer(waiting, deadline, ONE_ROW);
     return { probability: promise, cancel };
+  }
+
+  /**
+   * Asks a registry model for the probabilities of rows that stand one after the other, at most `maxRows`, as one request: they fail
+   * together. Whether each is a probability is for the caller to look. The promise fails as that of `infer` does.
+   */
+  submitRows(features: Float64Array, rows: number, deadline: number, traceparent: string): PendingRows {
+    const inputs = [{ data: features, dims: [rows, features.length / rows] }];
+    const wanted = this.#probabilityOnly;
+    const { outputs, cancel } = this.infer({ inputs, rows, key: "", wanted }, { deadline, traceparent });
+    const probabilities = outputs.then((all) => all[wanted[0] as number]?.data as ArrayLike<number>);
+    return { probabilities, cancel };
   }
 
   /**

@@ -5,6 +5,7 @@ import type { Value } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import { MadeBy, type Prediction, PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import type { ChainAnswer } from "./fallback.ts";
 import type { FeatureRead } from "./featureReading.ts";
+import { predictionId } from "./predictionId.ts";
 import type { AskedRow } from "./requestRules.ts";
 import type { ServedApp } from "./servedApp.ts";
 
@@ -22,7 +23,7 @@ export interface Made {
 export function makePrediction({ app, row, occurredAt, read, answer, durationMs }: Made): Prediction {
   const prediction = create(PredictionSchema);
   const { decision, band } = app.decide(answer.probability);
-  prediction.id = randomUUID();
+  prediction.id = predictionId(app.name, row.requestId);
   prediction.app = app.name;
   prediction.requestId = row.requestId || prediction.id;
   prediction.joinKey = keyText(row.fields[app.joinField]);

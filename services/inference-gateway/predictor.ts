@@ -1,6 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { type Timestamp, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
-import type { Traceparent } from "@millrace/bus";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import {
   type PredictBatchRequest,
   type PredictBatchResponse,
@@ -13,27 +12,17 @@ import {
   PredictRowSchema,
   type PredictStreamRequest,
 } from "@millrace/proto/millrace/prediction/v1/prediction_service_pb.ts";
-import { type Clock, describeError, type Logger, MillraceError, systemClock } from "@millrace/runtime";
+import { describeError, type Logger, MillraceError, systemClock } from "@millrace/runtime";
+import { Answering, type AnsweringOptions, type Asked, type PredictCall, type RowAnswer } from "./answering.ts";
 import type { AppDirectory, DirectoryEntry } from "./appDirectory.ts";
-import { type CallTime, callTime } from "./callTime.ts";
-import type { Deployments } from "./deployments.ts";
-import { askChain } from "./fallback.ts";
+import { callTime } from "./callTime.ts";
 import { FeatureReading } from "./featureReading.ts";
-import type { PredictCounts } from "./metrics.ts";
-import { keyText, makePrediction } from "./prediction.ts";
 import { answered, failed } from "./predictResult.ts";
-import type { Recorded, Recorder } from "./recorder.ts";
+import type { Recorded } from "./recorder.ts";
 import { type AskedRow, checkKnownBefore, checkRow } from "./requestRules.ts";
-import type { Shadows } from "./shadow.ts";
 
-export interface PredictorOptions {
+export interface PredictorOptions extends Omit<AnsweringOptions, "busy"> {
   readonly apps: AppDirectory;
-  readonly deployments: Deployments;
-  readonly recorder: Recorder;
-  readonly shadows: Shadows;
-  readonly counts: PredictCounts;
-  /** Monotonic; what deadlines are measured with. */
-  readonly clock: Clock;
   readonly logger: Logger;
   /** Most questions in hand at once; more are refused. */
   readonly maxCalls: number;
@@ -41,32 +30,25 @@ export interface PredictorOptions {
   readonly maxRows: number;
 }
 
-/** What the predictor has to know of a call. */
-export interface PredictCall {
-  /** Milliseconds since the epoch; Infinity when the caller set none. */
-  readonly deadlineMs: number;
-  readonly signal: AbortSignal;
-  readonly traceparent: Traceparent;
-}
-
-/** A call's questions on their way. */
-interface Asked {
-  readonly entry: DirectoryEntry;
-  readonly call: PredictCall;
-  readonly time: CallTime;
-}
-
 const OVERLOAD_RETRY_MS = 100;
-/** Rows of one batch that are with the model at once: enough for several full runs, and not all of a queue. */
-const ROWS_AT_ONCE = 256;
+/**
+ * Rows of a batch whose predictions share a message on the bus, by their places, so that a repeated batch makes the same messages. What a
+ * message costs is nothing by then, and nobody who reads it has to hold much.
+ */
+const ROWS_PER_MESSAGE = 128;
+/** So many times those are with the model at once: enough for several full runs, and not all of a queue. */
+const MESSAGES_AT_ONCE = 2;
 
-/** From a question to its stored answer: check, features, model or fallback, decision, record. */
+/** From a question to its stored answer: admission, check, features, and what `Answering` makes of them. */
 export class Predictor {
   readonly #options: PredictorOptions;
+  readonly #answering: Answering;
   #inHand = 0;
 
   constructor(options: PredictorOptions) {
     this.#options = options;
+    const busy = (): boolean => this.#inHand > options.maxCalls / 2;
+    this.#answering = new Answering({ ...options, busy });
   }
 
   /**
@@ -110,34 +92,67 @@ export class Predictor {
     return this.#admitted(1, async () => {
       const asked = this.#begin(app, call);
       checkRow(app, asked.entry.app.checkFields, row, knownBefore);
-      return this.#answer(row, await this.#read([row], knownBefore, asked), asked);
+      return this.#answering.one(row, await this.#read([row], knownBefore, asked), asked);
     });
   }
 
   async #rows(rows: readonly PredictRow[], knownBefore: Timestamp | undefined, asked: Asked): Promise<PredictResult[]> {
-    const results: PredictResult[] = [];
-    const good: number[] = [];
-    rows.forEach((row, index) => {
-      try {
-        checkRow(asked.entry.app.name, asked.entry.app.checkFields, row);
-        good.push(index);
-      } catch (error) {
-        results[index] = this.#failed(row.requestId, error);
-      }
-    });
-    const asRows = good.map((index) => rows[index] as PredictRow);
-    const reading = await this.#read(asRows, knownBefore, asked);
-    let next = 0;
-    const answerSome = async (): Promise<void> => {
-      for (let at = next++; at < good.length && !asked.call.signal.aborted; at = next++) {
-        const row = asRows[at] as PredictRow;
-        const result = this.#answer(row, reading, asked).then(answered);
-        results[good[at] as number] = await result.catch((error: unknown) => this.#failed(row.requestId, error));
+    const { results, good, repeated } = this.#checked(rows, asked);
+    const reading = await this.#read(
+      good.map((place) => rows[place] as PredictRow),
+      knownBefore,
+      asked,
+    );
+    const { signal } = asked.call;
+    const recordings: Promise<void>[] = [];
+    const answerSome = async (parts: Iterable<number[]>): Promise<void> => {
+      for (const places of parts) {
+        if (signal.aborted) return;
+        const asRows = places.map((place) => rows[place] as PredictRow);
+        const { stored } = await this.#answering.rows(asRows, reading, asked);
+        recordings.push(stored.then((answers) => this.#note(answers, places, rows, results)));
       }
     };
-    await Promise.all(Array.from({ length: Math.min(ROWS_AT_ONCE, good.length) }, answerSome));
-    if (asked.call.signal.aborted) throw new MillraceError("cancelled", "the caller has gone");
+    const parts = byMessage(good);
+    await Promise.all(Array.from({ length: MESSAGES_AT_ONCE }, () => answerSome(parts)));
+    await Promise.all(recordings);
+    if (signal.aborted) throw new MillraceError("cancelled", "the caller has gone");
+    for (const [place, first] of repeated) results[place] = results[first] as PredictResult;
     return results;
+  }
+
+  /** Refuses the rows that are wrong. A request id that comes again is the same question. */
+  #checked(rows: readonly PredictRow[], { entry: { app } }: Asked) {
+    const results: PredictResult[] = [];
+    const good: number[] = [];
+    const firsts = new Map<string, number>();
+    const repeated: (readonly [place: number, first: number])[] = [];
+    for (const [place, row] of rows.entries()) {
+      const { requestId } = row;
+      try {
+        checkRow(app.name, app.checkFields, row);
+        const first = requestId === "" ? undefined : firsts.get(requestId);
+        if (first === undefined) good.push(place);
+        else repeated.push([place, first]);
+        if (requestId !== "" && first === undefined) firsts.set(requestId, place);
+      } catch (error) {
+        results[place] = this.#failed(requestId, error);
+      }
+    }
+    return { results, good, repeated };
+  }
+
+  #note(
+    answers: readonly RowAnswer[],
+    places: readonly number[],
+    rows: readonly PredictRow[],
+    results: PredictResult[],
+  ): void {
+    for (const [index, answer] of answers.entries()) {
+      const place = places[index] as number;
+      const { requestId } = rows[place] as PredictRow;
+      results[place] = "error" in answer ? this.#failed(requestId, answer.error) : answered(answer);
+    }
   }
 
   /** Takes in so many questions. A batch that nothing else stands against is taken whatever its size. */
@@ -195,41 +210,6 @@ export class Predictor {
     );
   }
 
-  async #answer(row: AskedRow, reading: FeatureReading, { entry, call, time }: Asked): Promise<Recorded> {
-    const { deployments, recorder, counts, clock, shadows } = this.#options;
-    const { app, answers } = entry;
-    const occurredAt = row.occurredAt ?? timestampFromMs(systemClock.now());
-    const read = reading.of(row.fields, timestampMs(occurredAt));
-    const serving = deployments.serving(app.name);
-    const answer = await askChain(
-      {
-        app,
-        serving,
-        features: read.features,
-        canaryKey: keyText(row.fields[app.canaryField] ?? row.fields[app.joinField]),
-        answers,
-        time,
-        signal: call.signal,
-        traceparent: call.traceparent,
-      },
-      counts,
-      clock,
-    );
-    const durationMs = clock.now() - time.arrivedAt;
-    const prediction = makePrediction({ app, row, occurredAt, read, answer, durationMs });
-    const stored = await recorder.record(prediction, time.answerBy, call.traceparent);
-    counts.answered(app.name, stored.prediction.madeBy, clock.now() - time.arrivedAt);
-    // Not for a question that was asked before: its copy was, too.
-    if (serving?.shadow !== undefined && stored.prediction === prediction) {
-      shadows.ask({ app, shadow: serving.shadow, features: read.features, prediction, busy: this.#busy });
-    }
-    return stored;
-  }
-
-  get #busy(): boolean {
-    return this.#inHand > this.#options.maxCalls / 2;
-  }
-
   #failed(requestId: string, error: unknown): PredictResult {
     const { counts, logger } = this.#options;
     const code = error instanceof MillraceError ? error.code : "internal";
@@ -240,3 +220,8 @@ export class Predictor {
 }
 
 const NO_ROW = create(PredictRowSchema);
+
+/** Divides places by the messages that their rows belong to. Can be taken from by several. */
+function byMessage(places: readonly number[]): IterableIterator<number[]> {
+  return Map.groupBy(places, (place) => Math.floor(place / ROWS_PER_MESSAGE)).values();
+}

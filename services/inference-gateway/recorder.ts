@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { toBinary } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import {
   type Bus,
   decode,
@@ -8,15 +8,23 @@ import {
   predictionSubject,
   type Traceparent,
 } from "@millrace/bus";
-import { type Prediction, PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import { type Prediction, PredictionsSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import { type Clock, describeError, type Logger, MillraceError } from "@millrace/runtime";
 import { DeadlineQueue, type Due } from "./deadlineQueue.ts";
 import { DeadlineTimer } from "./deadlineTimer.ts";
 import type { PredictCounts } from "./metrics.ts";
+import { messageId, rowsMessageId } from "./predictionId.ts";
 
 export interface Recorded {
   readonly prediction: Prediction;
   /** False when the bus did not confirm in time; it is still being tried. */
+  readonly recorded: boolean;
+}
+
+/** Predictions that share a message, in its order. */
+export interface RecordedRows {
+  readonly predictions: readonly Prediction[];
+  /** As in `Recorded`, of all of them. */
   readonly recorded: boolean;
 }
 
@@ -29,26 +37,29 @@ export interface RecorderOptions {
   readonly maxUnconfirmed: number;
 }
 
+/** A message on its way. */
 interface Entry extends Due {
   readonly id: string;
-  readonly prediction: Prediction;
+  readonly predictions: readonly Prediction[];
   readonly bytes: Uint8Array;
   readonly traceparent: Traceparent;
-  readonly resolve: (recorded: Recorded) => void;
+  readonly resolve: (recorded: RecordedRows) => void;
 }
 
 /** How long one publication waits for its acknowledgement. */
 const CONFIRM_MS = 5_000;
 const RETRY_MS = 250;
 const MAX_RETRY_MS = 5_000;
-/** Publications on their way at once when the buffer is emptied. */
+/** Messages on their way at once when the buffer is emptied. */
 const RETRY_BATCH = 128;
+/** A message with more bytes is divided: well below the broker's limit of 1 MiB. */
+const MAX_MESSAGE_BYTES = 512 * 1_024;
 /** Stopping waits this long for the bus to take what is left. */
 const STOP_MS = 4_000;
 
 /**
- * Stores predictions on the bus before they are answered, all in flight at once. The broker knows a repeated request by its
- * id: its caller gets the stored prediction again. What the bus does not confirm by the answer's deadline is answered as not
+ * Stores predictions on the bus before they are answered, all in flight at once. The broker knows repeated questions by their
+ * message's id: their caller gets the stored predictions again. What the bus does not confirm by the answer's deadline is answered as not
  * recorded, and tried again from a bounded buffer.
  */
 export class Recorder implements AsyncDisposable {
@@ -56,8 +67,9 @@ export class Recorder implements AsyncDisposable {
   readonly #deadlines = new DeadlineQueue<Entry>();
   readonly #timer: DeadlineTimer;
   readonly #publisher: PipelinedPublisher;
-  /** Answered as not recorded, by message id, oldest first. */
+  /** Messages whose predictions were answered as not recorded, by message id, oldest first. */
   readonly #unconfirmed = new Map<string, Entry>();
+  #unconfirmedPredictions = 0;
   /** Those among them whose publication has failed. */
   readonly #failed = new Map<string, Entry>();
   readonly #stopping = new AbortController();
@@ -71,31 +83,42 @@ export class Recorder implements AsyncDisposable {
 
   /** Answered predictions that the bus has not confirmed yet. */
   get unconfirmed(): number {
-    return this.#unconfirmed.size;
+    return this.#unconfirmedPredictions;
   }
 
   /** Resolves when the bus has stored the prediction, or at the deadline (milliseconds on the recorder's clock). */
-  record(prediction: Prediction, deadline: number, traceparent: Traceparent): Promise<Recorded> {
-    const id = `${prediction.app}/${prediction.requestId}`;
-    const earlier = this.#unconfirmed.get(id);
-    if (earlier !== undefined) return Promise.resolve({ prediction: earlier.prediction, recorded: false });
-    const { promise, resolve } = Promise.withResolvers<Recorded>();
-    const bytes = toBinary(PredictionSchema, prediction);
-    const entry: Entry = { id, prediction, bytes, traceparent, resolve, deadline, settled: false };
-    this.#deadlines.push(entry);
-    this.#timer.arm(deadline);
-    this.#publish(entry).then(
-      (stored) => this.#confirmed(entry, stored),
-      () => this.#unpublished(entry),
-    );
-    return promise;
+  async record(prediction: Prediction, deadline: number, traceparent: Traceparent): Promise<Recorded> {
+    const id = messageId(prediction.app, prediction.requestId);
+    const { predictions, recorded } = await this.#record(id, [prediction], encode([prediction]), deadline, traceparent);
+    return { prediction: predictions[0] as Prediction, recorded };
+  }
+
+  /**
+   * Stores one app's predictions together. What resolves has them in their order, each as it is stored, in as many parts as there are
+   * messages: most often one.
+   */
+  async recordRows(
+    predictions: readonly Prediction[],
+    deadline: number,
+    traceparent: Traceparent,
+  ): Promise<readonly RecordedRows[]> {
+    const [first, second] = predictions;
+    if (first === undefined) return [];
+    const bytes = encode(predictions);
+    if (second !== undefined && bytes.length > MAX_MESSAGE_BYTES) {
+      const middle = predictions.length >> 1;
+      const halves = [predictions.slice(0, middle), predictions.slice(middle)];
+      return (await Promise.all(halves.map((half) => this.recordRows(half, deadline, traceparent)))).flat();
+    }
+    const requestIds = predictions.map(({ requestId }) => requestId);
+    const id = second === undefined ? messageId(first.app, first.requestId) : rowsMessageId(first.app, requestIds);
+    return [await this.#record(id, predictions, bytes, deadline, traceparent)];
   }
 
   /** Stores a shadow's prediction, once and without anybody waiting: what the bus does not take is counted, and let go. */
   copy(prediction: Prediction): void {
-    const id = `${prediction.app}/${prediction.requestId} shadow ${prediction.modelVersion}`;
-    const bytes = toBinary(PredictionSchema, prediction);
-    this.#publisher.publish(predictionSubject(prediction.app), bytes, id, "").catch(() => {
+    const id = `${messageId(prediction.app, prediction.requestId)} shadow ${prediction.modelVersion}`;
+    this.#publisher.publish(predictionSubject(prediction.app), encode([prediction]), id, "").catch(() => {
       this.#options.counts.lostCopies += 1;
     });
   }
@@ -107,29 +130,49 @@ export class Recorder implements AsyncDisposable {
     await this.#retrying;
     this.#timer[Symbol.dispose]();
     this.#publisher[Symbol.dispose]();
-    if (this.#unconfirmed.size > 0) this.#lost(this.#unconfirmed.size, "the service stops while the bus is away");
+    if (this.unconfirmed > 0) this.#lost(this.unconfirmed, "the service stops while the bus is away");
   }
 
-  /** Publishes once; the prediction that the stream now holds under this id. */
-  async #publish(entry: Entry): Promise<Prediction> {
-    const { id, traceparent, prediction, bytes } = entry;
-    const ack = await this.#publisher.publish(predictionSubject(prediction.app), bytes, id, traceparent);
-    return ack.duplicate ? await this.#stored(ack) : prediction;
+  #record(
+    id: string,
+    predictions: readonly Prediction[],
+    bytes: Uint8Array,
+    deadline: number,
+    traceparent: Traceparent,
+  ): Promise<RecordedRows> {
+    const earlier = this.#unconfirmed.get(id);
+    if (earlier !== undefined) return Promise.resolve({ predictions: earlier.predictions, recorded: false });
+    const { promise, resolve } = Promise.withResolvers<RecordedRows>();
+    const entry: Entry = { id, predictions, bytes, traceparent, resolve, deadline, settled: false };
+    this.#deadlines.push(entry);
+    this.#timer.arm(deadline);
+    this.#publish(entry).then(
+      (stored) => this.#confirmed(entry, stored),
+      () => this.#unpublished(entry),
+    );
+    return promise;
   }
 
-  async #stored({ stream, seq }: PubAck): Promise<Prediction> {
-    this.#options.counts.duplicates += 1;
+  /** Publishes once; the predictions that the stream now holds under this id. */
+  async #publish({ id, traceparent, predictions, bytes }: Entry): Promise<readonly Prediction[]> {
+    const subject = predictionSubject((predictions[0] as Prediction).app);
+    const ack = await this.#publisher.publish(subject, bytes, id, traceparent);
+    if (!ack.duplicate) return predictions;
+    this.#options.counts.duplicates += predictions.length;
+    return await this.#stored(ack);
+  }
+
+  async #stored({ stream, seq }: PubAck): Promise<readonly Prediction[]> {
     const message = await this.#options.bus.manager.direct.getMessage(stream, { seq });
     if (message === null) throw new MillraceError("unavailable", `${stream} does not give message ${seq}`);
-    return decode(PredictionSchema, message.data);
+    return decode(PredictionsSchema, message.data).predictions;
   }
 
-  #confirmed(entry: Entry, prediction: Prediction): void {
-    this.#unconfirmed.delete(entry.id);
-    this.#failed.delete(entry.id);
+  #confirmed(entry: Entry, predictions: readonly Prediction[]): void {
+    this.#forget(entry);
     if (entry.settled) return;
     this.#deadlines.settle(entry);
-    entry.resolve({ prediction, recorded: true });
+    entry.resolve({ predictions, recorded: true });
   }
 
   /** The publication has failed for good: answered now, tried again later. */
@@ -152,15 +195,21 @@ export class Recorder implements AsyncDisposable {
 
   #answerUnrecorded(entry: Entry): void {
     const { counts, maxUnconfirmed } = this.#options;
-    counts.unrecorded += 1;
-    for (const [id] of this.#unconfirmed) {
-      if (this.#unconfirmed.size < maxUnconfirmed) break;
-      this.#unconfirmed.delete(id);
-      this.#failed.delete(id);
-      this.#lost(1, `${maxUnconfirmed} predictions wait for the bus already`);
+    const { predictions, id, resolve } = entry;
+    counts.unrecorded += predictions.length;
+    for (const oldest of this.#unconfirmed.values()) {
+      if (this.#unconfirmedPredictions + predictions.length <= maxUnconfirmed) break;
+      this.#forget(oldest);
+      this.#lost(oldest.predictions.length, `${maxUnconfirmed} predictions wait for the bus already`);
     }
-    this.#unconfirmed.set(entry.id, entry);
-    entry.resolve({ prediction: entry.prediction, recorded: false });
+    this.#unconfirmed.set(id, entry);
+    this.#unconfirmedPredictions += predictions.length;
+    resolve({ predictions, recorded: false });
+  }
+
+  #forget({ id, predictions }: Entry): void {
+    this.#failed.delete(id);
+    if (this.#unconfirmed.delete(id)) this.#unconfirmedPredictions -= predictions.length;
   }
 
   async #retry(): Promise<void> {
@@ -180,10 +229,7 @@ export class Recorder implements AsyncDisposable {
         continue;
       }
       const failure = results.find((result) => result.status === "rejected");
-      logger.warn(
-        { unconfirmed: this.#unconfirmed.size },
-        `NATS takes no predictions: ${describeError(failure?.reason)}`,
-      );
+      logger.warn({ unconfirmed: this.unconfirmed }, `NATS takes no predictions: ${describeError(failure?.reason)}`);
       await delay(waitMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
       waitMs = Math.min(waitMs * 2, MAX_RETRY_MS);
     }
@@ -194,3 +240,6 @@ export class Recorder implements AsyncDisposable {
     this.#options.logger.error({ count }, `${count} answered prediction(s) could not be stored: ${why}`);
   }
 }
+
+const encode = (predictions: readonly Prediction[]): Uint8Array =>
+  toBinary(PredictionsSchema, create(PredictionsSchema, { predictions: predictions as Prediction[] }));
