@@ -131,11 +131,8 @@ export class Answering {
     }
     const good = made.filter((row): row is Made => !("error" in row));
     const predictions = good.map(({ prediction }) => prediction);
-    const messages = await recorder.recordRows(predictions, time.answerBy, call.traceparent);
+    const recorded = await recorder.recordRows(predictions, time.answerBy, call.traceparent);
     if (good.length > 0) counts.took(clock.now() - time.arrivedAt);
-    const recorded = messages.flatMap((message) =>
-      message.predictions.map((prediction) => ({ prediction, recorded: message.recorded })),
-    );
     let next = 0;
     return made.map((row) => {
       if ("error" in row) return row;

@@ -37,7 +37,7 @@ export async function askTogether(
   const requests: Promise<void>[] = [];
   for (const group of groups(questions)) {
     const { maxRows = 1 } = group.step.served.lane;
-    for (let from = 0; from < group.places.length && maxRows > 1; from += maxRows) {
+    for (let from = 0; from < group.places.length; from += maxRows) {
       const places = group.places.slice(from, from + maxRows);
       if (places.length > 1) requests.push(askGroup({ ...group, places }, questions, results, counts, clock));
     }

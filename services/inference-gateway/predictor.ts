@@ -2,22 +2,23 @@ import { create } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import {
   type PredictBatchRequest,
-  type PredictBatchResponse,
-  PredictBatchResponseSchema,
+  type PredictBatchResponseSchema,
   type PredictRequest,
-  type PredictResponse,
-  PredictResponseSchema,
+  type PredictResponseSchema,
   type PredictResult,
   type PredictRow,
   PredictRowSchema,
   type PredictStreamRequest,
+  type PredictStreamResponseSchema,
 } from "@millrace/proto/millrace/prediction/v1/prediction_service_pb.ts";
+import { Encoded } from "@millrace/rpc";
 import { describeError, type Logger, MillraceError, systemClock } from "@millrace/runtime";
 import { Answering, type AnsweringOptions, type Asked, type PredictCall, type RowAnswer } from "./answering.ts";
 import type { AppDirectory, DirectoryEntry } from "./appDirectory.ts";
 import { callTime } from "./callTime.ts";
 import { FeatureReading } from "./featureReading.ts";
-import { answered, failed } from "./predictResult.ts";
+import { type Answered, encodePredictResponse, encodeResults } from "./predictionBytes.ts";
+import { failed } from "./predictResult.ts";
 import type { Recorded } from "./recorder.ts";
 import { type AskedRow, checkKnownBefore, checkRow } from "./requestRules.ts";
 
@@ -29,6 +30,9 @@ export interface PredictorOptions extends Omit<AnsweringOptions, "busy"> {
   /** Most rows of a batch. */
   readonly maxRows: number;
 }
+
+/** What a row's answer is made of, or why there is none. */
+type RowResult = Answered | PredictResult;
 
 const OVERLOAD_RETRY_MS = 100;
 /**
@@ -57,8 +61,8 @@ export class Predictor {
    * @throws `not_found` for an unknown app, `invalid_argument` naming every wrong field, `resource_exhausted` under overload,
    *   `failed_precondition` when a feature is missing without which the app refuses to answer.
    */
-  async predict(request: PredictRequest, call: PredictCall): Promise<PredictResponse> {
-    return create(PredictResponseSchema, await this.#one(request.app, request, request.featuresKnownBefore, call));
+  async predict(request: PredictRequest, call: PredictCall): Promise<Encoded<typeof PredictResponseSchema>> {
+    return new Encoded(encodePredictResponse(await this.#one(request.app, request, request.featuresKnownBefore, call)));
   }
 
   /**
@@ -66,7 +70,10 @@ export class Predictor {
    *
    * @throws what concerns all rows: `not_found`, `invalid_argument` for too many, `resource_exhausted`, `cancelled`.
    */
-  async predictBatch(request: PredictBatchRequest, call: PredictCall): Promise<PredictBatchResponse> {
+  async predictBatch(
+    request: PredictBatchRequest,
+    call: PredictCall,
+  ): Promise<Encoded<typeof PredictBatchResponseSchema>> {
     const { app, rows, featuresKnownBefore } = request;
     const results = await this.#admitted(rows.length, async () => {
       const asked = this.#begin(app, call, rows.length);
@@ -74,17 +81,20 @@ export class Predictor {
       checkKnownBefore(app, featuresKnownBefore);
       return this.#rows(rows, featuresKnownBefore, asked);
     });
-    return create(PredictBatchResponseSchema, { results });
+    return new Encoded(encodeResults(results));
   }
 
   /** Answers a message of a stream inside the app's own deadline. Never fails: what is wrong becomes the result. */
-  async predictMessage(request: PredictStreamRequest, call: Omit<PredictCall, "deadlineMs">): Promise<PredictResult> {
+  async predictMessage(
+    request: PredictStreamRequest,
+    call: Omit<PredictCall, "deadlineMs">,
+  ): Promise<Encoded<typeof PredictStreamResponseSchema>> {
     const row = request.row ?? NO_ROW;
     try {
       const own = { ...call, deadlineMs: Infinity };
-      return answered(await this.#one(request.app, row, request.featuresKnownBefore, own));
+      return new Encoded(encodeResults([await this.#one(request.app, row, request.featuresKnownBefore, own)]));
     } catch (error) {
-      return this.#failed(row.requestId, error);
+      return new Encoded(encodeResults([this.#failed(row.requestId, error)]));
     }
   }
 
@@ -96,7 +106,7 @@ export class Predictor {
     });
   }
 
-  async #rows(rows: readonly PredictRow[], knownBefore: Timestamp | undefined, asked: Asked): Promise<PredictResult[]> {
+  async #rows(rows: readonly PredictRow[], knownBefore: Timestamp | undefined, asked: Asked): Promise<RowResult[]> {
     const { results, good, repeated } = this.#checked(rows, asked);
     const reading = await this.#read(
       good.map((place) => rows[place] as PredictRow),
@@ -117,13 +127,13 @@ export class Predictor {
     await Promise.all(Array.from({ length: MESSAGES_AT_ONCE }, () => answerSome(parts)));
     await Promise.all(recordings);
     if (signal.aborted) throw new MillraceError("cancelled", "the caller has gone");
-    for (const [place, first] of repeated) results[place] = results[first] as PredictResult;
+    for (const [place, first] of repeated) results[place] = results[first] as RowResult;
     return results;
   }
 
   /** Refuses the rows that are wrong. A request id that comes again is the same question. */
   #checked(rows: readonly PredictRow[], { entry: { app } }: Asked) {
-    const results: PredictResult[] = [];
+    const results: RowResult[] = [];
     const good: number[] = [];
     const firsts = new Map<string, number>();
     const repeated: (readonly [place: number, first: number])[] = [];
@@ -146,12 +156,12 @@ export class Predictor {
     answers: readonly RowAnswer[],
     places: readonly number[],
     rows: readonly PredictRow[],
-    results: PredictResult[],
+    results: RowResult[],
   ): void {
     for (const [index, answer] of answers.entries()) {
       const place = places[index] as number;
       const { requestId } = rows[place] as PredictRow;
-      results[place] = "error" in answer ? this.#failed(requestId, answer.error) : answered(answer);
+      results[place] = "error" in answer ? this.#failed(requestId, answer.error) : answer;
     }
   }
 

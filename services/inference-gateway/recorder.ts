@@ -1,5 +1,4 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { create, toBinary } from "@bufbuild/protobuf";
 import {
   type Bus,
   decode,
@@ -13,18 +12,12 @@ import { type Clock, describeError, type Logger, MillraceError } from "@millrace
 import { DeadlineQueue, type Due } from "./deadlineQueue.ts";
 import { DeadlineTimer } from "./deadlineTimer.ts";
 import type { PredictCounts } from "./metrics.ts";
+import { type Answered, type EncodedPredictions, encodePredictions } from "./predictionBytes.ts";
 import { messageId, rowsMessageId } from "./predictionId.ts";
 
-export interface Recorded {
+export interface Recorded extends Answered {
   readonly prediction: Prediction;
   /** False when the bus did not confirm in time; it is still being tried. */
-  readonly recorded: boolean;
-}
-
-/** Predictions that share a message, in its order. */
-export interface RecordedRows {
-  readonly predictions: readonly Prediction[];
-  /** As in `Recorded`, of all of them. */
   readonly recorded: boolean;
 }
 
@@ -41,9 +34,9 @@ export interface RecorderOptions {
 interface Entry extends Due {
   readonly id: string;
   readonly predictions: readonly Prediction[];
-  readonly bytes: Uint8Array;
+  readonly encoded: EncodedPredictions;
   readonly traceparent: Traceparent;
-  readonly resolve: (recorded: RecordedRows) => void;
+  readonly resolve: (recorded: Recorded[]) => void;
 }
 
 /** How long one publication waits for its acknowledgement. */
@@ -88,39 +81,46 @@ export class Recorder implements AsyncDisposable {
 
   /** Resolves when the bus has stored the prediction, or at the deadline (milliseconds on the recorder's clock). */
   async record(prediction: Prediction, deadline: number, traceparent: Traceparent): Promise<Recorded> {
-    const id = messageId(prediction.app, prediction.requestId);
-    const { predictions, recorded } = await this.#record(id, [prediction], encode([prediction]), deadline, traceparent);
-    return { prediction: predictions[0] as Prediction, recorded };
+    return (await this.recordRows([prediction], deadline, traceparent))[0] as Recorded;
   }
 
-  /**
-   * Stores one app's predictions together. What resolves has them in their order, each as it is stored, in as many parts as there are
-   * messages: most often one.
-   */
+  /** Stores one app's predictions together, in one message unless that would be too large. Resolves as `record` does. */
   async recordRows(
     predictions: readonly Prediction[],
     deadline: number,
     traceparent: Traceparent,
-  ): Promise<readonly RecordedRows[]> {
+  ): Promise<readonly Recorded[]> {
     const [first, second] = predictions;
     if (first === undefined) return [];
-    const bytes = encode(predictions);
-    if (second !== undefined && bytes.length > MAX_MESSAGE_BYTES) {
+    const encoded = encodePredictions(predictions);
+    if (second !== undefined && encoded.message.length > MAX_MESSAGE_BYTES) {
       const middle = predictions.length >> 1;
       const halves = [predictions.slice(0, middle), predictions.slice(middle)];
       return (await Promise.all(halves.map((half) => this.recordRows(half, deadline, traceparent)))).flat();
     }
     const requestIds = predictions.map(({ requestId }) => requestId);
     const id = second === undefined ? messageId(first.app, first.requestId) : rowsMessageId(first.app, requestIds);
-    return [await this.#record(id, predictions, bytes, deadline, traceparent)];
+    const earlier = this.#unconfirmed.get(id);
+    if (earlier !== undefined) return recorded(earlier.predictions, earlier.encoded, false);
+    const { promise, resolve } = Promise.withResolvers<Recorded[]>();
+    const entry: Entry = { id, predictions, encoded, traceparent, resolve, deadline, settled: false };
+    this.#deadlines.push(entry);
+    this.#timer.arm(deadline);
+    this.#publish(entry).then(
+      (stored) => this.#confirmed(entry, stored),
+      () => this.#unpublished(entry),
+    );
+    return promise;
   }
 
   /** Stores a shadow's prediction, once and without anybody waiting: what the bus does not take is counted, and let go. */
   copy(prediction: Prediction): void {
     const id = `${messageId(prediction.app, prediction.requestId)} shadow ${prediction.modelVersion}`;
-    this.#publisher.publish(predictionSubject(prediction.app), encode([prediction]), id, "").catch(() => {
-      this.#options.counts.lostCopies += 1;
-    });
+    this.#publisher
+      .publish(predictionSubject(prediction.app), encodePredictions([prediction]).message, id, "")
+      .catch(() => {
+        this.#options.counts.lostCopies += 1;
+      });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -133,33 +133,14 @@ export class Recorder implements AsyncDisposable {
     if (this.unconfirmed > 0) this.#lost(this.unconfirmed, "the service stops while the bus is away");
   }
 
-  #record(
-    id: string,
-    predictions: readonly Prediction[],
-    bytes: Uint8Array,
-    deadline: number,
-    traceparent: Traceparent,
-  ): Promise<RecordedRows> {
-    const earlier = this.#unconfirmed.get(id);
-    if (earlier !== undefined) return Promise.resolve({ predictions: earlier.predictions, recorded: false });
-    const { promise, resolve } = Promise.withResolvers<RecordedRows>();
-    const entry: Entry = { id, predictions, bytes, traceparent, resolve, deadline, settled: false };
-    this.#deadlines.push(entry);
-    this.#timer.arm(deadline);
-    this.#publish(entry).then(
-      (stored) => this.#confirmed(entry, stored),
-      () => this.#unpublished(entry),
-    );
-    return promise;
-  }
-
   /** Publishes once; the predictions that the stream now holds under this id. */
-  async #publish({ id, traceparent, predictions, bytes }: Entry): Promise<readonly Prediction[]> {
+  async #publish({ id, traceparent, predictions, encoded }: Entry): Promise<Recorded[]> {
     const subject = predictionSubject((predictions[0] as Prediction).app);
-    const ack = await this.#publisher.publish(subject, bytes, id, traceparent);
-    if (!ack.duplicate) return predictions;
+    const ack = await this.#publisher.publish(subject, encoded.message, id, traceparent);
+    if (!ack.duplicate) return recorded(predictions, encoded, true);
     this.#options.counts.duplicates += predictions.length;
-    return await this.#stored(ack);
+    const stored = await this.#stored(ack);
+    return recorded(stored, encodePredictions(stored), true);
   }
 
   async #stored({ stream, seq }: PubAck): Promise<readonly Prediction[]> {
@@ -168,11 +149,11 @@ export class Recorder implements AsyncDisposable {
     return decode(PredictionsSchema, message.data).predictions;
   }
 
-  #confirmed(entry: Entry, predictions: readonly Prediction[]): void {
+  #confirmed(entry: Entry, stored: Recorded[]): void {
     this.#forget(entry);
     if (entry.settled) return;
     this.#deadlines.settle(entry);
-    entry.resolve({ predictions, recorded: true });
+    entry.resolve(stored);
   }
 
   /** The publication has failed for good: answered now, tried again later. */
@@ -195,7 +176,7 @@ export class Recorder implements AsyncDisposable {
 
   #answerUnrecorded(entry: Entry): void {
     const { counts, maxUnconfirmed } = this.#options;
-    const { predictions, id, resolve } = entry;
+    const { predictions, encoded, id, resolve } = entry;
     counts.unrecorded += predictions.length;
     for (const oldest of this.#unconfirmed.values()) {
       if (this.#unconfirmedPredictions + predictions.length <= maxUnconfirmed) break;
@@ -204,7 +185,7 @@ export class Recorder implements AsyncDisposable {
     }
     this.#unconfirmed.set(id, entry);
     this.#unconfirmedPredictions += predictions.length;
-    resolve({ predictions, recorded: false });
+    resolve(recorded(predictions, encoded, false));
   }
 
   #forget({ id, predictions }: Entry): void {
@@ -241,5 +222,9 @@ export class Recorder implements AsyncDisposable {
   }
 }
 
-const encode = (predictions: readonly Prediction[]): Uint8Array =>
-  toBinary(PredictionsSchema, create(PredictionsSchema, { predictions: predictions as Prediction[] }));
+function recorded(predictions: readonly Prediction[], { each }: EncodedPredictions, confirmed: boolean): Recorded[] {
+  return predictions.map((prediction, index) => {
+    const { requestId } = prediction;
+    return { prediction, requestId, bytes: each[index] as Uint8Array, recorded: confirmed };
+  });
+}
