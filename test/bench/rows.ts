@@ -2,8 +2,8 @@
  * PredictBatch rows a second at 1,000 rows a call, against onnxruntime-node alone, in one thread, on the same rows in batches of that size.
  *
  * ONNX Runtime alone gets numbers and gives numbers. A row of PredictBatch is decoded, checked, its features are read from the near cache, and its
- * answer is decided, encoded twice and stored as a message of its own on the bus before the call is answered. What that costs shows in the third
- * figure: ModelInfer with 1,000 rows a call, the same protocol, batching and model without any of it.
+ * answer is decided, encoded and stored on the bus, with its features, before the call is answered. What that costs shows in the third figure:
+ * ModelInfer with 1,000 rows a call, the same protocol, batching and model without any of it.
  */
 
 import { APP } from "@millrace/flight-delays";
