@@ -56,8 +56,12 @@ interface Made {
   readonly features: Float64Array | string;
 }
 
+interface Failed {
+  readonly error: unknown;
+}
+
 /** What became of a row. */
-export type RowAnswer = Recorded | { readonly error: unknown };
+export type RowAnswer = Recorded | Failed;
 
 /** From a checked question with its features to its stored answer: model or fallback, decision, record. */
 export class Answering {
@@ -92,37 +96,39 @@ export class Answering {
   ): Promise<{ readonly stored: Promise<RowAnswer[]> }> {
     const { deployments, counts, clock } = this.#options;
     const serving = deployments.serving(asked.entry.app.name);
-    const readRows = rows.map((row) => this.#read(row, reading, serving, asked));
-    const together = await askTogether(
-      readRows.map(({ question }) => question),
-      counts,
-      clock,
-    );
-    const made: (Made | { readonly error: unknown })[] = [];
+    const made: (Made | Failed)[] = [];
+    const readRows: ReadRow[] = [];
+    const places: number[] = [];
+    for (const [place, row] of rows.entries()) {
+      try {
+        readRows.push(this.#read(row, reading, serving, asked));
+        places.push(place);
+      } catch (error) {
+        made[place] = { error };
+      }
+    }
+    const questions = readRows.map(({ question }) => question);
     const alone: Promise<void>[] = [];
-    for (const [index, result] of together.entries()) {
-      const readRow = readRows[index] as ReadRow;
-      if ("answer" in result) made[index] = this.#make(readRow, result.answer, asked);
+    for (const [index, result] of (await askTogether(questions, counts, clock)).entries()) {
+      const place = places[index] as number;
+      const make = (answer: ChainAnswer): void => {
+        made[place] = this.#make(readRows[index] as ReadRow, answer, asked);
+      };
+      if ("answer" in result) make(result.answer);
       else {
-        const answer = askChain(result.question, counts, clock);
-        const noteMade = (said: ChainAnswer): void => {
-          made[index] = this.#make(readRow, said, asked);
-        };
-        const noteError = (error: unknown): void => {
-          made[index] = { error };
-        };
-        alone.push(answer.then(noteMade).catch(noteError));
+        const said = askChain(result.question, counts, clock).then(make);
+        alone.push(
+          said.catch((error: unknown) => {
+            made[place] = { error };
+          }),
+        );
       }
     }
     await Promise.all(alone);
     return { stored: this.#store(made, serving, asked) };
   }
 
-  async #store(
-    made: readonly (Made | { readonly error: unknown })[],
-    serving: Serving | undefined,
-    asked: Asked,
-  ): Promise<RowAnswer[]> {
+  async #store(made: readonly (Made | Failed)[], serving: Serving | undefined, asked: Asked): Promise<RowAnswer[]> {
     const { recorder, counts, clock } = this.#options;
     const { call, time } = asked;
     if (call.signal.aborted) {

@@ -120,7 +120,10 @@ export class Predictor {
         if (signal.aborted) return;
         const asRows = places.map((place) => rows[place] as PredictRow);
         const { stored } = await this.#answering.rows(asRows, reading, asked);
-        recordings.push(stored.then((answers) => this.#note(answers, places, rows, results)));
+        const noted = stored.then((answers) => this.#note(answers, places, rows, results));
+        // Told below, once all have been asked.
+        noted.catch(() => undefined);
+        recordings.push(noted);
       }
     };
     const parts = byMessage(good);
