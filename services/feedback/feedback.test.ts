@@ -10,7 +10,7 @@ import { AcceptedEventsSchema } from "@millrace/proto/millrace/event/v1/event_pb
 import { FeedbackService, type ScoredPrediction } from "@millrace/proto/millrace/feedback/v1/feedback_service_pb.ts";
 import { type Outcome, OutcomesSchema } from "@millrace/proto/millrace/feedback/v1/outcome_pb.ts";
 import { AlertSchema, AlertState } from "@millrace/proto/millrace/monitor/v1/alert_pb.ts";
-import { MadeBy, PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import { MadeBy, PredictionsSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import { TrainingJobSchema } from "@millrace/proto/millrace/training/v1/job_pb.ts";
 import { ModelEventSchema } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import { connectRpc } from "@millrace/rpc";
@@ -70,10 +70,21 @@ interface Asked {
   readonly madeBy?: MadeBy;
 }
 
-async function predict(flight: string, hour: number, options: Asked = {}) {
+const predict = (flight: string, hour: number, options: Asked = {}) => predictRows([flight], hour, [options]);
+
+/** Predictions for several flights at once, in one message. */
+async function predictRows(flights: readonly string[], hour: number, options: readonly Asked[]) {
   unique += 1;
-  const id = options.id ?? `prediction-${unique}`;
-  const prediction = create(PredictionSchema, {
+  const predictions = flights.map((flight, row) => asked(flight, hour, row, options[row] ?? {}));
+  await bus.publish(predictionSubject(APP), PredictionsSchema, create(PredictionsSchema, { predictions }), {
+    id: `publication-${unique}`,
+    traceparent: options[0]?.traceparent ?? "",
+  });
+}
+
+function asked(flight: string, hour: number, row: number, options: Asked) {
+  const id = options.id ?? `prediction-${unique}-${row}`;
+  return {
     id,
     app: APP,
     requestId: id,
@@ -84,11 +95,7 @@ async function predict(flight: string, hour: number, options: Asked = {}) {
     modelVersion: `${APP}/1`,
     madeBy: options.madeBy ?? MadeBy.CHAMPION,
     features: [1.5, Number.NaN],
-  });
-  await bus.publish(predictionSubject(APP), PredictionSchema, prediction, {
-    id: `publication-${unique}`,
-    traceparent: options.traceparent ?? "",
-  });
+  };
 }
 
 interface Landing {
@@ -206,6 +213,24 @@ test("the same prediction and the same label, delivered twice, count once", asyn
   const summary = await client.getSummary({ app: APP });
   assert.equal(summary.outcomes, 1n);
   assert.deepEqual(summary.predictions, { CHAMPION: 1n });
+});
+
+test("rows that come in one message are each stored, and count once in whatever company they come again", async () => {
+  await using stack = new AsyncDisposableStack();
+  const client = await start(stack);
+  const traceparent = `00-${"c".repeat(32)}-${"d".repeat(16)}-01`;
+  const canary = { id: "p3", madeBy: MadeBy.CANARY };
+  await predictRows(["f1", "f2", "f3"], 1, [{ id: "p1", traceparent }, { id: "p2" }, canary]);
+  await predictRows(["f3", "f2", "f4"], 1, [canary, { id: "p2" }, { id: "p4" }]);
+  await predict("f1", 1, { id: "p1" });
+  await settled();
+  await land(...["f1", "f2", "f3", "f4"].map((flight) => ({ flight, hour: 3, delay: 20 })));
+  await settled();
+  const told = (await outcomes()).map(({ predictionId, revision }) => `${predictionId} ${revision}`);
+  assert.deepEqual(told.sort(), ["p1 1", "p2 1", "p3 1", "p4 1"]);
+  const traced = (await outcomes()).filter(({ predictionTraceparent }) => predictionTraceparent === traceparent);
+  assert.deepEqual(traced.map(({ predictionId }) => predictionId).sort(), ["p1", "p2", "p3"]);
+  assert.deepEqual((await client.getSummary({ app: APP })).predictions, { CHAMPION: 3n, CANARY: 1n });
 });
 
 test("a correction replaces the outcome and says what it replaces; an older word on it changes nothing", async () => {

@@ -19,6 +19,9 @@ import { OutcomeStore } from "./store.ts";
 /** A prediction's truth is minutes away at the soonest; a transaction is worth waiting a moment for company. */
 const PREDICTION_LINGER_MS = 25;
 
+/** Messages in hand at once. Each may carry a hundred rows. */
+const PREDICTION_MESSAGES = 500;
+
 /** Starts the service's parts in order, and gives each to the stack. */
 export async function startFeedback(
   stack: AsyncDisposableStack,
@@ -54,7 +57,10 @@ export async function startFeedback(
   });
   stack.use(await bus.consume({ ...durable("MODELS", "models.>", 16), handle: handleModelEvents(news) }));
   stack.use(await bus.consume({ ...durable("ALERTS", "alerts.>", 16), handle: handleAlerts(news) }));
-  const predictions = { ...durable("PREDICTIONS", "predictions.>", 1_000), lingerMs: PREDICTION_LINGER_MS };
+  const predictions = {
+    ...durable("PREDICTIONS", "predictions.>", PREDICTION_MESSAGES),
+    lingerMs: PREDICTION_LINGER_MS,
+  };
   stack.use(await bus.consume({ ...predictions, handle: handlePredictions(joiner) }));
 
   const services = [feedbackService(new Reports(database), find)];

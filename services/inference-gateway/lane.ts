@@ -3,7 +3,7 @@ import { Backlog } from "./backlog.ts";
 import { Batcher, type BatcherOptions, DEFAULT_PRIORITY, ONE_ROW, type Terms, type Ticket } from "./batcher.ts";
 import { DeadlineTimer } from "./deadlineTimer.ts";
 import type { Executor, RunResult } from "./executor.ts";
-import type { InferTerms, PendingOutputs, PendingRow, RowRequest, Waiting } from "./laneRequest.ts";
+import type { InferTerms, PendingOutputs, PendingRow, PendingRows, RowRequest, Waiting } from "./laneRequest.ts";
 import type { BatchMetrics } from "./metrics.ts";
 import { type ModelSignature, OUTPUT } from "./modelSignature.ts";
 import { ModelStatistics } from "./modelStatistics.ts";
@@ -93,6 +93,18 @@ export class Lane implements Disposable {
     };
     const cancel = this.#offer(waiting, deadline, ONE_ROW);
     return { probability: promise, cancel, blame: waiting };
+  }
+
+  /**
+   * Asks a registry model for the probabilities of rows that stand one after the other, at most `maxRows`, as one request: they fail
+   * together. Whether each is a probability is for the caller to look. The promise fails as that of `infer` does.
+   */
+  submitRows(features: Float64Array, rows: number, deadline: number, traceparent: string): PendingRows {
+    const inputs = [{ data: features, dims: [rows, features.length / rows] }];
+    const wanted = this.#probabilityOnly;
+    const { outputs, cancel, blame } = this.infer({ inputs, rows, key: "", wanted }, { deadline, traceparent });
+    const probabilities = outputs.then((all) => all[wanted[0] as number]?.data as ArrayLike<number>);
+    return { probabilities, cancel, blame };
   }
 
   /**

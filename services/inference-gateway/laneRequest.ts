@@ -17,6 +17,13 @@ export interface PendingRow {
   readonly blame: Blame;
 }
 
+/** Rows on their way together. */
+export interface PendingRows {
+  readonly probabilities: Promise<ArrayLike<number>>;
+  readonly cancel: () => void;
+  readonly blame: Blame;
+}
+
 /** Whose fault it is that a request has failed. */
 export interface Blame {
   /** It reached the model, which failed, or did not answer although it had the time. */

@@ -30,6 +30,8 @@ export const emptyMemory = (): AppMemory => ({
 });
 
 export interface SeenPrediction {
+  /** By which it is known when it is asked again; "" for one that cannot be. */
+  readonly id: string;
   readonly version: string;
   readonly atMs: number;
   readonly features: readonly number[];
