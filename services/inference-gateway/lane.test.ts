@@ -25,16 +25,16 @@ class Bench implements Disposable {
   #end: ((result: RunResult) => void) | undefined;
 
   constructor() {
-    const bench = this;
+    const availability = () => (this.#end === undefined ? ("idle" as const) : ("full" as const));
     const executor: Executor = {
       get availability() {
-        return bench.#end === undefined ? "idle" : "full";
+        return availability();
       },
       keepsInputs: false,
       onCapacity: () => undefined,
       load: () => Promise.resolve(),
       unload: () => Promise.resolve(),
-      run: () => new Promise((resolve) => (bench.#end = resolve)),
+      run: () => new Promise((resolve) => (this.#end = resolve)),
     };
     this.lane = new Lane({
       version: "flights/1",
