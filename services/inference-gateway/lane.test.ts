@@ -25,7 +25,7 @@ class Bench implements Disposable {
   #end: ((result: RunResult) => void) | undefined;
 
   constructor() {
-    const availability = () => (this.#end === undefined ? "idle" : "full");
+    const availability = () => (this.#end === undefined ? ("idle" as const) : ("full" as const));
     const executor: Executor = {
       get availability() {
         return availability();

@@ -122,6 +122,14 @@ export class Lane implements Disposable {
     return { outputs: promise, cancel, blame: waiting };
   }
 
+  /** What a row would be refused with now; undefined: it would be taken in. Whoever knows it before has not done the rest in vain. */
+  refusal(deadline: number): MillraceError | undefined {
+    const now = this.#options.clock.now();
+    if (!this.#overloaded(deadline, ONE_ROW, now)) return undefined;
+    this.statistics.failure.add(1, 0);
+    return this.#refusal(now);
+  }
+
   /** Takes other batching settings; what waits already follows them, too. */
   configure(batch: BatcherOptions): void {
     this.#batcher.options = this.#suited(batch);
@@ -186,12 +194,7 @@ export class Lane implements Disposable {
   /** Returns how to give the request up. */
   #offer(waiting: Waiting, deadline: number, terms: Terms): () => void {
     const now = this.#options.clock.now();
-    const rowsAhead = this.#batcher.rowsAhead(terms.priority);
-    const leftMs = Math.min(deadline, terms.queueBy ?? Infinity) - now;
-    const { maxSize } = this.#batcher.options;
-    if (this.#backlog.overloaded({ rows: terms.rows, rowsAhead, leftMs }, maxSize, now)) {
-      return this.#refuse(waiting, now);
-    }
+    if (this.#overloaded(deadline, terms, now)) return this.#refuse(waiting, now);
     let ticket = this.#batcher.offer(waiting, deadline, now, terms);
     if (ticket === undefined) {
       for (const displaced of this.#batcher.displace(terms)) {
@@ -205,11 +208,20 @@ export class Lane implements Disposable {
     return () => this.#cancel(taken);
   }
 
+  #overloaded(deadline: number, { rows, priority, queueBy }: Terms, now: number): boolean {
+    const rowsAhead = this.#batcher.rowsAhead(priority);
+    const leftMs = Math.min(deadline, queueBy ?? Infinity) - now;
+    return this.#backlog.overloaded({ rows, rowsAhead, leftMs }, this.#batcher.options.maxSize, now);
+  }
+
   #refuse(waiting: Waiting, now: number): () => void {
     this.statistics.failure.add(1, 0);
-    const refuse = () => this.#overload(`${this.#batcher.waiting} requests wait already`, now);
-    waiting.reject(this.#refusals.get(now, refuse));
+    waiting.reject(this.#refusal(now));
     return nothing;
+  }
+
+  #refusal(now: number): MillraceError {
+    return this.#refusals.get(now, () => this.#overload(`${this.#batcher.waiting} requests wait already`, now));
   }
 
   #overload(why: string, now: number): MillraceError {

@@ -53,6 +53,14 @@ async function capacity(ask: Ask): Promise<number> {
   return (16_000 * BATCH) / (performance.now() - startedAt);
 }
 
+/** Milliseconds that the model has run so far. */
+async function runMs(): Promise<number> {
+  using client = connectRpc(GRPCInferenceService, gateway.server.address, { ownConnection: true });
+  const { modelStats } = await client.modelStatistics({ name: APP });
+  const runs = modelStats.flatMap(({ batchStats }) => batchStats);
+  return runs.reduce((sum, { computeInfer }) => sum + Number(computeInfer?.ns ?? 0n) / 1e6, 0);
+}
+
 /** Asks twice as often as can be answered. */
 async function overload(ask: Ask): Promise<void> {
   await capacity(ask);
@@ -61,6 +69,7 @@ async function overload(ask: Ask): Promise<void> {
   const deadlineMs = Math.max(APP_DEADLINE_MS, (8_000 * BATCH) / perSecond);
   const overloadMs = 5 * deadlineMs;
   const calls: Promise<Outcome & { readonly ms: number }>[] = [];
+  const runBefore = await runMs();
   const startedAt = performance.now();
   for (let elapsedMs = 0; elapsedMs < overloadMs; elapsedMs = performance.now() - startedAt) {
     while (calls.length < (2 * perSecond * elapsedMs) / 1_000) {
@@ -69,13 +78,15 @@ async function overload(ask: Ask): Promise<void> {
     }
     await delay(5);
   }
+  const busy = ((await runMs()) - runBefore) / (performance.now() - startedAt);
   const outcomes = await Promise.all(calls);
   const answered = outcomes.filter(byModel).length;
   const refused = outcomes.filter(isRefused);
-  const shown = `${answered} answered and ${refused.length} refused of ${outcomes.length}, at ${perSecond.toFixed(0)}/s`;
-  assert.ok(answered > (0.6 * perSecond * overloadMs) / 1_000, `the model works all the time: ${shown}`);
+  const shown = `${answered} answered and ${refused.length} refused of ${outcomes.length}, busy ${busy.toFixed(2)}`;
+  assert.ok(busy > 0.6, `the model works all the time: ${shown}`);
+  assert.ok(answered > 0.1 * outcomes.length, shown);
   assert.ok(refused.length > 0.1 * outcomes.length, shown);
-  assert.ok(answered + refused.length > 0.85 * outcomes.length, shown);
+  assert.ok(answered + refused.length > 0.7 * outcomes.length, shown);
   for (const { why, ms } of outcomes) {
     assert.doesNotMatch(why, /circuit breaker/);
     assert.ok(ms < deadlineMs + GRACE_MS, `${ms} ms`);
@@ -87,10 +98,7 @@ async function overload(ask: Ask): Promise<void> {
 }
 
 test("more calls at once than the thread can answer in time: some are answered, the rest refused at once, and all is well right after", async () => {
-  const startedAt = performance.now();
-  const calls = Array.from({ length: 3_000 }, () =>
-    predict(0, 0).then((outcome) => ({ ...outcome, at: performance.now() - startedAt })),
-  );
+  const calls = Array.from({ length: 3_000 }, () => predict(0, 0));
   const outcomes = await Promise.all(calls);
   const refused = outcomes.filter(isRefused);
   const answered = outcomes.filter(({ by }) => by !== "nobody");

@@ -185,6 +185,7 @@ export class Predictor {
     const { counts, load } = this.#options;
     try {
       const asked = this.#begin(app, call, questions);
+      if (questions === 1) this.#checkLane(asked);
       const weight = questions === 1 ? 1 : Math.ceil(questions * ROW_WEIGHT);
       this.#checkLoad(questions, weight, asked.time);
       this.#inHand += questions;
@@ -215,6 +216,21 @@ export class Predictor {
       throw overload(`${this.#inHand} of at most ${maxCalls} questions are in hand already`, load.workMs);
     }
     if (load.overloaded(weight, answerBy - arrivedAt)) throw load.refusal();
+  }
+
+  /**
+   * Refuses what the chain would refuse, before anything is done for it, where only the champion can answer.
+   *
+   * @throws `resource_exhausted`
+   */
+  #checkLane({ entry: { app, answers }, time }: Asked): void {
+    const { deployments, clock } = this.#options;
+    const serving = deployments.serving(app.name);
+    if (answers !== undefined || serving?.champion === undefined || serving.canary !== undefined) return;
+    const { breaker, lane } = serving.champion;
+    if (breaker.state(clock.now()) !== "closed") return;
+    const refusal = lane.refusal(time.modelBy);
+    if (refusal !== undefined) throw refusal;
   }
 
   #find(name: string): DirectoryEntry {

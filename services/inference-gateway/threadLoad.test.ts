@@ -88,7 +88,7 @@ test("a second of other work with a few answers in it says nothing about what th
 test("an estimate that is too high comes down by itself, for some questions are always taken", () => {
   const thread = new Thread();
   thread.answers(1_000, 20);
-  assert.equal(thread.room(400), 64);
+  assert.equal(thread.room(400), 128);
   thread.answers(10_000, 0.1, 1);
   near(thread.room(400), 1_000);
 });

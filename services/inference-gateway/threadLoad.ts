@@ -11,7 +11,7 @@ export interface ThreadLoadOptions {
 /** What a question costs before anything is known: more than on any usual machine once the code is compiled. */
 const FIRST_MS = 0.2;
 /** So many questions are always taken: that an estimate is too high must not stop the calls by which it would be put right. */
-const ALWAYS = 64;
+const ALWAYS = 128;
 /**
  * Of a call's time: what the questions in hand may take of the thread. They take their turns at every step, and what is read from the sockets
  * waited there for about as long before.
