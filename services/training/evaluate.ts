@@ -2,7 +2,9 @@ import { setImmediate } from "node:timers/promises";
 import { openSession } from "@millrace/onnx";
 import { MillraceError } from "@millrace/runtime";
 import { Tensor } from "onnxruntime-node";
-import { INPUT, OUTPUT } from "./export/onnx.ts";
+import type { Answers } from "./answers.ts";
+import { CLASS_OUTPUT, INPUT, LOWER_OUTPUT, OUTPUT, SET_OUTPUT, UPPER_OUTPUT, VALUE_OUTPUT } from "./export/onnx.ts";
+import type { Task } from "./task.ts";
 
 /** Rows per run: large enough that a run's overhead vanishes. */
 const MAX_BATCH_ROWS = 8_192;
@@ -14,37 +16,97 @@ const RUN_MS = 50;
  * The answers of an ONNX artefact, the very file that will be served.
  *
  * @param columns in the order of the artefact's inputs; NaN is missing
- * @throws `invalid_argument` for an artefact that cannot be loaded or does not fit
+ * @throws `invalid_argument` for an artefact that cannot be loaded or does not fit the task
  */
+export async function answersOfArtefact(
+  onnx: Uint8Array,
+  columns: readonly Float64Array[],
+  task: Task,
+): Promise<Answers> {
+  switch (task.kind) {
+    case "binary":
+      return { kind: "binary", probabilities: await predictWithArtefact(onnx, columns) };
+    case "multiclass": {
+      const width = task.classes.length;
+      const outputs = [
+        { name: CLASS_OUTPUT, width },
+        { name: SET_OUTPUT, width },
+      ] as const;
+      const [probabilities, sets] = await runArtefact(onnx, columns, outputs);
+      return { kind: "multiclass", probabilities, sets: sets.map((column) => Uint8Array.from(column)) };
+    }
+    case "regression": {
+      const outputs = [VALUE_OUTPUT, LOWER_OUTPUT, UPPER_OUTPUT].map((name) => ({ name, width: 1 }));
+      const [[values], [lower], [upper]] = (await runArtefact(onnx, columns, outputs)) as [
+        [Float64Array],
+        [Float64Array],
+        [Float64Array],
+      ];
+      return { kind: "regression", values, lower, upper };
+    }
+  }
+}
+
+/** The same for a binary model: a probability for each row. */
 export async function predictWithArtefact(onnx: Uint8Array, columns: readonly Float64Array[]): Promise<Float64Array> {
+  const [[probabilities]] = (await runArtefact(onnx, columns, [{ name: OUTPUT, width: 1 }])) as [[Float64Array]];
+  return probabilities;
+}
+
+/** An output float32 or bool [rows, width]. */
+interface ExpectedOutput {
+  readonly name: string;
+  readonly width: number;
+}
+
+/** Of each output its columns. */
+async function runArtefact<const Outputs extends readonly ExpectedOutput[]>(
+  onnx: Uint8Array,
+  columns: readonly Float64Array[],
+  outputs: Outputs,
+): Promise<{ [Index in keyof Outputs]: Float64Array[] }> {
   const session = await openSession(onnx);
   try {
     const rows = columns[0]?.length ?? 0;
-    const probabilities = new Float64Array(rows);
+    const results = outputs.map(({ width }) => Array.from({ length: width }, () => new Float64Array(rows)));
     let batchRows = FIRST_BATCH_ROWS;
     for (let start = 0; start < rows; ) {
       const count = Math.min(batchRows, rows - start);
       const beganMs = performance.now();
       const answers = await session.run({ [INPUT]: inputTensor(columns, start, count) });
       if (performance.now() - beganMs < RUN_MS / 2) batchRows = Math.min(MAX_BATCH_ROWS, batchRows * 2);
-      const output = answers[OUTPUT]?.data;
-      if (!(output instanceof Float32Array) || output.length !== count) {
-        throw new MillraceError(
-          "invalid_argument",
-          `The artefact does not answer ${count} rows of "${OUTPUT}" with ${count} numbers`,
-        );
+      for (const [index, output] of outputs.entries()) {
+        copyColumns(valuesOf(answers[output.name], output, count), results[index] as Float64Array[], start);
       }
-      probabilities.set(output, start);
       start += count;
       await setImmediate();
     }
-    return probabilities;
+    return results as { [Index in keyof Outputs]: Float64Array[] };
   } finally {
     await session.release();
   }
 }
 
-function inputTensor(columns: readonly Float64Array[], start: number, count: number): Tensor {
+function valuesOf(tensor: Tensor | undefined, { name, width }: ExpectedOutput, rows: number): ArrayLike<number> {
+  const values: unknown = tensor?.data;
+  const isNumeric = values instanceof Float32Array || values instanceof Uint8Array;
+  if (isNumeric && values.length === rows * width) return values;
+  const has = tensor === undefined ? "none" : `${tensor.type} [${tensor.dims.join(", ")}]`;
+  throw new MillraceError(
+    "invalid_argument",
+    `The artefact answers ${rows} rows with ${has} as "${name}"; expected ${rows * width} numbers, [${rows}, ${width}]`,
+  );
+}
+
+function copyColumns(values: ArrayLike<number>, columns: readonly Float64Array[], start: number): void {
+  const width = columns.length;
+  for (const [column, into] of columns.entries()) {
+    const rows = values.length / width;
+    for (let row = 0; row < rows; row += 1) into[start + row] = values[row * width + column] as number;
+  }
+}
+
+export function inputTensor(columns: readonly Float64Array[], start: number, count: number): Tensor {
   const width = columns.length;
   const values = new Float32Array(count * width);
   for (const [feature, column] of columns.entries()) {

@@ -13,6 +13,7 @@ import { inSpan } from "./spans.ts";
 import type { Split } from "./split.ts";
 import type { TrainingStore } from "./store.ts";
 import { trainCandidate } from "./train.ts";
+import type { TrainerAlgorithm } from "./trainRequest.ts";
 import { describeVersion } from "./version.ts";
 
 export interface JobParts {
@@ -58,11 +59,12 @@ export function runJob(parts: JobParts, job: TrainingJob, signal: AbortSignal): 
   });
 }
 
-const ALGORITHMS: Readonly<Record<Algorithm, "gbdt" | "logistic" | "baseline" | undefined>> = {
+const ALGORITHMS: Readonly<Record<Algorithm, TrainerAlgorithm | undefined>> = {
   [Algorithm.UNSPECIFIED]: undefined,
   [Algorithm.GBDT]: "gbdt",
   [Algorithm.LOGISTIC]: "logistic",
   [Algorithm.BASELINE]: "baseline",
+  [Algorithm.LINEAR]: "linear",
 };
 
 async function trainAndJudge(rows: Matrix, split: Split, model: Model, signal: AbortSignal): Promise<Judged[]> {

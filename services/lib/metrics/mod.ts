@@ -8,3 +8,4 @@ export {
   mean,
 } from "./binaryMetrics.ts";
 export { populationStability } from "./populationStability.ts";
+export { randomNumbers, shuffled } from "./randomNumbers.ts";
