@@ -49,8 +49,13 @@ export async function trainCandidate(request: TrainRequest): Promise<TrainedCand
   return { onnx, predict, parameters, importance: fitted.importance, warnings: warningsOf(train) };
 }
 
+type FitRequest = Pick<
+  TrainRequest,
+  "algorithm" | "baseline" | "parameters" | "seed" | "threads" | "signal" | "onProgress"
+>;
+
 /** The fitted model alone, before calibration and export: what a search compares. */
-export function fit(request: TrainRequest, prepared: PreparedRows): Promise<Fitted> {
+export function fit(request: FitRequest, prepared: PreparedRows): Promise<Fitted> {
   const { algorithm, parameters = {}, seed = 0, threads = 1, signal, onProgress } = request;
   const options: TrainerOptions = { parameters, seed, threads, signal, onProgress };
   switch (algorithm) {
