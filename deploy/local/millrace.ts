@@ -15,6 +15,7 @@ import { quality } from "./commands/events/quality.ts";
 import { rejected } from "./commands/events/rejected.ts";
 import { replay } from "./commands/events/replay.ts";
 import { show } from "./commands/events/show.ts";
+import { modelsCard } from "./commands/models/card.ts";
 import { modelsList } from "./commands/models/list.ts";
 import { modelsShow } from "./commands/models/show.ts";
 import { modelsUpload } from "./commands/models/upload.ts";
@@ -39,6 +40,7 @@ const COMMANDS: readonly Command[] = [
   datasetExport,
   modelsList,
   modelsShow,
+  modelsCard,
   modelsUpload,
 ];
 

@@ -7,6 +7,7 @@ import { MillraceError } from "@millrace/runtime";
 import type { DatasetDefinition } from "./contentHash.ts";
 import { type BuildFacts, DatasetSummary } from "./datasetSummary.ts";
 import { type DatasetRow, LabelJoin } from "./labelJoin.ts";
+import { textFieldsOf } from "./textFields.ts";
 
 /** Rows of prediction events that came later than this are read with what the engine still has; live, nobody could have asked. */
 const LOOK_BACK_MS = 172_800_000;
@@ -25,6 +26,8 @@ export class Dataset {
   readonly #labelType: string;
   readonly #joinField: string;
   readonly #waitMs: number;
+  /** Fields of the request that are kept as texts: segments of evaluations that are no features. */
+  readonly textFields: readonly string[];
   readonly #summary: DatasetSummary;
   #ready: DatasetRow[] = [];
   /** Everything known before this has been added. */
@@ -45,6 +48,7 @@ export class Dataset {
     this.#labelType = app.label.on;
     this.#joinField = app.label.join;
     this.#waitMs = waitMs;
+    this.textFields = textFieldsOf(app);
     this.#summary = new DatasetSummary(definition, this.set.names, waitMs);
     this.#join = new LabelJoin({
       waitMs,
@@ -82,7 +86,9 @@ export class Dataset {
     const key = fieldText(fields[this.#joinField]);
     if (key === undefined) return;
     if (type === this.#predictionType && occurredAtMs >= fromMs && occurredAtMs < toMs) {
-      this.#join.addRow(key, occurredAtMs, this.#engine.read({ occurredAtMs, fields }));
+      const features = this.#engine.read({ occurredAtMs, fields });
+      const texts = this.textFields.map((name) => fieldText(fields[name]));
+      this.#join.addRow(key, occurredAtMs, features, texts.length > 0 ? texts : undefined);
     }
     if (type === this.#labelType) {
       const label = this.#label.evaluate(fields, occurredAtMs);

@@ -237,6 +237,8 @@ export class Predictor {
     const { apps } = this.#options;
     const found = apps.get(name);
     if (found !== undefined) return found;
+    const refusal = apps.refusal(name);
+    if (refusal !== undefined) throw new MillraceError("failed_precondition", refusal);
     const known = [...apps.names].join(", ") || "none";
     throw new MillraceError(
       "not_found",

@@ -5,6 +5,7 @@ import { type Bus, trainingJobSubject } from "@millrace/bus";
 import { TrainingJobSchema } from "@millrace/proto/millrace/training/v1/job_pb.ts";
 import type { ModelVersion } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import {
+  GetModelCardResponseSchema,
   GetModelResponseSchema,
   ListModelsResponseSchema,
   PromoteModelResponseSchema,
@@ -16,6 +17,9 @@ import {
 } from "@millrace/proto/millrace/training/v1/registry_service_pb.ts";
 import { type ImplementedService, implement } from "@millrace/rpc";
 import { MillraceError } from "@millrace/runtime";
+import type { Artefacts } from "./artefacts.ts";
+import { modelCard } from "./evaluation/modelCard.ts";
+import { readEvaluation } from "./evaluation/storedEvaluation.ts";
 import { noSuchModel, type Registry } from "./registry.ts";
 import type { Scoring } from "./scoring.ts";
 import type { TrainingStore } from "./store.ts";
@@ -34,18 +38,31 @@ export interface RegistryServiceParts {
   readonly bus: Bus;
   readonly store: TrainingStore;
   readonly registry: Registry;
+  readonly artefacts: Artefacts;
   readonly scoring: Scoring;
   readonly calls: UploadCalls;
 }
 
 /** The registry's gRPC calls. */
-export function registryService({ bus, store, registry, scoring, calls }: RegistryServiceParts): ImplementedService {
+export function registryService({
+  bus,
+  store,
+  registry,
+  artefacts,
+  scoring,
+  calls,
+}: RegistryServiceParts): ImplementedService {
   return implement(RegistryService, {
     async listModels({ app }) {
       return create(ListModelsResponseSchema, { models: await store.listModels(given("app", app)) });
     },
     async getModel({ app, number }) {
       return create(GetModelResponseSchema, { model: await modelOf(store, app, number) });
+    },
+    async getModelCard({ app, number }) {
+      const model = await modelOf(store, app, number);
+      const evaluation = await readEvaluation(artefacts, model);
+      return create(GetModelCardResponseSchema, { markdown: modelCard(model, evaluation), evaluation });
     },
     async promoteModel({ app, number, reason }) {
       const deployment = await registry.promote(given("app", app), number, given("reason", reason), WHO);

@@ -62,9 +62,9 @@ export function checkLabel(app: App, problems: Problems): void {
   if (told !== undefined && app.label?.value) attempt(problems, () => compileLabel(app, "label.value"));
 }
 
-/** Checks gates, monitoring, retraining and ingestion. */
+/** Checks monitoring, retraining and ingestion. */
 export function checkOperation(app: App, problems: Problems): void {
-  const { model, monitoring, retraining, ingestion } = app;
+  const { monitoring, retraining, ingestion } = app;
   const within = (path: string, value: number | undefined, low: number, high: number): void => {
     if (value === undefined || (value >= low && value <= high)) return;
     const range = high === Infinity ? `at least ${low}` : `from ${low} to ${high}`;
@@ -75,11 +75,6 @@ export function checkOperation(app: App, problems: Problems): void {
       problems.add(path, "out_of_range", `must be at least ${formatDuration(low)}, not ${formatDuration(value)}`);
     }
   };
-  within("model.gates.min_auc", model?.gates?.minAuc, 0, 1);
-  within("model.gates.max_log_loss", model?.gates?.maxLogLoss, 0, Infinity);
-  within("model.gates.max_calibration_error", model?.gates?.maxCalibrationError, 0, 1);
-  within("model.gates.tolerance", model?.gates?.tolerance, 0, Infinity);
-  length("model.history", durationToMs(model?.history), MINUTE_MS);
   length("monitoring.window", durationToMs(monitoring?.window), 1_000);
   within("monitoring.max_psi", monitoring?.maxPsi, 0, Infinity);
   within("monitoring.max_log_loss_increase", monitoring?.maxLogLossIncrease, 0, Infinity);

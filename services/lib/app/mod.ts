@@ -1,6 +1,7 @@
 export { checkCompatible } from "./compatibility.ts";
 export { type DecisionBand, decisionBands } from "./decisionBands.ts";
 export { durationJson, formatDuration, parseDurationMs } from "./duration.ts";
+export { enumName } from "./enumName.ts";
 export {
   compileExpression,
   type Expression,

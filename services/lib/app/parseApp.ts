@@ -6,6 +6,7 @@ import { type App, AppSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { parseDocument } from "yaml";
 import { checkEntities, checkEvents, checkFeatures } from "./checkData.ts";
 import { checkLabel, checkOperation } from "./checkLoop.ts";
+import { checkModel } from "./checkModel.ts";
 import { checkServing } from "./checkServing.ts";
 import { formatDuration } from "./duration.ts";
 import { normaliseApp } from "./normalise.ts";
@@ -42,6 +43,7 @@ export function checkApp(app: App, problems: Problems): void {
   checkEntities(app, problems);
   checkFeatures(app, problems);
   checkLabel(app, problems);
+  checkModel(app, problems);
   checkServing(app, problems);
   checkOperation(app, problems);
 }

@@ -30,12 +30,15 @@ export const modelsShow: Command = {
 };
 
 /** @throws `invalid_argument` unless it is one name of the form `<app>/<number>` */
-export function readVersionName(positionals: readonly string[]): { app: string; number: number } {
+export function readVersionName(
+  positionals: readonly string[],
+  command = "models show",
+): { app: string; number: number } {
   const [, app, number] = /^([^/]+)\/([1-9]\d{0,8})$/.exec(positionals[0] ?? "") ?? [];
   if (app !== undefined && positionals.length === 1) return { app, number: Number(number) };
   const came = positionals.length === 0 ? "nothing" : `"${positionals.join(" ")}"`;
   throw new MillraceError(
     "invalid_argument",
-    `models show takes <app>/<number>, such as flight-delays/3, not ${came}; models list --app <app> lists them`,
+    `${command} takes <app>/<number>, such as flight-delays/3, not ${came}; models list --app <app> lists them`,
   );
 }

@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/app/v1/app.proto.
  */
 export const file_millrace_app_v1_app: GenFile = /*@__PURE__*/
-  fileDesc("ChltaWxscmFjZS9hcHAvdjEvYXBwLnByb3RvEg9taWxscmFjZS5hcHAudjEilAcKA0FwcBIqCgNhcHAYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw0N30kEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxI+CghlbnRpdGllcxgDIAMoCzIiLm1pbGxyYWNlLmFwcC52MS5BcHAuRW50aXRpZXNFbnRyeUIIukgFmgECEEASaAoGZXZlbnRzGAQgAygLMiAubWlsbHJhY2UuYXBwLnYxLkFwcC5FdmVudHNFbnRyeUI2ukgzmgEwCAEQgAIiKXInMiVeW2Etel1bYS16MC05X10qKFwuW2Etel1bYS16MC05X10qKSokEjcKCnByZWRpY3Rpb24YBSABKAsyGy5taWxscmFjZS5hcHAudjEuUHJlZGljdGlvbkIGukgDyAEBEl0KCGZlYXR1cmVzGAYgAygLMiIubWlsbHJhY2UuYXBwLnYxLkFwcC5GZWF0dXJlc0VudHJ5Qie6SCSaASEIARDoByIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQSLQoFbGFiZWwYByABKAsyFi5taWxscmFjZS5hcHAudjEuTGFiZWxCBrpIA8gBARItCgVtb2RlbBgIIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5Nb2RlbEIGukgDyAEBEjEKB3NlcnZpbmcYCSABKAsyGC5taWxscmFjZS5hcHAudjEuU2VydmluZ0IGukgDyAEBEi8KCm1vbml0b3JpbmcYCiABKAsyGy5taWxscmFjZS5hcHAudjEuTW9uaXRvcmluZxIvCgpyZXRyYWluaW5nGAsgASgLMhsubWlsbHJhY2UuYXBwLnYxLlJldHJhaW5pbmcSLQoJaW5nZXN0aW9uGAwgASgLMhoubWlsbHJhY2UuYXBwLnYxLkluZ2VzdGlvbhpICg1FbnRpdGllc0VudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLm1pbGxyYWNlLmFwcC52MS5FbnRpdHk6AjgBGkkKC0V2ZW50c0VudHJ5EgsKA2tleRgBIAEoCRIpCgV2YWx1ZRgCIAEoCzIaLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGU6AjgBGkkKDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEicKBXZhbHVlGAIgASgLMhgubWlsbHJhY2UuYXBwLnYxLkZlYXR1cmU6AjgBIiEKBkVudGl0eRIXCgNrZXkYASADKAlCCrpIB5IBBAgBEAgiyAEKCUV2ZW50VHlwZRIYCgd2ZXJzaW9uGAEgASgNQge6SAQqAigBEloKBmZpZWxkcxgCIAMoCzImLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGUuRmllbGRzRW50cnlCIrpIH5oBHCIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQaRQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEiUKBXZhbHVlGAIgASgLMhYubWlsbHJhY2UuYXBwLnYxLkZpZWxkOgI4ASLbAQoFRmllbGQSNAoEdHlwZRgBIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5GaWVsZFR5cGVCCrpIB4IBBBABIAASEAoIcmVxdWlyZWQYAiABKAgSFwoKbWF4X2xlbmd0aBgDIAEoDUgAiAEBEg8KB3BhdHRlcm4YBCABKAkSEAoDbWluGAUgASgBSAGIAQESEAoDbWF4GAYgASgBSAKIAQESDAoEdW5pdBgHIAEoCRIPCgdhbGxvd2VkGAggAygJQg0KC19tYXhfbGVuZ3RoQgYKBF9taW5CBgoEX21heCIhCgpQcmVkaWN0aW9uEhMKAmF0GAEgASgJQge6SARyAhABIrcCCgdGZWF0dXJlEhIKCmF0X3JlcXVlc3QYASABKAkSDgoGZW50aXR5GAIgASgJEgoKAm9uGAMgASgJEg0KBXZhbHVlGAQgASgJEjcKCWFnZ3JlZ2F0ZRgFIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5BZ2dyZWdhdGVCCLpIBYIBAhABEikKBndpbmRvdxgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCgR0aWxlGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBXdoZXJlGAggASgJEhMKC2Rlc2NyaXB0aW9uGAkgASgJEjwKDHdoZW5fbWlzc2luZxgKIAEoDjIcLm1pbGxyYWNlLmFwcC52MS5XaGVuTWlzc2luZ0IIukgFggECEAEigQEKBUxhYmVsEhMKAm9uGAEgASgJQge6SARyAhABEhUKBGpvaW4YAiABKAlCB7pIBHICEAESFgoFdmFsdWUYAyABKAlCB7pIBHICEAESNAoEd2FpdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgAivQIKBU1vZGVsEi8KBHRhc2sYASABKA4yFS5taWxscmFjZS5hcHAudjEuVGFza0IKukgHggEEEAEgABJDCgpjYW5kaWRhdGVzGAIgAygOMhoubWlsbHJhY2UuYXBwLnYxLkFsZ29yaXRobUITukgQkgENCAEYASIHggEEEAEgABIzCgZtZXRyaWMYAyABKA4yFy5taWxscmFjZS5hcHAudjEuTWV0cmljQgq6SAeCAQQQASAAEigKB2hvbGRvdXQYBCABKAFCF7pIFBISEc3MzMzMzOw/IQAAAAAAAAAAEioKB2hpc3RvcnkYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJQoFZ2F0ZXMYBiABKAsyFi5taWxscmFjZS5hcHAudjEuR2F0ZXMSDAoEc2VlZBgHIAEoDSK4AQoFR2F0ZXMSFAoHbWluX2F1YxgBIAEoAUgAiAEBEhkKDG1heF9sb2dfbG9zcxgCIAEoAUgBiAEBEiIKFW1heF9jYWxpYnJhdGlvbl9lcnJvchgDIAEoAUgCiAEBEhEKCXRvbGVyYW5jZRgEIAEoARIQCghtaW5fcm93cxgFIAEoDUIKCghfbWluX2F1Y0IPCg1fbWF4X2xvZ19sb3NzQhgKFl9tYXhfY2FsaWJyYXRpb25fZXJyb3IivgMKB1NlcnZpbmcSOAoIZGVhZGxpbmUYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CC7pICMgBAaoBAioAEiUKBWJhdGNoGAIgASgLMhYubWlsbHJhY2UuYXBwLnYxLkJhdGNoEisKCGZhbGxiYWNrGAMgAygOMhkubWlsbHJhY2UuYXBwLnYxLkZhbGxiYWNrEiwKCWRlY2lzaW9ucxgEIAMoCzIZLm1pbGxyYWNlLmFwcC52MS5EZWNpc2lvbhIpCghjb25zdGFudBgFIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAAASKQoHYWJzdGFpbhgGIAEoCzIYLm1pbGxyYWNlLmFwcC52MS5BYnN0YWluEikKB2J1ZGdldHMYByABKAsyGC5taWxscmFjZS5hcHAudjEuQnVkZ2V0cxI8Cgx3aGVuX21pc3NpbmcYCCABKA4yHC5taWxscmFjZS5hcHAudjEuV2hlbk1pc3NpbmdCCLpIBYIBAhABEiUKBWNhY2hlGAkgASgLMhYubWlsbHJhY2UuYXBwLnYxLkNhY2hlEhEKCWNhbmFyeV9ieRgKIAEoCSK8AQoHQnVkZ2V0cxIsCgZjYW5hcnkYASABKAFCF7pIFBISGQAAAAAAAPA/IQAAAAAAAAAASACIAQESLgoIY2hhbXBpb24YAiABKAFCF7pIFBISGQAAAAAAAPA/IQAAAAAAAAAASAGIAQESLgoIcHJldmlvdXMYAyABKAFCF7pIFBISGQAAAAAAAPA/IQAAAAAAAAAASAKIAQFCCQoHX2NhbmFyeUILCglfY2hhbXBpb25CCwoJX3ByZXZpb3VzImcKB0Fic3RhaW4SJQoEZnJvbRgBIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAAASIwoCdG8YAiABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAEhAKCGRlY2lzaW9uGAMgASgJIlwKBUNhY2hlEjMKA3R0bBgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgASHgoLbWF4X2VudHJpZXMYAiABKA1CCbpIBioEGMCEPSJRCgVCYXRjaBIaCghtYXhfc2l6ZRgBIAEoDUIIukgFKgMYgCASLAoJbWF4X2RlbGF5GAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uInEKCERlY2lzaW9uEhUKBG5hbWUYASABKAlCB7pIBHICEAESKQoIYXRfbGVhc3QYAiABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAEiMKBGNvc3QYAyABKAsyFS5taWxscmFjZS5hcHAudjEuQ29zdCI8CgRDb3N0EhkKCHBvc2l0aXZlGAEgASgBQge6SAQSAkABEhkKCG5lZ2F0aXZlGAIgASgBQge6SAQSAkABIp4CCgpNb25pdG9yaW5nEi0KCXJlZmVyZW5jZRgBIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5SZWZlcmVuY2USKQoGd2luZG93GAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCG1pbl9yb3dzGAMgASgNEhQKB21heF9wc2kYBCABKAFIAIgBARIiChVtYXhfbG9nX2xvc3NfaW5jcmVhc2UYBSABKAFIAYgBARIfChJtYXhfZmFsbGJhY2tfc2hhcmUYBiABKAFIAogBARIMCgRob2xkGAcgASgNQgoKCF9tYXhfcHNpQhgKFl9tYXhfbG9nX2xvc3NfaW5jcmVhc2VCFQoTX21heF9mYWxsYmFja19zaGFyZSKhAQoKUmV0cmFpbmluZxIoCgVldmVyeRgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIkCgJvbhgCIAMoDjIYLm1pbGxyYWNlLmFwcC52MS5UcmlnZ2VyEhYKDm1pbl9uZXdfbGFiZWxzGAMgASgNEisKCGNvb2xkb3duGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIvwBCglJbmdlc3Rpb24SKwoIbGF0ZW5lc3MYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKQoGZnV0dXJlGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjYKDnVua25vd25fZmllbGRzGAMgASgOMh4ubWlsbHJhY2UuYXBwLnYxLlVua25vd25GaWVsZHMSDAoEZHJvcBgEIAEoCRIcCgpwYXJ0aXRpb25zGAUgASgNQgi6SAUqAxiAAhIzCgVub2lzZRgGIAMoCzIaLm1pbGxyYWNlLmFwcC52MS5Ob2lzZVJ1bGVCCLpIBZIBAhBAIncKCU5vaXNlUnVsZRIsCgRuYW1lGAEgASgJQh66SBtyGTIXXlthLXpdW2EtejAtOV8tXXswLDYyfSQSFQoEd2hlbhgCIAEoCUIHukgEcgIQARIlCgRrZWVwGAMgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAACKfAgoKQXBwVmVyc2lvbhIPCgd2ZXJzaW9uGAEgASgNEiEKA2FwcBgCIAEoCzIULm1pbGxyYWNlLmFwcC52MS5BcHASDgoGc291cmNlGAMgASgJEi4KCmFwcGxpZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEkYKDmVhcmxpZXJfZXZlbnRzGAUgAygLMi4ubWlsbHJhY2UuYXBwLnYxLkFwcFZlcnNpb24uRWFybGllckV2ZW50c0VudHJ5GlUKEkVhcmxpZXJFdmVudHNFbnRyeRILCgNrZXkYASABKAkSLgoFdmFsdWUYAiABKAsyHy5taWxscmFjZS5hcHAudjEuRWFybGllclNjaGVtYXM6AjgBIj0KDkVhcmxpZXJTY2hlbWFzEisKB3NjaGVtYXMYASADKAsyGi5taWxscmFjZS5hcHAudjEuRXZlbnRUeXBlKpoBCglGaWVsZFR5cGUSGgoWRklFTERfVFlQRV9VTlNQRUNJRklFRBAAEhUKEUZJRUxEX1RZUEVfU1RSSU5HEAESFQoRRklFTERfVFlQRV9ET1VCTEUQAhIUChBGSUVMRF9UWVBFX0lOVDY0EAMSEwoPRklFTERfVFlQRV9CT09MEAQSGAoURklFTERfVFlQRV9USU1FU1RBTVAQBSrKAQoJQWdncmVnYXRlEhkKFUFHR1JFR0FURV9VTlNQRUNJRklFRBAAEhMKD0FHR1JFR0FURV9DT1VOVBABEhEKDUFHR1JFR0FURV9TVU0QAhISCg5BR0dSRUdBVEVfTUVBThADEhEKDUFHR1JFR0FURV9NSU4QBBIRCg1BR0dSRUdBVEVfTUFYEAUSEgoOQUdHUkVHQVRFX0xBU1QQBhIUChBBR0dSRUdBVEVfU1REREVWEAcSFgoSQUdHUkVHQVRFX0RJU1RJTkNUEAgqLQoEVGFzaxIUChBUQVNLX1VOU1BFQ0lGSUVEEAASDwoLVEFTS19CSU5BUlkQASpqCglBbGdvcml0aG0SGQoVQUxHT1JJVEhNX1VOU1BFQ0lGSUVEEAASEgoOQUxHT1JJVEhNX0dCRFQQARIWChJBTEdPUklUSE1fTE9HSVNUSUMQAhIWChJBTEdPUklUSE1fQkFTRUxJTkUQAypXCgZNZXRyaWMSFgoSTUVUUklDX1VOU1BFQ0lGSUVEEAASEwoPTUVUUklDX0xPR19MT1NTEAESDgoKTUVUUklDX0FVQxACEhAKDE1FVFJJQ19CUklFUhADKnkKC1doZW5NaXNzaW5nEhwKGFdIRU5fTUlTU0lOR19VTlNQRUNJRklFRBAAEhcKE1dIRU5fTUlTU0lOR19JTVBVVEUQARIaChZXSEVOX01JU1NJTkdfRkFMTF9CQUNLEAISFwoTV0hFTl9NSVNTSU5HX1JFRlVTRRADKmkKCEZhbGxiYWNrEhgKFEZBTExCQUNLX1VOU1BFQ0lGSUVEEAASFQoRRkFMTEJBQ0tfUFJFVklPVVMQARIVChFGQUxMQkFDS19CQVNFTElORRACEhUKEUZBTExCQUNLX0NPTlNUQU5UEAMqPgoJUmVmZXJlbmNlEhkKFVJFRkVSRU5DRV9VTlNQRUNJRklFRBAAEhYKElJFRkVSRU5DRV9UUkFJTklORxABKngKB1RyaWdnZXISFwoTVFJJR0dFUl9VTlNQRUNJRklFRBAAEhEKDVRSSUdHRVJfRFJJRlQQARIXChNUUklHR0VSX1BFUkZPUk1BTkNFEAISFAoQVFJJR0dFUl9TQ0hFRFVMRRADEhIKDlRSSUdHRVJfTUFOVUFMEAQqfAoNVW5rbm93bkZpZWxkcxIeChpVTktOT1dOX0ZJRUxEU19VTlNQRUNJRklFRBAAEhcKE1VOS05PV05fRklFTERTX0tFRVAQARIXChNVTktOT1dOX0ZJRUxEU19EUk9QEAISGQoVVU5LTk9XTl9GSUVMRFNfUkVKRUNUEANiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChltaWxscmFjZS9hcHAvdjEvYXBwLnByb3RvEg9taWxscmFjZS5hcHAudjEilAcKA0FwcBIqCgNhcHAYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw0N30kEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxI+CghlbnRpdGllcxgDIAMoCzIiLm1pbGxyYWNlLmFwcC52MS5BcHAuRW50aXRpZXNFbnRyeUIIukgFmgECEEASaAoGZXZlbnRzGAQgAygLMiAubWlsbHJhY2UuYXBwLnYxLkFwcC5FdmVudHNFbnRyeUI2ukgzmgEwCAEQgAIiKXInMiVeW2Etel1bYS16MC05X10qKFwuW2Etel1bYS16MC05X10qKSokEjcKCnByZWRpY3Rpb24YBSABKAsyGy5taWxscmFjZS5hcHAudjEuUHJlZGljdGlvbkIGukgDyAEBEl0KCGZlYXR1cmVzGAYgAygLMiIubWlsbHJhY2UuYXBwLnYxLkFwcC5GZWF0dXJlc0VudHJ5Qie6SCSaASEIARDoByIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQSLQoFbGFiZWwYByABKAsyFi5taWxscmFjZS5hcHAudjEuTGFiZWxCBrpIA8gBARItCgVtb2RlbBgIIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5Nb2RlbEIGukgDyAEBEjEKB3NlcnZpbmcYCSABKAsyGC5taWxscmFjZS5hcHAudjEuU2VydmluZ0IGukgDyAEBEi8KCm1vbml0b3JpbmcYCiABKAsyGy5taWxscmFjZS5hcHAudjEuTW9uaXRvcmluZxIvCgpyZXRyYWluaW5nGAsgASgLMhsubWlsbHJhY2UuYXBwLnYxLlJldHJhaW5pbmcSLQoJaW5nZXN0aW9uGAwgASgLMhoubWlsbHJhY2UuYXBwLnYxLkluZ2VzdGlvbhpICg1FbnRpdGllc0VudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLm1pbGxyYWNlLmFwcC52MS5FbnRpdHk6AjgBGkkKC0V2ZW50c0VudHJ5EgsKA2tleRgBIAEoCRIpCgV2YWx1ZRgCIAEoCzIaLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGU6AjgBGkkKDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEicKBXZhbHVlGAIgASgLMhgubWlsbHJhY2UuYXBwLnYxLkZlYXR1cmU6AjgBIiEKBkVudGl0eRIXCgNrZXkYASADKAlCCrpIB5IBBAgBEAgiyAEKCUV2ZW50VHlwZRIYCgd2ZXJzaW9uGAEgASgNQge6SAQqAigBEloKBmZpZWxkcxgCIAMoCzImLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGUuRmllbGRzRW50cnlCIrpIH5oBHCIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQaRQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEiUKBXZhbHVlGAIgASgLMhYubWlsbHJhY2UuYXBwLnYxLkZpZWxkOgI4ASLbAQoFRmllbGQSNAoEdHlwZRgBIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5GaWVsZFR5cGVCCrpIB4IBBBABIAASEAoIcmVxdWlyZWQYAiABKAgSFwoKbWF4X2xlbmd0aBgDIAEoDUgAiAEBEg8KB3BhdHRlcm4YBCABKAkSEAoDbWluGAUgASgBSAGIAQESEAoDbWF4GAYgASgBSAKIAQESDAoEdW5pdBgHIAEoCRIPCgdhbGxvd2VkGAggAygJQg0KC19tYXhfbGVuZ3RoQgYKBF9taW5CBgoEX21heCIhCgpQcmVkaWN0aW9uEhMKAmF0GAEgASgJQge6SARyAhABIrcCCgdGZWF0dXJlEhIKCmF0X3JlcXVlc3QYASABKAkSDgoGZW50aXR5GAIgASgJEgoKAm9uGAMgASgJEg0KBXZhbHVlGAQgASgJEjcKCWFnZ3JlZ2F0ZRgFIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5BZ2dyZWdhdGVCCLpIBYIBAhABEikKBndpbmRvdxgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCgR0aWxlGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBXdoZXJlGAggASgJEhMKC2Rlc2NyaXB0aW9uGAkgASgJEjwKDHdoZW5fbWlzc2luZxgKIAEoDjIcLm1pbGxyYWNlLmFwcC52MS5XaGVuTWlzc2luZ0IIukgFggECEAEigQEKBUxhYmVsEhMKAm9uGAEgASgJQge6SARyAhABEhUKBGpvaW4YAiABKAlCB7pIBHICEAESFgoFdmFsdWUYAyABKAlCB7pIBHICEAESNAoEd2FpdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgAiowYKBU1vZGVsEi8KBHRhc2sYASABKA4yFS5taWxscmFjZS5hcHAudjEuVGFza0IKukgHggEEEAEgABJDCgpjYW5kaWRhdGVzGAIgAygOMhoubWlsbHJhY2UuYXBwLnYxLkFsZ29yaXRobUITukgQkgENCAEYASIHggEEEAEgABIzCgZtZXRyaWMYAyABKA4yFy5taWxscmFjZS5hcHAudjEuTWV0cmljQgq6SAeCAQQQASAAEigKB2hvbGRvdXQYBCABKAFCF7pIFBISEc3MzMzMzOw/IQAAAAAAAAAAEioKB2hpc3RvcnkYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJQoFZ2F0ZXMYBiABKAsyFi5taWxscmFjZS5hcHAudjEuR2F0ZXMSDAoEc2VlZBgHIAEoDRIaCgdjbGFzc2VzGAggAygJQgm6SAaSAQMQ6AcSKQoIY292ZXJhZ2UYCSABKAFCF7pIFBISEQAAAAAAAPA/KQAAAAAAAAAAEh0KC2NhdGVnb3JpY2FsGAogAygJQgi6SAWSAQIYARJHCghtb25vdG9uZRgLIAMoCzIkLm1pbGxyYWNlLmFwcC52MS5Nb2RlbC5Nb25vdG9uZUVudHJ5Qg+6SAyaAQkqB4IBBBABIAASLAoJaGFsZl9saWZlGAwgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEisKCGJhc2VsaW5lGA0gASgLMhkubWlsbHJhY2UuYXBwLnYxLkJhc2VsaW5lEhwKCHNlZ21lbnRzGA4gAygJQgq6SAeSAQQQEBgBEicKBnNlYXJjaBgPIAEoCzIXLm1pbGxyYWNlLmFwcC52MS5TZWFyY2gSGAoHcm9sbGluZxgQIAEoDUIHukgEKgIYChItCgp0aW1lX2xpbWl0GBEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uGkoKDU1vbm90b25lRW50cnkSCwoDa2V5GAEgASgJEigKBXZhbHVlGAIgASgOMhkubWlsbHJhY2UuYXBwLnYxLk1vbm90b25lOgI4ASJACghCYXNlbGluZRIUCgpsYXN0X3ZhbHVlGAEgASgJSAASFgoMc2VnbWVudF9tZWFuGAIgASgJSABCBgoEa2luZCJLCgZTZWFyY2gSGAoGdHJpYWxzGAEgASgNQgi6SAUqAxjoBxInCgR0aW1lGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIuwFCgVHYXRlcxIUCgdtaW5fYXVjGAEgASgBSACIAQESGQoMbWF4X2xvZ19sb3NzGAIgASgBSAGIAQESIgoVbWF4X2NhbGlicmF0aW9uX2Vycm9yGAMgASgBSAKIAQESEQoJdG9sZXJhbmNlGAQgASgBEhAKCG1pbl9yb3dzGAUgASgNEhYKCW1heF9icmllchgGIAEoAUgDiAEBEhkKDG1pbl9hY2N1cmFjeRgHIAEoAUgEiAEBEhUKCG1heF9ybXNlGAggASgBSAWIAQESFAoHbWF4X21hZRgJIAEoAUgGiAEBEhMKBm1pbl9yMhgKIAEoAUgHiAEBEh8KEm1heF9jb3ZlcmFnZV9lcnJvchgLIAEoAUgIiAEBEhUKCG1heF9jb3N0GAwgASgBSAmIAQESHQoQbWF4X3NlZ21lbnRfbG9zcxgNIAEoAUgKiAEBEhwKD21heF9zZWdtZW50X2dhcBgOIAEoAUgLiAEBEh8KEm1heF9hcnRlZmFjdF9ieXRlcxgPIAEoBEgMiAEBEiEKFG1heF9yb3dfbWljcm9zZWNvbmRzGBAgASgBSA2IAQESFwoPcmVmdXNlX3dhcm5pbmdzGBEgASgIEisKCmNvbmZpZGVuY2UYEiABKAFCF7pIFBISEQAAAAAAAPA/KQAAAAAAAAAAQgoKCF9taW5fYXVjQg8KDV9tYXhfbG9nX2xvc3NCGAoWX21heF9jYWxpYnJhdGlvbl9lcnJvckIMCgpfbWF4X2JyaWVyQg8KDV9taW5fYWNjdXJhY3lCCwoJX21heF9ybXNlQgoKCF9tYXhfbWFlQgkKB19taW5fcjJCFQoTX21heF9jb3ZlcmFnZV9lcnJvckILCglfbWF4X2Nvc3RCEwoRX21heF9zZWdtZW50X2xvc3NCEgoQX21heF9zZWdtZW50X2dhcEIVChNfbWF4X2FydGVmYWN0X2J5dGVzQhcKFV9tYXhfcm93X21pY3Jvc2Vjb25kcyK+AwoHU2VydmluZxI4CghkZWFkbGluZRgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgASJQoFYmF0Y2gYAiABKAsyFi5taWxscmFjZS5hcHAudjEuQmF0Y2gSKwoIZmFsbGJhY2sYAyADKA4yGS5taWxscmFjZS5hcHAudjEuRmFsbGJhY2sSLAoJZGVjaXNpb25zGAQgAygLMhkubWlsbHJhY2UuYXBwLnYxLkRlY2lzaW9uEikKCGNvbnN0YW50GAUgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAABIpCgdhYnN0YWluGAYgASgLMhgubWlsbHJhY2UuYXBwLnYxLkFic3RhaW4SKQoHYnVkZ2V0cxgHIAEoCzIYLm1pbGxyYWNlLmFwcC52MS5CdWRnZXRzEjwKDHdoZW5fbWlzc2luZxgIIAEoDjIcLm1pbGxyYWNlLmFwcC52MS5XaGVuTWlzc2luZ0IIukgFggECEAESJQoFY2FjaGUYCSABKAsyFi5taWxscmFjZS5hcHAudjEuQ2FjaGUSEQoJY2FuYXJ5X2J5GAogASgJIrwBCgdCdWRnZXRzEiwKBmNhbmFyeRgBIAEoAUIXukgUEhIZAAAAAAAA8D8hAAAAAAAAAABIAIgBARIuCghjaGFtcGlvbhgCIAEoAUIXukgUEhIZAAAAAAAA8D8hAAAAAAAAAABIAYgBARIuCghwcmV2aW91cxgDIAEoAUIXukgUEhIZAAAAAAAA8D8hAAAAAAAAAABIAogBAUIJCgdfY2FuYXJ5QgsKCV9jaGFtcGlvbkILCglfcHJldmlvdXMiZwoHQWJzdGFpbhIlCgRmcm9tGAEgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAABIjCgJ0bxgCIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAAASEAoIZGVjaXNpb24YAyABKAkiXAoFQ2FjaGUSMwoDdHRsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgu6SAjIAQGqAQIqABIeCgttYXhfZW50cmllcxgCIAEoDUIJukgGKgQYwIQ9IlEKBUJhdGNoEhoKCG1heF9zaXplGAEgASgNQgi6SAUqAxiAIBIsCgltYXhfZGVsYXkYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24icQoIRGVjaXNpb24SFQoEbmFtZRgBIAEoCUIHukgEcgIQARIpCghhdF9sZWFzdBgCIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAAASIwoEY29zdBgDIAEoCzIVLm1pbGxyYWNlLmFwcC52MS5Db3N0IjwKBENvc3QSGQoIcG9zaXRpdmUYASABKAFCB7pIBBICQAESGQoIbmVnYXRpdmUYAiABKAFCB7pIBBICQAEingIKCk1vbml0b3JpbmcSLQoJcmVmZXJlbmNlGAEgASgOMhoubWlsbHJhY2UuYXBwLnYxLlJlZmVyZW5jZRIpCgZ3aW5kb3cYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEAoIbWluX3Jvd3MYAyABKA0SFAoHbWF4X3BzaRgEIAEoAUgAiAEBEiIKFW1heF9sb2dfbG9zc19pbmNyZWFzZRgFIAEoAUgBiAEBEh8KEm1heF9mYWxsYmFja19zaGFyZRgGIAEoAUgCiAEBEgwKBGhvbGQYByABKA1CCgoIX21heF9wc2lCGAoWX21heF9sb2dfbG9zc19pbmNyZWFzZUIVChNfbWF4X2ZhbGxiYWNrX3NoYXJlIqEBCgpSZXRyYWluaW5nEigKBWV2ZXJ5GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiQKAm9uGAIgAygOMhgubWlsbHJhY2UuYXBwLnYxLlRyaWdnZXISFgoObWluX25ld19sYWJlbHMYAyABKA0SKwoIY29vbGRvd24YBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24i/AEKCUluZ2VzdGlvbhIrCghsYXRlbmVzcxgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIpCgZmdXR1cmUYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNgoOdW5rbm93bl9maWVsZHMYAyABKA4yHi5taWxscmFjZS5hcHAudjEuVW5rbm93bkZpZWxkcxIMCgRkcm9wGAQgASgJEhwKCnBhcnRpdGlvbnMYBSABKA1CCLpIBSoDGIACEjMKBW5vaXNlGAYgAygLMhoubWlsbHJhY2UuYXBwLnYxLk5vaXNlUnVsZUIIukgFkgECEEAidwoJTm9pc2VSdWxlEiwKBG5hbWUYASABKAlCHrpIG3IZMhdeW2Etel1bYS16MC05Xy1dezAsNjJ9JBIVCgR3aGVuGAIgASgJQge6SARyAhABEiUKBGtlZXAYAyABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAIp8CCgpBcHBWZXJzaW9uEg8KB3ZlcnNpb24YASABKA0SIQoDYXBwGAIgASgLMhQubWlsbHJhY2UuYXBwLnYxLkFwcBIOCgZzb3VyY2UYAyABKAkSLgoKYXBwbGllZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASRgoOZWFybGllcl9ldmVudHMYBSADKAsyLi5taWxscmFjZS5hcHAudjEuQXBwVmVyc2lvbi5FYXJsaWVyRXZlbnRzRW50cnkaVQoSRWFybGllckV2ZW50c0VudHJ5EgsKA2tleRgBIAEoCRIuCgV2YWx1ZRgCIAEoCzIfLm1pbGxyYWNlLmFwcC52MS5FYXJsaWVyU2NoZW1hczoCOAEiPQoORWFybGllclNjaGVtYXMSKwoHc2NoZW1hcxgBIAMoCzIaLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGUqmgEKCUZpZWxkVHlwZRIaChZGSUVMRF9UWVBFX1VOU1BFQ0lGSUVEEAASFQoRRklFTERfVFlQRV9TVFJJTkcQARIVChFGSUVMRF9UWVBFX0RPVUJMRRACEhQKEEZJRUxEX1RZUEVfSU5UNjQQAxITCg9GSUVMRF9UWVBFX0JPT0wQBBIYChRGSUVMRF9UWVBFX1RJTUVTVEFNUBAFKsoBCglBZ2dyZWdhdGUSGQoVQUdHUkVHQVRFX1VOU1BFQ0lGSUVEEAASEwoPQUdHUkVHQVRFX0NPVU5UEAESEQoNQUdHUkVHQVRFX1NVTRACEhIKDkFHR1JFR0FURV9NRUFOEAMSEQoNQUdHUkVHQVRFX01JThAEEhEKDUFHR1JFR0FURV9NQVgQBRISCg5BR0dSRUdBVEVfTEFTVBAGEhQKEEFHR1JFR0FURV9TVERERVYQBxIWChJBR0dSRUdBVEVfRElTVElOQ1QQCCpXCgRUYXNrEhQKEFRBU0tfVU5TUEVDSUZJRUQQABIPCgtUQVNLX0JJTkFSWRABEhMKD1RBU0tfTVVMVElDTEFTUxACEhMKD1RBU0tfUkVHUkVTU0lPThADKoABCglBbGdvcml0aG0SGQoVQUxHT1JJVEhNX1VOU1BFQ0lGSUVEEAASEgoOQUxHT1JJVEhNX0dCRFQQARIWChJBTEdPUklUSE1fTE9HSVNUSUMQAhIWChJBTEdPUklUSE1fQkFTRUxJTkUQAxIUChBBTEdPUklUSE1fTElORUFSEAQqjQEKBk1ldHJpYxIWChJNRVRSSUNfVU5TUEVDSUZJRUQQABITCg9NRVRSSUNfTE9HX0xPU1MQARIOCgpNRVRSSUNfQVVDEAISEAoMTUVUUklDX0JSSUVSEAMSEwoPTUVUUklDX0FDQ1VSQUNZEAQSDwoLTUVUUklDX1JNU0UQBRIOCgpNRVRSSUNfTUFFEAYqVgoITW9ub3RvbmUSGAoUTU9OT1RPTkVfVU5TUEVDSUZJRUQQABIXChNNT05PVE9ORV9JTkNSRUFTSU5HEAESFwoTTU9OT1RPTkVfREVDUkVBU0lORxACKnkKC1doZW5NaXNzaW5nEhwKGFdIRU5fTUlTU0lOR19VTlNQRUNJRklFRBAAEhcKE1dIRU5fTUlTU0lOR19JTVBVVEUQARIaChZXSEVOX01JU1NJTkdfRkFMTF9CQUNLEAISFwoTV0hFTl9NSVNTSU5HX1JFRlVTRRADKmkKCEZhbGxiYWNrEhgKFEZBTExCQUNLX1VOU1BFQ0lGSUVEEAASFQoRRkFMTEJBQ0tfUFJFVklPVVMQARIVChFGQUxMQkFDS19CQVNFTElORRACEhUKEUZBTExCQUNLX0NPTlNUQU5UEAMqPgoJUmVmZXJlbmNlEhkKFVJFRkVSRU5DRV9VTlNQRUNJRklFRBAAEhYKElJFRkVSRU5DRV9UUkFJTklORxABKngKB1RyaWdnZXISFwoTVFJJR0dFUl9VTlNQRUNJRklFRBAAEhEKDVRSSUdHRVJfRFJJRlQQARIXChNUUklHR0VSX1BFUkZPUk1BTkNFEAISFAoQVFJJR0dFUl9TQ0hFRFVMRRADEhIKDlRSSUdHRVJfTUFOVUFMEAQqfAoNVW5rbm93bkZpZWxkcxIeChpVTktOT1dOX0ZJRUxEU19VTlNQRUNJRklFRBAAEhcKE1VOS05PV05fRklFTERTX0tFRVAQARIXChNVTktOT1dOX0ZJRUxEU19EUk9QEAISGQoVVU5LTk9XTl9GSUVMRFNfUkVKRUNUEANiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * One ML application: what a team writes as `app.yaml`.
@@ -387,6 +387,76 @@ export type Model = Message<"millrace.app.v1.Model"> & {
    * @generated from field: uint32 seed = 7;
    */
   seed: number;
+
+  /**
+   * Of MULTICLASS: the label's values, in the order of the answer's columns. An event whose label is none of them brings no label.
+   *
+   * @generated from field: repeated string classes = 8;
+   */
+  classes: string[];
+
+  /**
+   * Share of the truths that an interval or a set of classes has to hold (`90%` in YAML); 0 means 90 %.
+   *
+   * @generated from field: double coverage = 9;
+   */
+  coverage: number;
+
+  /**
+   * Features whose values are names, not amounts: they are told apart, and not put in order. One of them may be a text.
+   *
+   * @generated from field: repeated string categorical = 10;
+   */
+  categorical: string[];
+
+  /**
+   * By feature; trees keep to it.
+   *
+   * @generated from field: map<string, millrace.app.v1.Monotone> monotone = 11;
+   */
+  monotone: { [key: string]: Monotone };
+
+  /**
+   * A row that is this much older than the newest one counts half. Absent: all count the same.
+   *
+   * @generated from field: google.protobuf.Duration half_life = 12;
+   */
+  halfLife?: Duration | undefined;
+
+  /**
+   * What the candidate BASELINE is. Absent: the share of positive labels, the shares of the classes, or the mean.
+   *
+   * @generated from field: millrace.app.v1.Baseline baseline = 13;
+   */
+  baseline?: Baseline | undefined;
+
+  /**
+   * Features, or fields of the request, by whose values the evaluation tells how good a model is.
+   *
+   * @generated from field: repeated string segments = 14;
+   */
+  segments: string[];
+
+  /**
+   * Looks for better parameters of each candidate. Absent: the built-in ones.
+   *
+   * @generated from field: millrace.app.v1.Search search = 15;
+   */
+  search?: Search | undefined;
+
+  /**
+   * Evaluates the winner's way of training at so many earlier times, too (rolling origin): how steady it is. It decides nothing.
+   *
+   * @generated from field: uint32 rolling = 16;
+   */
+  rolling: number;
+
+  /**
+   * A training that takes longer ends as failed. Absent: 2h.
+   *
+   * @generated from field: google.protobuf.Duration time_limit = 17;
+   */
+  timeLimit?: Duration | undefined;
 };
 
 /**
@@ -395,6 +465,67 @@ export type Model = Message<"millrace.app.v1.Model"> & {
  */
 export const ModelSchema: GenMessage<Model> = /*@__PURE__*/
   messageDesc(file_millrace_app_v1_app, 7);
+
+/**
+ * @generated from message millrace.app.v1.Baseline
+ */
+export type Baseline = Message<"millrace.app.v1.Baseline"> & {
+  /**
+   * @generated from oneof millrace.app.v1.Baseline.kind
+   */
+  kind: {
+    /**
+     * A feature whose value is the answer: a number for REGRESSION, a probability for BINARY.
+     *
+     * @generated from field: string last_value = 1;
+     */
+    value: string;
+    case: "lastValue";
+  } | {
+    /**
+     * A feature by whose values the labels' means are the answers.
+     *
+     * @generated from field: string segment_mean = 2;
+     */
+    value: string;
+    case: "segmentMean";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message millrace.app.v1.Baseline.
+ * Use `create(BaselineSchema)` to create a new message.
+ */
+export const BaselineSchema: GenMessage<Baseline> = /*@__PURE__*/
+  messageDesc(file_millrace_app_v1_app, 8);
+
+/**
+ * Whichever comes first ends the search; one of them is needed.
+ *
+ * @generated from message millrace.app.v1.Search
+ */
+export type Search = Message<"millrace.app.v1.Search"> & {
+  /**
+   * Of each candidate; 0 means as many as `time` allows.
+   *
+   * @generated from field: uint32 trials = 1;
+   */
+  trials: number;
+
+  /**
+   * Of all candidates together.
+   *
+   * @generated from field: google.protobuf.Duration time = 2;
+   */
+  time?: Duration | undefined;
+};
+
+/**
+ * Describes the message millrace.app.v1.Search.
+ * Use `create(SearchSchema)` to create a new message.
+ */
+export const SearchSchema: GenMessage<Search> = /*@__PURE__*/
+  messageDesc(file_millrace_app_v1_app, 9);
 
 /**
  * What a candidate must reach on the holdout, calculated from the ONNX artefact's own answers.
@@ -418,7 +549,8 @@ export type Gates = Message<"millrace.app.v1.Gates"> & {
   maxCalibrationError?: number | undefined;
 
   /**
-   * On the same rows, the candidate's metric has to beat the champion's by more than this; less is a tie, which keeps the champion.
+   * On the same rows, the candidate's metric has to beat the champion's by more than this, and by more than chance would explain
+   * (`confidence`); less is a tie, which keeps the champion.
    *
    * @generated from field: double tolerance = 4;
    */
@@ -428,6 +560,87 @@ export type Gates = Message<"millrace.app.v1.Gates"> & {
    * @generated from field: uint32 min_rows = 5;
    */
   minRows: number;
+
+  /**
+   * @generated from field: optional double max_brier = 6;
+   */
+  maxBrier?: number | undefined;
+
+  /**
+   * @generated from field: optional double min_accuracy = 7;
+   */
+  minAccuracy?: number | undefined;
+
+  /**
+   * @generated from field: optional double max_rmse = 8;
+   */
+  maxRmse?: number | undefined;
+
+  /**
+   * @generated from field: optional double max_mae = 9;
+   */
+  maxMae?: number | undefined;
+
+  /**
+   * @generated from field: optional double min_r2 = 10;
+   */
+  minR2?: number | undefined;
+
+  /**
+   * Distance of the share of truths inside the intervals or sets from `model.coverage`.
+   *
+   * @generated from field: optional double max_coverage_error = 11;
+   */
+  maxCoverageError?: number | undefined;
+
+  /**
+   * Mean cost of a decision, in the unit of `serving.decisions[].cost`.
+   *
+   * @generated from field: optional double max_cost = 12;
+   */
+  maxCost?: number | undefined;
+
+  /**
+   * In no segment may the metric be worse than the champion's on the same rows by more than this, …
+   *
+   * @generated from field: optional double max_segment_loss = 13;
+   */
+  maxSegmentLoss?: number | undefined;
+
+  /**
+   * … or than the candidate's own over all rows.
+   *
+   * @generated from field: optional double max_segment_gap = 14;
+   */
+  maxSegmentGap?: number | undefined;
+
+  /**
+   * Of the model file.
+   *
+   * @generated from field: optional uint64 max_artefact_bytes = 15;
+   */
+  maxArtefactBytes?: bigint | undefined;
+
+  /**
+   * Of one row in a batch of `serving.batch.max_size`, in microseconds, as measured where the training runs.
+   *
+   * @generated from field: optional double max_row_microseconds = 16;
+   */
+  maxRowMicroseconds?: number | undefined;
+
+  /**
+   * A model of data that there are warnings about is rejected.
+   *
+   * @generated from field: bool refuse_warnings = 17;
+   */
+  refuseWarnings: boolean;
+
+  /**
+   * How sure it has to be that the candidate is better, 0.5 to 1; 0 means 95 %.
+   *
+   * @generated from field: double confidence = 18;
+   */
+  confidence: number;
 };
 
 /**
@@ -435,7 +648,7 @@ export type Gates = Message<"millrace.app.v1.Gates"> & {
  * Use `create(GatesSchema)` to create a new message.
  */
 export const GatesSchema: GenMessage<Gates> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 8);
+  messageDesc(file_millrace_app_v1_app, 10);
 
 /**
  * @generated from message millrace.app.v1.Serving
@@ -515,7 +728,7 @@ export type Serving = Message<"millrace.app.v1.Serving"> & {
  * Use `create(ServingSchema)` to create a new message.
  */
 export const ServingSchema: GenMessage<Serving> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 9);
+  messageDesc(file_millrace_app_v1_app, 11);
 
 /**
  * Shares of the time that a call leaves for models, 0 to 1 (`60%` in YAML): a version that has not answered when its share is over is given
@@ -546,7 +759,7 @@ export type Budgets = Message<"millrace.app.v1.Budgets"> & {
  * Use `create(BudgetsSchema)` to create a new message.
  */
 export const BudgetsSchema: GenMessage<Budgets> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 10);
+  messageDesc(file_millrace_app_v1_app, 12);
 
 /**
  * The answer's `abstain`, from `from` up to, but without, `to`.
@@ -577,7 +790,7 @@ export type Abstain = Message<"millrace.app.v1.Abstain"> & {
  * Use `create(AbstainSchema)` to create a new message.
  */
 export const AbstainSchema: GenMessage<Abstain> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 11);
+  messageDesc(file_millrace_app_v1_app, 13);
 
 /**
  * By model version and exact inputs. Questions that come while the model is asked the same wait for that answer.
@@ -603,7 +816,7 @@ export type Cache = Message<"millrace.app.v1.Cache"> & {
  * Use `create(CacheSchema)` to create a new message.
  */
 export const CacheSchema: GenMessage<Cache> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 12);
+  messageDesc(file_millrace_app_v1_app, 14);
 
 /**
  * @generated from message millrace.app.v1.Batch
@@ -625,7 +838,7 @@ export type Batch = Message<"millrace.app.v1.Batch"> & {
  * Use `create(BatchSchema)` to create a new message.
  */
 export const BatchSchema: GenMessage<Batch> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 13);
+  messageDesc(file_millrace_app_v1_app, 15);
 
 /**
  * @generated from message millrace.app.v1.Decision
@@ -654,7 +867,7 @@ export type Decision = Message<"millrace.app.v1.Decision"> & {
  * Use `create(DecisionSchema)` to create a new message.
  */
 export const DecisionSchema: GenMessage<Decision> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 14);
+  messageDesc(file_millrace_app_v1_app, 16);
 
 /**
  * @generated from message millrace.app.v1.Cost
@@ -680,7 +893,7 @@ export type Cost = Message<"millrace.app.v1.Cost"> & {
  * Use `create(CostSchema)` to create a new message.
  */
 export const CostSchema: GenMessage<Cost> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 15);
+  messageDesc(file_millrace_app_v1_app, 17);
 
 /**
  * @generated from message millrace.app.v1.Monitoring
@@ -735,7 +948,7 @@ export type Monitoring = Message<"millrace.app.v1.Monitoring"> & {
  * Use `create(MonitoringSchema)` to create a new message.
  */
 export const MonitoringSchema: GenMessage<Monitoring> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 16);
+  messageDesc(file_millrace_app_v1_app, 18);
 
 /**
  * @generated from message millrace.app.v1.Retraining
@@ -767,7 +980,7 @@ export type Retraining = Message<"millrace.app.v1.Retraining"> & {
  * Use `create(RetrainingSchema)` to create a new message.
  */
 export const RetrainingSchema: GenMessage<Retraining> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 17);
+  messageDesc(file_millrace_app_v1_app, 19);
 
 /**
  * @generated from message millrace.app.v1.Ingestion
@@ -821,7 +1034,7 @@ export type Ingestion = Message<"millrace.app.v1.Ingestion"> & {
  * Use `create(IngestionSchema)` to create a new message.
  */
 export const IngestionSchema: GenMessage<Ingestion> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 18);
+  messageDesc(file_millrace_app_v1_app, 20);
 
 /**
  * Events that say little: of those for which `when` is true a share is kept, and the others are dropped and counted under the name.
@@ -856,7 +1069,7 @@ export type NoiseRule = Message<"millrace.app.v1.NoiseRule"> & {
  * Use `create(NoiseRuleSchema)` to create a new message.
  */
 export const NoiseRuleSchema: GenMessage<NoiseRule> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 19);
+  messageDesc(file_millrace_app_v1_app, 21);
 
 /**
  * What the KV bucket `apps` holds under the app's name.
@@ -902,7 +1115,7 @@ export type AppVersion = Message<"millrace.app.v1.AppVersion"> & {
  * Use `create(AppVersionSchema)` to create a new message.
  */
 export const AppVersionSchema: GenMessage<AppVersion> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 20);
+  messageDesc(file_millrace_app_v1_app, 22);
 
 /**
  * @generated from message millrace.app.v1.EarlierSchemas
@@ -919,7 +1132,7 @@ export type EarlierSchemas = Message<"millrace.app.v1.EarlierSchemas"> & {
  * Use `create(EarlierSchemasSchema)` to create a new message.
  */
 export const EarlierSchemasSchema: GenMessage<EarlierSchemas> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 21);
+  messageDesc(file_millrace_app_v1_app, 23);
 
 /**
  * @generated from enum millrace.app.v1.FieldType
@@ -1046,6 +1259,8 @@ export const AggregateSchema: GenEnum<Aggregate> = /*@__PURE__*/
   enumDesc(file_millrace_app_v1_app, 1);
 
 /**
+ * What a label is, and with it what a model answers.
+ *
  * @generated from enum millrace.app.v1.Task
  */
 export const Task = {
@@ -1055,12 +1270,30 @@ export const Task = {
   UNSPECIFIED: 0,
 
   /**
+   * True or false; the answer is the probability of true.
+   *
    * @generated from enum value: TASK_BINARY = 1;
    */
   BINARY: 1,
+
+  /**
+   * One of `model.classes`; the answer is a probability of each, and the set of those that are likely enough.
+   *
+   * @generated from enum value: TASK_MULTICLASS = 2;
+   */
+  MULTICLASS: 2,
+
+  /**
+   * A number; the answer is a number, and the interval that holds the truth in `model.coverage` of all cases.
+   *
+   * @generated from enum value: TASK_REGRESSION = 3;
+   */
+  REGRESSION: 3,
 } as const;
 
 /**
+ * What a label is, and with it what a model answers.
+ *
  * @generated from enum millrace.app.v1.Task
  */
 export type Task = (typeof Task)[keyof typeof Task] | UnknownEnum;
@@ -1081,19 +1314,32 @@ export const Algorithm = {
   UNSPECIFIED: 0,
 
   /**
+   * Gradient-boosted trees.
+   *
    * @generated from enum value: ALGORITHM_GBDT = 1;
    */
   GBDT: 1,
 
   /**
+   * Logistic regression; of several classes, softmax regression.
+   *
    * @generated from enum value: ALGORITHM_LOGISTIC = 2;
    */
   LOGISTIC: 2,
 
   /**
+   * What knows little: see `model.baseline`.
+   *
    * @generated from enum value: ALGORITHM_BASELINE = 3;
    */
   BASELINE: 3,
+
+  /**
+   * Linear regression, for numbers.
+   *
+   * @generated from enum value: ALGORITHM_LINEAR = 4;
+   */
+  LINEAR: 4,
 } as const;
 
 /**
@@ -1130,6 +1376,25 @@ export const Metric = {
    * @generated from enum value: METRIC_BRIER = 3;
    */
   BRIER: 3,
+
+  /**
+   * Share of right classes.
+   *
+   * @generated from enum value: METRIC_ACCURACY = 4;
+   */
+  ACCURACY: 4,
+
+  /**
+   * Root of the mean squared error, and mean absolute error: of numbers.
+   *
+   * @generated from enum value: METRIC_RMSE = 5;
+   */
+  RMSE: 5,
+
+  /**
+   * @generated from enum value: METRIC_MAE = 6;
+   */
+  MAE: 6,
 } as const;
 
 /**
@@ -1142,6 +1407,41 @@ export type Metric = (typeof Metric)[keyof typeof Metric] | UnknownEnum;
  */
 export const MetricSchema: GenEnum<Metric> = /*@__PURE__*/
   enumDesc(file_millrace_app_v1_app, 4);
+
+/**
+ * How an answer may move when a feature grows and all others stay.
+ *
+ * @generated from enum millrace.app.v1.Monotone
+ */
+export const Monotone = {
+  /**
+   * @generated from enum value: MONOTONE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * @generated from enum value: MONOTONE_INCREASING = 1;
+   */
+  INCREASING: 1,
+
+  /**
+   * @generated from enum value: MONOTONE_DECREASING = 2;
+   */
+  DECREASING: 2,
+} as const;
+
+/**
+ * How an answer may move when a feature grows and all others stay.
+ *
+ * @generated from enum millrace.app.v1.Monotone
+ */
+export type Monotone = (typeof Monotone)[keyof typeof Monotone] | UnknownEnum;
+
+/**
+ * Describes the enum millrace.app.v1.Monotone.
+ */
+export const MonotoneSchema: GenEnum<Monotone> = /*@__PURE__*/
+  enumDesc(file_millrace_app_v1_app, 5);
 
 /**
  * What to do with a question that lacks a feature.
@@ -1187,7 +1487,7 @@ export type WhenMissing = (typeof WhenMissing)[keyof typeof WhenMissing] | Unkno
  * Describes the enum millrace.app.v1.WhenMissing.
  */
 export const WhenMissingSchema: GenEnum<WhenMissing> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 5);
+  enumDesc(file_millrace_app_v1_app, 6);
 
 /**
  * @generated from enum millrace.app.v1.Fallback
@@ -1229,7 +1529,7 @@ export type Fallback = (typeof Fallback)[keyof typeof Fallback] | UnknownEnum;
  * Describes the enum millrace.app.v1.Fallback.
  */
 export const FallbackSchema: GenEnum<Fallback> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 6);
+  enumDesc(file_millrace_app_v1_app, 7);
 
 /**
  * @generated from enum millrace.app.v1.Reference
@@ -1255,7 +1555,7 @@ export type Reference = (typeof Reference)[keyof typeof Reference] | UnknownEnum
  * Describes the enum millrace.app.v1.Reference.
  */
 export const ReferenceSchema: GenEnum<Reference> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 7);
+  enumDesc(file_millrace_app_v1_app, 8);
 
 /**
  * @generated from enum millrace.app.v1.Trigger
@@ -1296,7 +1596,7 @@ export type Trigger = (typeof Trigger)[keyof typeof Trigger] | UnknownEnum;
  * Describes the enum millrace.app.v1.Trigger.
  */
 export const TriggerSchema: GenEnum<Trigger> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 8);
+  enumDesc(file_millrace_app_v1_app, 9);
 
 /**
  * @generated from enum millrace.app.v1.UnknownFields
@@ -1332,5 +1632,5 @@ export type UnknownFields = (typeof UnknownFields)[keyof typeof UnknownFields] |
  * Describes the enum millrace.app.v1.UnknownFields.
  */
 export const UnknownFieldsSchema: GenEnum<UnknownFields> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 9);
+  enumDesc(file_millrace_app_v1_app, 10);
 

@@ -6,6 +6,8 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Evaluation } from "./evaluation_pb.ts";
+import { file_millrace_training_v1_evaluation } from "./evaluation_pb.ts";
 import type { Deployment, ModelVersion } from "./model_pb.ts";
 import { file_millrace_training_v1_model } from "./model_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -14,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/training/v1/registry_service.proto.
  */
 export const file_millrace_training_v1_registry_service: GenFile = /*@__PURE__*/
-  fileDesc("CittaWxscmFjZS90cmFpbmluZy92MS9yZWdpc3RyeV9zZXJ2aWNlLnByb3RvEhRtaWxscmFjZS50cmFpbmluZy52MSIgChFMaXN0TW9kZWxzUmVxdWVzdBILCgNhcHAYASABKAkiSAoSTGlzdE1vZGVsc1Jlc3BvbnNlEjIKBm1vZGVscxgBIAMoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbiIuCg9HZXRNb2RlbFJlcXVlc3QSCwoDYXBwGAEgASgJEg4KBm51bWJlchgCIAEoDSJFChBHZXRNb2RlbFJlc3BvbnNlEjEKBW1vZGVsGAEgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uIkIKE1Byb21vdGVNb2RlbFJlcXVlc3QSCwoDYXBwGAEgASgJEg4KBm51bWJlchgCIAEoDRIOCgZyZWFzb24YAyABKAkiTAoUUHJvbW90ZU1vZGVsUmVzcG9uc2USNAoKZGVwbG95bWVudBgBIAEoCzIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLkRlcGxveW1lbnQiMwoUUm9sbEJhY2tNb2RlbFJlcXVlc3QSCwoDYXBwGAEgASgJEg4KBnJlYXNvbhgCIAEoCSJNChVSb2xsQmFja01vZGVsUmVzcG9uc2USNAoKZGVwbG95bWVudBgBIAEoCzIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLkRlcGxveW1lbnQiYAoWUmVxdWVzdFRyYWluaW5nUmVxdWVzdBILCgNhcHAYASABKAkSDgoGcmVhc29uGAIgASgJEikKBWFzX29mGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIpChdSZXF1ZXN0VHJhaW5pbmdSZXNwb25zZRIOCgZqb2JfaWQYASABKAkiVgoQU2NvcmVSb3dzUmVxdWVzdBILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNEhUKDWZlYXR1cmVfbmFtZXMYAyADKAkSDgoGdmFsdWVzGAQgAygBIioKEVNjb3JlUm93c1Jlc3BvbnNlEhUKDXByb2JhYmlsaXRpZXMYASADKAEiYwoSVXBsb2FkTW9kZWxSZXF1ZXN0EjQKBmhlYWRlchgBIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLlVwbG9hZEhlYWRlckgAEg8KBWNodW5rGAIgASgMSABCBgoEcGFydCK0AQoMVXBsb2FkSGVhZGVyEgsKA2FwcBgBIAEoCRIOCgZhdXRob3IYAiABKAkSDwoHdHJhaW5lchgDIAEoCRINCgVub3RlcxgEIAEoCRIPCgdjb2x1bW5zGAUgAygJEg4KBnNoYTI1NhgGIAEoCRINCgVieXRlcxgHIAEoBBI3CghxdWFudGl6ZRgIIAEoCzIlLm1pbGxyYWNlLnRyYWluaW5nLnYxLlF1YW50aXplT3B0aW9ucyKPAQoPUXVhbnRpemVPcHRpb25zEhUKCG1heF9sb3NzGAEgASgBSACIAQESGwoObWF4X2RpZmZlcmVuY2UYAiABKAFIAYgBARIYCgttaW5fd2VpZ2h0cxgDIAEoDUgCiAEBQgsKCV9tYXhfbG9zc0IRCg9fbWF4X2RpZmZlcmVuY2VCDgoMX21pbl93ZWlnaHRzIo0BChNVcGxvYWRNb2RlbFJlc3BvbnNlEjgKCHByb2dyZXNzGAEgASgLMiQubWlsbHJhY2UudHJhaW5pbmcudjEuVXBsb2FkUHJvZ3Jlc3NIABI0CgZyZXN1bHQYAiABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5VcGxvYWRSZXN1bHRIAEIGCgRzdGVwIjcKDlVwbG9hZFByb2dyZXNzEg0KBXN0YWdlGAEgASgJEhYKDmJ5dGVzX3JlY2VpdmVkGAIgASgEIlcKDFVwbG9hZFJlc3VsdBIxCgVtb2RlbBgBIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhIUCgxrbm93bl9iZWZvcmUYAiABKAgy1AUKD1JlZ2lzdHJ5U2VydmljZRJfCgpMaXN0TW9kZWxzEicubWlsbHJhY2UudHJhaW5pbmcudjEuTGlzdE1vZGVsc1JlcXVlc3QaKC5taWxscmFjZS50cmFpbmluZy52MS5MaXN0TW9kZWxzUmVzcG9uc2USWQoIR2V0TW9kZWwSJS5taWxscmFjZS50cmFpbmluZy52MS5HZXRNb2RlbFJlcXVlc3QaJi5taWxscmFjZS50cmFpbmluZy52MS5HZXRNb2RlbFJlc3BvbnNlEmUKDFByb21vdGVNb2RlbBIpLm1pbGxyYWNlLnRyYWluaW5nLnYxLlByb21vdGVNb2RlbFJlcXVlc3QaKi5taWxscmFjZS50cmFpbmluZy52MS5Qcm9tb3RlTW9kZWxSZXNwb25zZRJoCg1Sb2xsQmFja01vZGVsEioubWlsbHJhY2UudHJhaW5pbmcudjEuUm9sbEJhY2tNb2RlbFJlcXVlc3QaKy5taWxscmFjZS50cmFpbmluZy52MS5Sb2xsQmFja01vZGVsUmVzcG9uc2USbgoPUmVxdWVzdFRyYWluaW5nEiwubWlsbHJhY2UudHJhaW5pbmcudjEuUmVxdWVzdFRyYWluaW5nUmVxdWVzdBotLm1pbGxyYWNlLnRyYWluaW5nLnYxLlJlcXVlc3RUcmFpbmluZ1Jlc3BvbnNlElwKCVNjb3JlUm93cxImLm1pbGxyYWNlLnRyYWluaW5nLnYxLlNjb3JlUm93c1JlcXVlc3QaJy5taWxscmFjZS50cmFpbmluZy52MS5TY29yZVJvd3NSZXNwb25zZRJmCgtVcGxvYWRNb2RlbBIoLm1pbGxyYWNlLnRyYWluaW5nLnYxLlVwbG9hZE1vZGVsUmVxdWVzdBopLm1pbGxyYWNlLnRyYWluaW5nLnYxLlVwbG9hZE1vZGVsUmVzcG9uc2UoATABYgZwcm90bzM", [file_google_protobuf_timestamp, file_millrace_training_v1_model]);
+  fileDesc("CittaWxscmFjZS90cmFpbmluZy92MS9yZWdpc3RyeV9zZXJ2aWNlLnByb3RvEhRtaWxscmFjZS50cmFpbmluZy52MSIgChFMaXN0TW9kZWxzUmVxdWVzdBILCgNhcHAYASABKAkiSAoSTGlzdE1vZGVsc1Jlc3BvbnNlEjIKBm1vZGVscxgBIAMoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbiIuCg9HZXRNb2RlbFJlcXVlc3QSCwoDYXBwGAEgASgJEg4KBm51bWJlchgCIAEoDSJFChBHZXRNb2RlbFJlc3BvbnNlEjEKBW1vZGVsGAEgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uIjIKE0dldE1vZGVsQ2FyZFJlcXVlc3QSCwoDYXBwGAEgASgJEg4KBm51bWJlchgCIAEoDSJeChRHZXRNb2RlbENhcmRSZXNwb25zZRIQCghtYXJrZG93bhgBIAEoCRI0CgpldmFsdWF0aW9uGAIgASgLMiAubWlsbHJhY2UudHJhaW5pbmcudjEuRXZhbHVhdGlvbiJCChNQcm9tb3RlTW9kZWxSZXF1ZXN0EgsKA2FwcBgBIAEoCRIOCgZudW1iZXIYAiABKA0SDgoGcmVhc29uGAMgASgJIkwKFFByb21vdGVNb2RlbFJlc3BvbnNlEjQKCmRlcGxveW1lbnQYASABKAsyIC5taWxscmFjZS50cmFpbmluZy52MS5EZXBsb3ltZW50IjMKFFJvbGxCYWNrTW9kZWxSZXF1ZXN0EgsKA2FwcBgBIAEoCRIOCgZyZWFzb24YAiABKAkiTQoVUm9sbEJhY2tNb2RlbFJlc3BvbnNlEjQKCmRlcGxveW1lbnQYASABKAsyIC5taWxscmFjZS50cmFpbmluZy52MS5EZXBsb3ltZW50ImAKFlJlcXVlc3RUcmFpbmluZ1JlcXVlc3QSCwoDYXBwGAEgASgJEg4KBnJlYXNvbhgCIAEoCRIpCgVhc19vZhgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiKQoXUmVxdWVzdFRyYWluaW5nUmVzcG9uc2USDgoGam9iX2lkGAEgASgJIlYKEFNjb3JlUm93c1JlcXVlc3QSCwoDYXBwGAEgASgJEg4KBm51bWJlchgCIAEoDRIVCg1mZWF0dXJlX25hbWVzGAMgAygJEg4KBnZhbHVlcxgEIAMoASIqChFTY29yZVJvd3NSZXNwb25zZRIVCg1wcm9iYWJpbGl0aWVzGAEgAygBImMKElVwbG9hZE1vZGVsUmVxdWVzdBI0CgZoZWFkZXIYASABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5VcGxvYWRIZWFkZXJIABIPCgVjaHVuaxgCIAEoDEgAQgYKBHBhcnQitAEKDFVwbG9hZEhlYWRlchILCgNhcHAYASABKAkSDgoGYXV0aG9yGAIgASgJEg8KB3RyYWluZXIYAyABKAkSDQoFbm90ZXMYBCABKAkSDwoHY29sdW1ucxgFIAMoCRIOCgZzaGEyNTYYBiABKAkSDQoFYnl0ZXMYByABKAQSNwoIcXVhbnRpemUYCCABKAsyJS5taWxscmFjZS50cmFpbmluZy52MS5RdWFudGl6ZU9wdGlvbnMijwEKD1F1YW50aXplT3B0aW9ucxIVCghtYXhfbG9zcxgBIAEoAUgAiAEBEhsKDm1heF9kaWZmZXJlbmNlGAIgASgBSAGIAQESGAoLbWluX3dlaWdodHMYAyABKA1IAogBAUILCglfbWF4X2xvc3NCEQoPX21heF9kaWZmZXJlbmNlQg4KDF9taW5fd2VpZ2h0cyKNAQoTVXBsb2FkTW9kZWxSZXNwb25zZRI4Cghwcm9ncmVzcxgBIAEoCzIkLm1pbGxyYWNlLnRyYWluaW5nLnYxLlVwbG9hZFByb2dyZXNzSAASNAoGcmVzdWx0GAIgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuVXBsb2FkUmVzdWx0SABCBgoEc3RlcCI3Cg5VcGxvYWRQcm9ncmVzcxINCgVzdGFnZRgBIAEoCRIWCg5ieXRlc19yZWNlaXZlZBgCIAEoBCJXCgxVcGxvYWRSZXN1bHQSMQoFbW9kZWwYASABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SFAoMa25vd25fYmVmb3JlGAIgASgIMrsGCg9SZWdpc3RyeVNlcnZpY2USXwoKTGlzdE1vZGVscxInLm1pbGxyYWNlLnRyYWluaW5nLnYxLkxpc3RNb2RlbHNSZXF1ZXN0GigubWlsbHJhY2UudHJhaW5pbmcudjEuTGlzdE1vZGVsc1Jlc3BvbnNlElkKCEdldE1vZGVsEiUubWlsbHJhY2UudHJhaW5pbmcudjEuR2V0TW9kZWxSZXF1ZXN0GiYubWlsbHJhY2UudHJhaW5pbmcudjEuR2V0TW9kZWxSZXNwb25zZRJlCgxHZXRNb2RlbENhcmQSKS5taWxscmFjZS50cmFpbmluZy52MS5HZXRNb2RlbENhcmRSZXF1ZXN0GioubWlsbHJhY2UudHJhaW5pbmcudjEuR2V0TW9kZWxDYXJkUmVzcG9uc2USZQoMUHJvbW90ZU1vZGVsEikubWlsbHJhY2UudHJhaW5pbmcudjEuUHJvbW90ZU1vZGVsUmVxdWVzdBoqLm1pbGxyYWNlLnRyYWluaW5nLnYxLlByb21vdGVNb2RlbFJlc3BvbnNlEmgKDVJvbGxCYWNrTW9kZWwSKi5taWxscmFjZS50cmFpbmluZy52MS5Sb2xsQmFja01vZGVsUmVxdWVzdBorLm1pbGxyYWNlLnRyYWluaW5nLnYxLlJvbGxCYWNrTW9kZWxSZXNwb25zZRJuCg9SZXF1ZXN0VHJhaW5pbmcSLC5taWxscmFjZS50cmFpbmluZy52MS5SZXF1ZXN0VHJhaW5pbmdSZXF1ZXN0Gi0ubWlsbHJhY2UudHJhaW5pbmcudjEuUmVxdWVzdFRyYWluaW5nUmVzcG9uc2USXAoJU2NvcmVSb3dzEiYubWlsbHJhY2UudHJhaW5pbmcudjEuU2NvcmVSb3dzUmVxdWVzdBonLm1pbGxyYWNlLnRyYWluaW5nLnYxLlNjb3JlUm93c1Jlc3BvbnNlEmYKC1VwbG9hZE1vZGVsEigubWlsbHJhY2UudHJhaW5pbmcudjEuVXBsb2FkTW9kZWxSZXF1ZXN0GikubWlsbHJhY2UudHJhaW5pbmcudjEuVXBsb2FkTW9kZWxSZXNwb25zZSgBMAFiBnByb3RvMw", [file_google_protobuf_timestamp, file_millrace_training_v1_evaluation, file_millrace_training_v1_model]);
 
 /**
  * @generated from message millrace.training.v1.ListModelsRequest
@@ -90,6 +92,52 @@ export const GetModelResponseSchema: GenMessage<GetModelResponse> = /*@__PURE__*
   messageDesc(file_millrace_training_v1_registry_service, 3);
 
 /**
+ * @generated from message millrace.training.v1.GetModelCardRequest
+ */
+export type GetModelCardRequest = Message<"millrace.training.v1.GetModelCardRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * @generated from field: uint32 number = 2;
+   */
+  number: number;
+};
+
+/**
+ * Describes the message millrace.training.v1.GetModelCardRequest.
+ * Use `create(GetModelCardRequestSchema)` to create a new message.
+ */
+export const GetModelCardRequestSchema: GenMessage<GetModelCardRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 4);
+
+/**
+ * @generated from message millrace.training.v1.GetModelCardResponse
+ */
+export type GetModelCardResponse = Message<"millrace.training.v1.GetModelCardResponse"> & {
+  /**
+   * For people.
+   *
+   * @generated from field: string markdown = 1;
+   */
+  markdown: string;
+
+  /**
+   * @generated from field: millrace.training.v1.Evaluation evaluation = 2;
+   */
+  evaluation?: Evaluation | undefined;
+};
+
+/**
+ * Describes the message millrace.training.v1.GetModelCardResponse.
+ * Use `create(GetModelCardResponseSchema)` to create a new message.
+ */
+export const GetModelCardResponseSchema: GenMessage<GetModelCardResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 5);
+
+/**
  * @generated from message millrace.training.v1.PromoteModelRequest
  */
 export type PromoteModelRequest = Message<"millrace.training.v1.PromoteModelRequest"> & {
@@ -114,7 +162,7 @@ export type PromoteModelRequest = Message<"millrace.training.v1.PromoteModelRequ
  * Use `create(PromoteModelRequestSchema)` to create a new message.
  */
 export const PromoteModelRequestSchema: GenMessage<PromoteModelRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 4);
+  messageDesc(file_millrace_training_v1_registry_service, 6);
 
 /**
  * @generated from message millrace.training.v1.PromoteModelResponse
@@ -131,7 +179,7 @@ export type PromoteModelResponse = Message<"millrace.training.v1.PromoteModelRes
  * Use `create(PromoteModelResponseSchema)` to create a new message.
  */
 export const PromoteModelResponseSchema: GenMessage<PromoteModelResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 5);
+  messageDesc(file_millrace_training_v1_registry_service, 7);
 
 /**
  * @generated from message millrace.training.v1.RollBackModelRequest
@@ -153,7 +201,7 @@ export type RollBackModelRequest = Message<"millrace.training.v1.RollBackModelRe
  * Use `create(RollBackModelRequestSchema)` to create a new message.
  */
 export const RollBackModelRequestSchema: GenMessage<RollBackModelRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 6);
+  messageDesc(file_millrace_training_v1_registry_service, 8);
 
 /**
  * @generated from message millrace.training.v1.RollBackModelResponse
@@ -170,7 +218,7 @@ export type RollBackModelResponse = Message<"millrace.training.v1.RollBackModelR
  * Use `create(RollBackModelResponseSchema)` to create a new message.
  */
 export const RollBackModelResponseSchema: GenMessage<RollBackModelResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 7);
+  messageDesc(file_millrace_training_v1_registry_service, 9);
 
 /**
  * @generated from message millrace.training.v1.RequestTrainingRequest
@@ -199,7 +247,7 @@ export type RequestTrainingRequest = Message<"millrace.training.v1.RequestTraini
  * Use `create(RequestTrainingRequestSchema)` to create a new message.
  */
 export const RequestTrainingRequestSchema: GenMessage<RequestTrainingRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 8);
+  messageDesc(file_millrace_training_v1_registry_service, 10);
 
 /**
  * @generated from message millrace.training.v1.RequestTrainingResponse
@@ -216,7 +264,7 @@ export type RequestTrainingResponse = Message<"millrace.training.v1.RequestTrain
  * Use `create(RequestTrainingResponseSchema)` to create a new message.
  */
 export const RequestTrainingResponseSchema: GenMessage<RequestTrainingResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 9);
+  messageDesc(file_millrace_training_v1_registry_service, 11);
 
 /**
  * @generated from message millrace.training.v1.ScoreRowsRequest
@@ -250,7 +298,7 @@ export type ScoreRowsRequest = Message<"millrace.training.v1.ScoreRowsRequest"> 
  * Use `create(ScoreRowsRequestSchema)` to create a new message.
  */
 export const ScoreRowsRequestSchema: GenMessage<ScoreRowsRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 10);
+  messageDesc(file_millrace_training_v1_registry_service, 12);
 
 /**
  * @generated from message millrace.training.v1.ScoreRowsResponse
@@ -267,7 +315,7 @@ export type ScoreRowsResponse = Message<"millrace.training.v1.ScoreRowsResponse"
  * Use `create(ScoreRowsResponseSchema)` to create a new message.
  */
 export const ScoreRowsResponseSchema: GenMessage<ScoreRowsResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 11);
+  messageDesc(file_millrace_training_v1_registry_service, 13);
 
 /**
  * @generated from message millrace.training.v1.UploadModelRequest
@@ -298,7 +346,7 @@ export type UploadModelRequest = Message<"millrace.training.v1.UploadModelReques
  * Use `create(UploadModelRequestSchema)` to create a new message.
  */
 export const UploadModelRequestSchema: GenMessage<UploadModelRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 12);
+  messageDesc(file_millrace_training_v1_registry_service, 14);
 
 /**
  * @generated from message millrace.training.v1.UploadHeader
@@ -365,7 +413,7 @@ export type UploadHeader = Message<"millrace.training.v1.UploadHeader"> & {
  * Use `create(UploadHeaderSchema)` to create a new message.
  */
 export const UploadHeaderSchema: GenMessage<UploadHeader> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 13);
+  messageDesc(file_millrace_training_v1_registry_service, 15);
 
 /**
  * When a quantized model takes the place of the original: within these bounds, and only if it is faster at the app's batch size.
@@ -400,7 +448,7 @@ export type QuantizeOptions = Message<"millrace.training.v1.QuantizeOptions"> & 
  * Use `create(QuantizeOptionsSchema)` to create a new message.
  */
 export const QuantizeOptionsSchema: GenMessage<QuantizeOptions> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 14);
+  messageDesc(file_millrace_training_v1_registry_service, 16);
 
 /**
  * @generated from message millrace.training.v1.UploadModelResponse
@@ -429,7 +477,7 @@ export type UploadModelResponse = Message<"millrace.training.v1.UploadModelRespo
  * Use `create(UploadModelResponseSchema)` to create a new message.
  */
 export const UploadModelResponseSchema: GenMessage<UploadModelResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 15);
+  messageDesc(file_millrace_training_v1_registry_service, 17);
 
 /**
  * @generated from message millrace.training.v1.UploadProgress
@@ -453,7 +501,7 @@ export type UploadProgress = Message<"millrace.training.v1.UploadProgress"> & {
  * Use `create(UploadProgressSchema)` to create a new message.
  */
 export const UploadProgressSchema: GenMessage<UploadProgress> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 16);
+  messageDesc(file_millrace_training_v1_registry_service, 18);
 
 /**
  * @generated from message millrace.training.v1.UploadResult
@@ -477,7 +525,7 @@ export type UploadResult = Message<"millrace.training.v1.UploadResult"> & {
  * Use `create(UploadResultSchema)` to create a new message.
  */
 export const UploadResultSchema: GenMessage<UploadResult> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 17);
+  messageDesc(file_millrace_training_v1_registry_service, 19);
 
 /**
  * The registry: which models exist, why they were accepted or not, and which one serves.
@@ -502,6 +550,17 @@ export const RegistryService: GenService<{
     methodKind: "unary";
     input: typeof GetModelRequestSchema;
     output: typeof GetModelResponseSchema;
+  },
+  /**
+   * How good a version is, where it is bad, and why it was accepted or not: as one page, and as data. NOT_FOUND for one that could not be
+   * evaluated.
+   *
+   * @generated from rpc millrace.training.v1.RegistryService.GetModelCard
+   */
+  getModelCard: {
+    methodKind: "unary";
+    input: typeof GetModelCardRequestSchema;
+    output: typeof GetModelCardResponseSchema;
   },
   /**
    * Makes a version the champion. FAILED_PRECONDITION for one that its gates rejected.
