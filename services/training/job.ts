@@ -4,6 +4,7 @@ import { Algorithm, type Model } from "@millrace/proto/millrace/app/v1/app_pb.ts
 import type { TrainingJob } from "@millrace/proto/millrace/training/v1/job_pb.ts";
 import { datasetOf, modelledApp, splitOf } from "./appRows.ts";
 import type { Artefacts } from "./artefacts.ts";
+import type { OnProgress } from "./consumer.ts";
 import type { DatasetClient } from "./dataset.ts";
 import { passGates } from "./gates.ts";
 import { bestOf, compareSentence, type Judged, judge, judgeChampion } from "./judging.ts";
@@ -33,15 +34,22 @@ const THREADS = Math.min(2, availableParallelism());
  *
  * @throws `unavailable` when a neighbour is away (try again); any other MillraceError says why this job makes no model.
  */
-export function runJob(parts: JobParts, job: TrainingJob, signal: AbortSignal): Promise<void> {
+export function runJob(
+  parts: JobParts,
+  job: TrainingJob,
+  signal: AbortSignal,
+  onProgress: OnProgress = () => undefined,
+): Promise<void> {
   return inSpan("training job", { "millrace.app": job.app, "millrace.job": job.id }, async () => {
     const app = await modelledApp(parts.bus, job.app);
     const { model } = app;
+    onProgress("building the dataset");
     const dataset = await datasetOf(parts.datasets, job, model, signal);
     const split = await splitOf(dataset, app, parts.maxRows);
-    const candidates = await trainAndJudge(dataset.rows, split, model, signal);
+    const candidates = await trainAndJudge(dataset.rows, split, model, signal, onProgress);
     const champion = await parts.store.champion(job.app);
     const holdout = selectRows(dataset.rows, split.holdout);
+    onProgress("judging the champion on the same rows");
     const against = await inSpan("evaluate champion", {}, () => judgeChampion(champion, holdout, parts.artefacts));
     await inSpan("gate and register", {}, async () => {
       const best = bestOf(candidates, model.metric);
@@ -65,7 +73,13 @@ const ALGORITHMS: Readonly<Record<Algorithm, "gbdt" | "logistic" | "baseline" | 
   [Algorithm.BASELINE]: "baseline",
 };
 
-async function trainAndJudge(rows: Matrix, split: Split, model: Model, signal: AbortSignal): Promise<Judged[]> {
+async function trainAndJudge(
+  rows: Matrix,
+  split: Split,
+  model: Model,
+  signal: AbortSignal,
+  onProgress: OnProgress,
+): Promise<Judged[]> {
   const train = selectRows(rows, split.train);
   const validation = selectRows(rows, split.validation);
   const calibration = selectRows(rows, split.calibration);
@@ -74,9 +88,20 @@ async function trainAndJudge(rows: Matrix, split: Split, model: Model, signal: A
   for (const candidate of model.candidates) {
     const algorithm = ALGORITHMS[candidate];
     if (algorithm === undefined) continue;
+    onProgress(`training ${algorithm}`);
     const trained = await inSpan(`train ${algorithm}`, { "millrace.rows": train.labels.length }, () =>
-      trainCandidate({ algorithm, train, validation, calibration, seed: model.seed, threads: THREADS, signal }),
+      trainCandidate({
+        algorithm,
+        train,
+        validation,
+        calibration,
+        seed: model.seed,
+        threads: THREADS,
+        signal,
+        onProgress: (share, what) => onProgress(`training ${algorithm}: ${what}`, share),
+      }),
     );
+    onProgress(`judging ${algorithm} on the holdout`);
     const result = await inSpan(`evaluate ${algorithm}`, {}, () => judge(trained.onnx, holdout));
     judged.push({
       algorithm,

@@ -12,6 +12,9 @@ const STATES: Readonly<Record<ModelState, string>> = {
   [ModelState.REJECTED]: "rejected",
   [ModelState.CHAMPION]: "champion",
   [ModelState.RETIRED]: "retired",
+  [ModelState.SHADOW]: "shadow",
+  [ModelState.CANARY]: "canary",
+  [ModelState.DELETED]: "deleted",
 };
 const WIDTH = 120;
 

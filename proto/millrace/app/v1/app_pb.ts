@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/app/v1/app.proto.
  */
 export const file_millrace_app_v1_app: GenFile = /*@__PURE__*/
-  fileDesc("ChltaWxscmFjZS9hcHAvdjEvYXBwLnByb3RvEg9taWxscmFjZS5hcHAudjEilAcKA0FwcBIqCgNhcHAYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw0N30kEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxI+CghlbnRpdGllcxgDIAMoCzIiLm1pbGxyYWNlLmFwcC52MS5BcHAuRW50aXRpZXNFbnRyeUIIukgFmgECEEASaAoGZXZlbnRzGAQgAygLMiAubWlsbHJhY2UuYXBwLnYxLkFwcC5FdmVudHNFbnRyeUI2ukgzmgEwCAEQgAIiKXInMiVeW2Etel1bYS16MC05X10qKFwuW2Etel1bYS16MC05X10qKSokEjcKCnByZWRpY3Rpb24YBSABKAsyGy5taWxscmFjZS5hcHAudjEuUHJlZGljdGlvbkIGukgDyAEBEl0KCGZlYXR1cmVzGAYgAygLMiIubWlsbHJhY2UuYXBwLnYxLkFwcC5GZWF0dXJlc0VudHJ5Qie6SCSaASEIARDoByIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQSLQoFbGFiZWwYByABKAsyFi5taWxscmFjZS5hcHAudjEuTGFiZWxCBrpIA8gBARItCgVtb2RlbBgIIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5Nb2RlbEIGukgDyAEBEjEKB3NlcnZpbmcYCSABKAsyGC5taWxscmFjZS5hcHAudjEuU2VydmluZ0IGukgDyAEBEi8KCm1vbml0b3JpbmcYCiABKAsyGy5taWxscmFjZS5hcHAudjEuTW9uaXRvcmluZxIvCgpyZXRyYWluaW5nGAsgASgLMhsubWlsbHJhY2UuYXBwLnYxLlJldHJhaW5pbmcSLQoJaW5nZXN0aW9uGAwgASgLMhoubWlsbHJhY2UuYXBwLnYxLkluZ2VzdGlvbhpICg1FbnRpdGllc0VudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLm1pbGxyYWNlLmFwcC52MS5FbnRpdHk6AjgBGkkKC0V2ZW50c0VudHJ5EgsKA2tleRgBIAEoCRIpCgV2YWx1ZRgCIAEoCzIaLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGU6AjgBGkkKDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEicKBXZhbHVlGAIgASgLMhgubWlsbHJhY2UuYXBwLnYxLkZlYXR1cmU6AjgBIiEKBkVudGl0eRIXCgNrZXkYASADKAlCCrpIB5IBBAgBEAgiyAEKCUV2ZW50VHlwZRIYCgd2ZXJzaW9uGAEgASgNQge6SAQqAigBEloKBmZpZWxkcxgCIAMoCzImLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGUuRmllbGRzRW50cnlCIrpIH5oBHCIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQaRQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEiUKBXZhbHVlGAIgASgLMhYubWlsbHJhY2UuYXBwLnYxLkZpZWxkOgI4ASLbAQoFRmllbGQSNAoEdHlwZRgBIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5GaWVsZFR5cGVCCrpIB4IBBBABIAASEAoIcmVxdWlyZWQYAiABKAgSFwoKbWF4X2xlbmd0aBgDIAEoDUgAiAEBEg8KB3BhdHRlcm4YBCABKAkSEAoDbWluGAUgASgBSAGIAQESEAoDbWF4GAYgASgBSAKIAQESDAoEdW5pdBgHIAEoCRIPCgdhbGxvd2VkGAggAygJQg0KC19tYXhfbGVuZ3RoQgYKBF9taW5CBgoEX21heCIhCgpQcmVkaWN0aW9uEhMKAmF0GAEgASgJQge6SARyAhABIrcCCgdGZWF0dXJlEhIKCmF0X3JlcXVlc3QYASABKAkSDgoGZW50aXR5GAIgASgJEgoKAm9uGAMgASgJEg0KBXZhbHVlGAQgASgJEjcKCWFnZ3JlZ2F0ZRgFIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5BZ2dyZWdhdGVCCLpIBYIBAhABEikKBndpbmRvdxgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCgR0aWxlGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBXdoZXJlGAggASgJEhMKC2Rlc2NyaXB0aW9uGAkgASgJEjwKDHdoZW5fbWlzc2luZxgKIAEoDjIcLm1pbGxyYWNlLmFwcC52MS5XaGVuTWlzc2luZ0IIukgFggECEAEigQEKBUxhYmVsEhMKAm9uGAEgASgJQge6SARyAhABEhUKBGpvaW4YAiABKAlCB7pIBHICEAESFgoFdmFsdWUYAyABKAlCB7pIBHICEAESNAoEd2FpdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgAivQIKBU1vZGVsEi8KBHRhc2sYASABKA4yFS5taWxscmFjZS5hcHAudjEuVGFza0IKukgHggEEEAEgABJDCgpjYW5kaWRhdGVzGAIgAygOMhoubWlsbHJhY2UuYXBwLnYxLkFsZ29yaXRobUITukgQkgENCAEYASIHggEEEAEgABIzCgZtZXRyaWMYAyABKA4yFy5taWxscmFjZS5hcHAudjEuTWV0cmljQgq6SAeCAQQQASAAEigKB2hvbGRvdXQYBCABKAFCF7pIFBISEc3MzMzMzOw/IQAAAAAAAAAAEioKB2hpc3RvcnkYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJQoFZ2F0ZXMYBiABKAsyFi5taWxscmFjZS5hcHAudjEuR2F0ZXMSDAoEc2VlZBgHIAEoDSK4AQoFR2F0ZXMSFAoHbWluX2F1YxgBIAEoAUgAiAEBEhkKDG1heF9sb2dfbG9zcxgCIAEoAUgBiAEBEiIKFW1heF9jYWxpYnJhdGlvbl9lcnJvchgDIAEoAUgCiAEBEhEKCXRvbGVyYW5jZRgEIAEoARIQCghtaW5fcm93cxgFIAEoDUIKCghfbWluX2F1Y0IPCg1fbWF4X2xvZ19sb3NzQhgKFl9tYXhfY2FsaWJyYXRpb25fZXJyb3IivgMKB1NlcnZpbmcSOAoIZGVhZGxpbmUYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CC7pICMgBAaoBAioAEiUKBWJhdGNoGAIgASgLMhYubWlsbHJhY2UuYXBwLnYxLkJhdGNoEisKCGZhbGxiYWNrGAMgAygOMhkubWlsbHJhY2UuYXBwLnYxLkZhbGxiYWNrEiwKCWRlY2lzaW9ucxgEIAMoCzIZLm1pbGxyYWNlLmFwcC52MS5EZWNpc2lvbhIpCghjb25zdGFudBgFIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAAASKQoHYWJzdGFpbhgGIAEoCzIYLm1pbGxyYWNlLmFwcC52MS5BYnN0YWluEikKB2J1ZGdldHMYByABKAsyGC5taWxscmFjZS5hcHAudjEuQnVkZ2V0cxI8Cgx3aGVuX21pc3NpbmcYCCABKA4yHC5taWxscmFjZS5hcHAudjEuV2hlbk1pc3NpbmdCCLpIBYIBAhABEiUKBWNhY2hlGAkgASgLMhYubWlsbHJhY2UuYXBwLnYxLkNhY2hlEhEKCWNhbmFyeV9ieRgKIAEoCSK8AQoHQnVkZ2V0cxIsCgZjYW5hcnkYASABKAFCF7pIFBISGQAAAAAAAPA/IQAAAAAAAAAASACIAQESLgoIY2hhbXBpb24YAiABKAFCF7pIFBISGQAAAAAAAPA/IQAAAAAAAAAASAGIAQESLgoIcHJldmlvdXMYAyABKAFCF7pIFBISGQAAAAAAAPA/IQAAAAAAAAAASAKIAQFCCQoHX2NhbmFyeUILCglfY2hhbXBpb25CCwoJX3ByZXZpb3VzImcKB0Fic3RhaW4SJQoEZnJvbRgBIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAAASIwoCdG8YAiABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAEhAKCGRlY2lzaW9uGAMgASgJIlwKBUNhY2hlEjMKA3R0bBgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgASHgoLbWF4X2VudHJpZXMYAiABKA1CCbpIBioEGMCEPSJRCgVCYXRjaBIaCghtYXhfc2l6ZRgBIAEoDUIIukgFKgMYgCASLAoJbWF4X2RlbGF5GAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uInEKCERlY2lzaW9uEhUKBG5hbWUYASABKAlCB7pIBHICEAESKQoIYXRfbGVhc3QYAiABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAEiMKBGNvc3QYAyABKAsyFS5taWxscmFjZS5hcHAudjEuQ29zdCI8CgRDb3N0EhkKCHBvc2l0aXZlGAEgASgBQge6SAQSAkABEhkKCG5lZ2F0aXZlGAIgASgBQge6SAQSAkABIp4CCgpNb25pdG9yaW5nEi0KCXJlZmVyZW5jZRgBIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5SZWZlcmVuY2USKQoGd2luZG93GAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCG1pbl9yb3dzGAMgASgNEhQKB21heF9wc2kYBCABKAFIAIgBARIiChVtYXhfbG9nX2xvc3NfaW5jcmVhc2UYBSABKAFIAYgBARIfChJtYXhfZmFsbGJhY2tfc2hhcmUYBiABKAFIAogBARIMCgRob2xkGAcgASgNQgoKCF9tYXhfcHNpQhgKFl9tYXhfbG9nX2xvc3NfaW5jcmVhc2VCFQoTX21heF9mYWxsYmFja19zaGFyZSKhAQoKUmV0cmFpbmluZxIoCgVldmVyeRgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIkCgJvbhgCIAMoDjIYLm1pbGxyYWNlLmFwcC52MS5UcmlnZ2VyEhYKDm1pbl9uZXdfbGFiZWxzGAMgASgNEisKCGNvb2xkb3duGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIvwBCglJbmdlc3Rpb24SKwoIbGF0ZW5lc3MYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKQoGZnV0dXJlGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjYKDnVua25vd25fZmllbGRzGAMgASgOMh4ubWlsbHJhY2UuYXBwLnYxLlVua25vd25GaWVsZHMSDAoEZHJvcBgEIAEoCRIcCgpwYXJ0aXRpb25zGAUgASgNQgi6SAUqAxiAAhIzCgVub2lzZRgGIAMoCzIaLm1pbGxyYWNlLmFwcC52MS5Ob2lzZVJ1bGVCCLpIBZIBAhBAIncKCU5vaXNlUnVsZRIsCgRuYW1lGAEgASgJQh66SBtyGTIXXlthLXpdW2EtejAtOV8tXXswLDYyfSQSFQoEd2hlbhgCIAEoCUIHukgEcgIQARIlCgRrZWVwGAMgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAACKfAgoKQXBwVmVyc2lvbhIPCgd2ZXJzaW9uGAEgASgNEiEKA2FwcBgCIAEoCzIULm1pbGxyYWNlLmFwcC52MS5BcHASDgoGc291cmNlGAMgASgJEi4KCmFwcGxpZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEkYKDmVhcmxpZXJfZXZlbnRzGAUgAygLMi4ubWlsbHJhY2UuYXBwLnYxLkFwcFZlcnNpb24uRWFybGllckV2ZW50c0VudHJ5GlUKEkVhcmxpZXJFdmVudHNFbnRyeRILCgNrZXkYASABKAkSLgoFdmFsdWUYAiABKAsyHy5taWxscmFjZS5hcHAudjEuRWFybGllclNjaGVtYXM6AjgBIj0KDkVhcmxpZXJTY2hlbWFzEisKB3NjaGVtYXMYASADKAsyGi5taWxscmFjZS5hcHAudjEuRXZlbnRUeXBlKpoBCglGaWVsZFR5cGUSGgoWRklFTERfVFlQRV9VTlNQRUNJRklFRBAAEhUKEUZJRUxEX1RZUEVfU1RSSU5HEAESFQoRRklFTERfVFlQRV9ET1VCTEUQAhIUChBGSUVMRF9UWVBFX0lOVDY0EAMSEwoPRklFTERfVFlQRV9CT09MEAQSGAoURklFTERfVFlQRV9USU1FU1RBTVAQBSrKAQoJQWdncmVnYXRlEhkKFUFHR1JFR0FURV9VTlNQRUNJRklFRBAAEhMKD0FHR1JFR0FURV9DT1VOVBABEhEKDUFHR1JFR0FURV9TVU0QAhISCg5BR0dSRUdBVEVfTUVBThADEhEKDUFHR1JFR0FURV9NSU4QBBIRCg1BR0dSRUdBVEVfTUFYEAUSEgoOQUdHUkVHQVRFX0xBU1QQBhIUChBBR0dSRUdBVEVfU1REREVWEAcSFgoSQUdHUkVHQVRFX0RJU1RJTkNUEAgqLQoEVGFzaxIUChBUQVNLX1VOU1BFQ0lGSUVEEAASDwoLVEFTS19CSU5BUlkQASpqCglBbGdvcml0aG0SGQoVQUxHT1JJVEhNX1VOU1BFQ0lGSUVEEAASEgoOQUxHT1JJVEhNX0dCRFQQARIWChJBTEdPUklUSE1fTE9HSVNUSUMQAhIWChJBTEdPUklUSE1fQkFTRUxJTkUQAypXCgZNZXRyaWMSFgoSTUVUUklDX1VOU1BFQ0lGSUVEEAASEwoPTUVUUklDX0xPR19MT1NTEAESDgoKTUVUUklDX0FVQxACEhAKDE1FVFJJQ19CUklFUhADKnkKC1doZW5NaXNzaW5nEhwKGFdIRU5fTUlTU0lOR19VTlNQRUNJRklFRBAAEhcKE1dIRU5fTUlTU0lOR19JTVBVVEUQARIaChZXSEVOX01JU1NJTkdfRkFMTF9CQUNLEAISFwoTV0hFTl9NSVNTSU5HX1JFRlVTRRADKmkKCEZhbGxiYWNrEhgKFEZBTExCQUNLX1VOU1BFQ0lGSUVEEAASFQoRRkFMTEJBQ0tfUFJFVklPVVMQARIVChFGQUxMQkFDS19CQVNFTElORRACEhUKEUZBTExCQUNLX0NPTlNUQU5UEAMqPgoJUmVmZXJlbmNlEhkKFVJFRkVSRU5DRV9VTlNQRUNJRklFRBAAEhYKElJFRkVSRU5DRV9UUkFJTklORxABKngKB1RyaWdnZXISFwoTVFJJR0dFUl9VTlNQRUNJRklFRBAAEhEKDVRSSUdHRVJfRFJJRlQQARIXChNUUklHR0VSX1BFUkZPUk1BTkNFEAISFAoQVFJJR0dFUl9TQ0hFRFVMRRADEhIKDlRSSUdHRVJfTUFOVUFMEAQqfAoNVW5rbm93bkZpZWxkcxIeChpVTktOT1dOX0ZJRUxEU19VTlNQRUNJRklFRBAAEhcKE1VOS05PV05fRklFTERTX0tFRVAQARIXChNVTktOT1dOX0ZJRUxEU19EUk9QEAISGQoVVU5LTk9XTl9GSUVMRFNfUkVKRUNUEANiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChltaWxscmFjZS9hcHAvdjEvYXBwLnByb3RvEg9taWxscmFjZS5hcHAudjEilAcKA0FwcBIqCgNhcHAYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw0N30kEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxI+CghlbnRpdGllcxgDIAMoCzIiLm1pbGxyYWNlLmFwcC52MS5BcHAuRW50aXRpZXNFbnRyeUIIukgFmgECEEASaAoGZXZlbnRzGAQgAygLMiAubWlsbHJhY2UuYXBwLnYxLkFwcC5FdmVudHNFbnRyeUI2ukgzmgEwCAEQgAIiKXInMiVeW2Etel1bYS16MC05X10qKFwuW2Etel1bYS16MC05X10qKSokEjcKCnByZWRpY3Rpb24YBSABKAsyGy5taWxscmFjZS5hcHAudjEuUHJlZGljdGlvbkIGukgDyAEBEl0KCGZlYXR1cmVzGAYgAygLMiIubWlsbHJhY2UuYXBwLnYxLkFwcC5GZWF0dXJlc0VudHJ5Qie6SCSaASEIARDoByIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQSLQoFbGFiZWwYByABKAsyFi5taWxscmFjZS5hcHAudjEuTGFiZWxCBrpIA8gBARItCgVtb2RlbBgIIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5Nb2RlbEIGukgDyAEBEjEKB3NlcnZpbmcYCSABKAsyGC5taWxscmFjZS5hcHAudjEuU2VydmluZ0IGukgDyAEBEi8KCm1vbml0b3JpbmcYCiABKAsyGy5taWxscmFjZS5hcHAudjEuTW9uaXRvcmluZxIvCgpyZXRyYWluaW5nGAsgASgLMhsubWlsbHJhY2UuYXBwLnYxLlJldHJhaW5pbmcSLQoJaW5nZXN0aW9uGAwgASgLMhoubWlsbHJhY2UuYXBwLnYxLkluZ2VzdGlvbhpICg1FbnRpdGllc0VudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLm1pbGxyYWNlLmFwcC52MS5FbnRpdHk6AjgBGkkKC0V2ZW50c0VudHJ5EgsKA2tleRgBIAEoCRIpCgV2YWx1ZRgCIAEoCzIaLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGU6AjgBGkkKDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEicKBXZhbHVlGAIgASgLMhgubWlsbHJhY2UuYXBwLnYxLkZlYXR1cmU6AjgBIiEKBkVudGl0eRIXCgNrZXkYASADKAlCCrpIB5IBBAgBEAgiyAEKCUV2ZW50VHlwZRIYCgd2ZXJzaW9uGAEgASgNQge6SAQqAigBEloKBmZpZWxkcxgCIAMoCzImLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGUuRmllbGRzRW50cnlCIrpIH5oBHCIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQaRQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEiUKBXZhbHVlGAIgASgLMhYubWlsbHJhY2UuYXBwLnYxLkZpZWxkOgI4ASLbAQoFRmllbGQSNAoEdHlwZRgBIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5GaWVsZFR5cGVCCrpIB4IBBBABIAASEAoIcmVxdWlyZWQYAiABKAgSFwoKbWF4X2xlbmd0aBgDIAEoDUgAiAEBEg8KB3BhdHRlcm4YBCABKAkSEAoDbWluGAUgASgBSAGIAQESEAoDbWF4GAYgASgBSAKIAQESDAoEdW5pdBgHIAEoCRIPCgdhbGxvd2VkGAggAygJQg0KC19tYXhfbGVuZ3RoQgYKBF9taW5CBgoEX21heCIhCgpQcmVkaWN0aW9uEhMKAmF0GAEgASgJQge6SARyAhABIrcCCgdGZWF0dXJlEhIKCmF0X3JlcXVlc3QYASABKAkSDgoGZW50aXR5GAIgASgJEgoKAm9uGAMgASgJEg0KBXZhbHVlGAQgASgJEjcKCWFnZ3JlZ2F0ZRgFIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5BZ2dyZWdhdGVCCLpIBYIBAhABEikKBndpbmRvdxgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCgR0aWxlGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBXdoZXJlGAggASgJEhMKC2Rlc2NyaXB0aW9uGAkgASgJEjwKDHdoZW5fbWlzc2luZxgKIAEoDjIcLm1pbGxyYWNlLmFwcC52MS5XaGVuTWlzc2luZ0IIukgFggECEAEigQEKBUxhYmVsEhMKAm9uGAEgASgJQge6SARyAhABEhUKBGpvaW4YAiABKAlCB7pIBHICEAESFgoFdmFsdWUYAyABKAlCB7pIBHICEAESNAoEd2FpdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgAi4wMKBU1vZGVsEi8KBHRhc2sYASABKA4yFS5taWxscmFjZS5hcHAudjEuVGFza0IKukgHggEEEAEgABJDCgpjYW5kaWRhdGVzGAIgAygOMhoubWlsbHJhY2UuYXBwLnYxLkFsZ29yaXRobUITukgQkgENCAEYASIHggEEEAEgABIzCgZtZXRyaWMYAyABKA4yFy5taWxscmFjZS5hcHAudjEuTWV0cmljQgq6SAeCAQQQASAAEigKB2hvbGRvdXQYBCABKAFCF7pIFBISEc3MzMzMzOw/IQAAAAAAAAAAEioKB2hpc3RvcnkYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJQoFZ2F0ZXMYBiABKAsyFi5taWxscmFjZS5hcHAudjEuR2F0ZXMSDAoEc2VlZBgHIAEoDRItCglwcm9tb3Rpb24YFCABKAsyGi5taWxscmFjZS5hcHAudjEuUHJvbW90aW9uEjwKCGV4dGVybmFsGBUgAygLMiAubWlsbHJhY2UuYXBwLnYxLkV4dGVybmFsVHJhaW5lckIIukgFkgECEAgSNwoKdGltZV9saW1pdBgWIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIIukgFqgECKgAimQIKCVByb21vdGlvbhIrCgZzaGFkb3cYASABKAsyGy5taWxscmFjZS5hcHAudjEuU2hhZG93U3RlcBIrCgZjYW5hcnkYAiABKAsyGy5taWxscmFjZS5hcHAudjEuQ2FuYXJ5U3RlcBI1CghhcHByb3ZhbBgDIAEoDjIZLm1pbGxyYWNlLmFwcC52MS5BcHByb3ZhbEIIukgFggECEAESKAoJdG9sZXJhbmNlGAQgASgBQhC6SA0SCykAAAAAAAAAAEABSACIAQESMgoMbWF4X2ZhaWx1cmVzGAUgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAAEgBiAEBQgwKCl90b2xlcmFuY2VCDwoNX21heF9mYWlsdXJlcyJlCgpTaGFkb3dTdGVwEiAKC3ByZWRpY3Rpb25zGAEgASgNQgu6SAgqBhigjQYoZBIrCgVzaGFyZRgCIAEoAUIXukgUEhIZAAAAAAAA8D8hAAAAAAAAAABIAIgBAUIICgZfc2hhcmUiYgoKQ2FuYXJ5U3RlcBIdCghvdXRjb21lcxgBIAEoDUILukgIKgYYoI0GKGQSKwoFc2hhcmUYAiABKAFCF7pIFBISGQAAAAAAAPA/IQAAAAAAAAAASACIAQFCCAoGX3NoYXJlIq0BCg9FeHRlcm5hbFRyYWluZXISLAoEbmFtZRgBIAEoCUIeukgbchkyF15bYS16XVthLXowLTlfLV17MCw0N30kEjUKCGRlYWRsaW5lGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgi6SAWqAQIqABI1CghlbmNvZGluZxgDIAEoDjIZLm1pbGxyYWNlLmFwcC52MS5FbmNvZGluZ0IIukgFggECEAEiuAEKBUdhdGVzEhQKB21pbl9hdWMYASABKAFIAIgBARIZCgxtYXhfbG9nX2xvc3MYAiABKAFIAYgBARIiChVtYXhfY2FsaWJyYXRpb25fZXJyb3IYAyABKAFIAogBARIRCgl0b2xlcmFuY2UYBCABKAESEAoIbWluX3Jvd3MYBSABKA1CCgoIX21pbl9hdWNCDwoNX21heF9sb2dfbG9zc0IYChZfbWF4X2NhbGlicmF0aW9uX2Vycm9yIr4DCgdTZXJ2aW5nEjgKCGRlYWRsaW5lGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgu6SAjIAQGqAQIqABIlCgViYXRjaBgCIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5CYXRjaBIrCghmYWxsYmFjaxgDIAMoDjIZLm1pbGxyYWNlLmFwcC52MS5GYWxsYmFjaxIsCglkZWNpc2lvbnMYBCADKAsyGS5taWxscmFjZS5hcHAudjEuRGVjaXNpb24SKQoIY29uc3RhbnQYBSABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAEikKB2Fic3RhaW4YBiABKAsyGC5taWxscmFjZS5hcHAudjEuQWJzdGFpbhIpCgdidWRnZXRzGAcgASgLMhgubWlsbHJhY2UuYXBwLnYxLkJ1ZGdldHMSPAoMd2hlbl9taXNzaW5nGAggASgOMhwubWlsbHJhY2UuYXBwLnYxLldoZW5NaXNzaW5nQgi6SAWCAQIQARIlCgVjYWNoZRgJIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5DYWNoZRIRCgljYW5hcnlfYnkYCiABKAkivAEKB0J1ZGdldHMSLAoGY2FuYXJ5GAEgASgBQhe6SBQSEhkAAAAAAADwPyEAAAAAAAAAAEgAiAEBEi4KCGNoYW1waW9uGAIgASgBQhe6SBQSEhkAAAAAAADwPyEAAAAAAAAAAEgBiAEBEi4KCHByZXZpb3VzGAMgASgBQhe6SBQSEhkAAAAAAADwPyEAAAAAAAAAAEgCiAEBQgkKB19jYW5hcnlCCwoJX2NoYW1waW9uQgsKCV9wcmV2aW91cyJnCgdBYnN0YWluEiUKBGZyb20YASABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAEiMKAnRvGAIgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAABIQCghkZWNpc2lvbhgDIAEoCSJcCgVDYWNoZRIzCgN0dGwYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CC7pICMgBAaoBAioAEh4KC21heF9lbnRyaWVzGAIgASgNQgm6SAYqBBjAhD0iUQoFQmF0Y2gSGgoIbWF4X3NpemUYASABKA1CCLpIBSoDGIAgEiwKCW1heF9kZWxheRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJxCghEZWNpc2lvbhIVCgRuYW1lGAEgASgJQge6SARyAhABEikKCGF0X2xlYXN0GAIgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAABIjCgRjb3N0GAMgASgLMhUubWlsbHJhY2UuYXBwLnYxLkNvc3QiPAoEQ29zdBIZCghwb3NpdGl2ZRgBIAEoAUIHukgEEgJAARIZCghuZWdhdGl2ZRgCIAEoAUIHukgEEgJAASKeAgoKTW9uaXRvcmluZxItCglyZWZlcmVuY2UYASABKA4yGi5taWxscmFjZS5hcHAudjEuUmVmZXJlbmNlEikKBndpbmRvdxgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIQCghtaW5fcm93cxgDIAEoDRIUCgdtYXhfcHNpGAQgASgBSACIAQESIgoVbWF4X2xvZ19sb3NzX2luY3JlYXNlGAUgASgBSAGIAQESHwoSbWF4X2ZhbGxiYWNrX3NoYXJlGAYgASgBSAKIAQESDAoEaG9sZBgHIAEoDUIKCghfbWF4X3BzaUIYChZfbWF4X2xvZ19sb3NzX2luY3JlYXNlQhUKE19tYXhfZmFsbGJhY2tfc2hhcmUioQEKClJldHJhaW5pbmcSKAoFZXZlcnkYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJAoCb24YAiADKA4yGC5taWxscmFjZS5hcHAudjEuVHJpZ2dlchIWCg5taW5fbmV3X2xhYmVscxgDIAEoDRIrCghjb29sZG93bhgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiL8AQoJSW5nZXN0aW9uEisKCGxhdGVuZXNzGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEikKBmZ1dHVyZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI2Cg51bmtub3duX2ZpZWxkcxgDIAEoDjIeLm1pbGxyYWNlLmFwcC52MS5Vbmtub3duRmllbGRzEgwKBGRyb3AYBCABKAkSHAoKcGFydGl0aW9ucxgFIAEoDUIIukgFKgMYgAISMwoFbm9pc2UYBiADKAsyGi5taWxscmFjZS5hcHAudjEuTm9pc2VSdWxlQgi6SAWSAQIQQCJ3CglOb2lzZVJ1bGUSLAoEbmFtZRgBIAEoCUIeukgbchkyF15bYS16XVthLXowLTlfLV17MCw2Mn0kEhUKBHdoZW4YAiABKAlCB7pIBHICEAESJQoEa2VlcBgDIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAAAinwIKCkFwcFZlcnNpb24SDwoHdmVyc2lvbhgBIAEoDRIhCgNhcHAYAiABKAsyFC5taWxscmFjZS5hcHAudjEuQXBwEg4KBnNvdXJjZRgDIAEoCRIuCgphcHBsaWVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJGCg5lYXJsaWVyX2V2ZW50cxgFIAMoCzIuLm1pbGxyYWNlLmFwcC52MS5BcHBWZXJzaW9uLkVhcmxpZXJFdmVudHNFbnRyeRpVChJFYXJsaWVyRXZlbnRzRW50cnkSCwoDa2V5GAEgASgJEi4KBXZhbHVlGAIgASgLMh8ubWlsbHJhY2UuYXBwLnYxLkVhcmxpZXJTY2hlbWFzOgI4ASI9Cg5FYXJsaWVyU2NoZW1hcxIrCgdzY2hlbWFzGAEgAygLMhoubWlsbHJhY2UuYXBwLnYxLkV2ZW50VHlwZSqaAQoJRmllbGRUeXBlEhoKFkZJRUxEX1RZUEVfVU5TUEVDSUZJRUQQABIVChFGSUVMRF9UWVBFX1NUUklORxABEhUKEUZJRUxEX1RZUEVfRE9VQkxFEAISFAoQRklFTERfVFlQRV9JTlQ2NBADEhMKD0ZJRUxEX1RZUEVfQk9PTBAEEhgKFEZJRUxEX1RZUEVfVElNRVNUQU1QEAUqygEKCUFnZ3JlZ2F0ZRIZChVBR0dSRUdBVEVfVU5TUEVDSUZJRUQQABITCg9BR0dSRUdBVEVfQ09VTlQQARIRCg1BR0dSRUdBVEVfU1VNEAISEgoOQUdHUkVHQVRFX01FQU4QAxIRCg1BR0dSRUdBVEVfTUlOEAQSEQoNQUdHUkVHQVRFX01BWBAFEhIKDkFHR1JFR0FURV9MQVNUEAYSFAoQQUdHUkVHQVRFX1NURERFVhAHEhYKEkFHR1JFR0FURV9ESVNUSU5DVBAIKi0KBFRhc2sSFAoQVEFTS19VTlNQRUNJRklFRBAAEg8KC1RBU0tfQklOQVJZEAEqagoJQWxnb3JpdGhtEhkKFUFMR09SSVRITV9VTlNQRUNJRklFRBAAEhIKDkFMR09SSVRITV9HQkRUEAESFgoSQUxHT1JJVEhNX0xPR0lTVElDEAISFgoSQUxHT1JJVEhNX0JBU0VMSU5FEAMqVwoGTWV0cmljEhYKEk1FVFJJQ19VTlNQRUNJRklFRBAAEhMKD01FVFJJQ19MT0dfTE9TUxABEg4KCk1FVFJJQ19BVUMQAhIQCgxNRVRSSUNfQlJJRVIQAypRCghBcHByb3ZhbBIYChRBUFBST1ZBTF9VTlNQRUNJRklFRBAAEhYKEkFQUFJPVkFMX0FVVE9NQVRJQxABEhMKD0FQUFJPVkFMX1BFUlNPThACKk4KCEVuY29kaW5nEhgKFEVOQ09ESU5HX1VOU1BFQ0lGSUVEEAASEQoNRU5DT0RJTkdfSlNPThABEhUKEUVOQ09ESU5HX1BST1RPQlVGEAIqeQoLV2hlbk1pc3NpbmcSHAoYV0hFTl9NSVNTSU5HX1VOU1BFQ0lGSUVEEAASFwoTV0hFTl9NSVNTSU5HX0lNUFVURRABEhoKFldIRU5fTUlTU0lOR19GQUxMX0JBQ0sQAhIXChNXSEVOX01JU1NJTkdfUkVGVVNFEAMqaQoIRmFsbGJhY2sSGAoURkFMTEJBQ0tfVU5TUEVDSUZJRUQQABIVChFGQUxMQkFDS19QUkVWSU9VUxABEhUKEUZBTExCQUNLX0JBU0VMSU5FEAISFQoRRkFMTEJBQ0tfQ09OU1RBTlQQAyo+CglSZWZlcmVuY2USGQoVUkVGRVJFTkNFX1VOU1BFQ0lGSUVEEAASFgoSUkVGRVJFTkNFX1RSQUlOSU5HEAEqeAoHVHJpZ2dlchIXChNUUklHR0VSX1VOU1BFQ0lGSUVEEAASEQoNVFJJR0dFUl9EUklGVBABEhcKE1RSSUdHRVJfUEVSRk9STUFOQ0UQAhIUChBUUklHR0VSX1NDSEVEVUxFEAMSEgoOVFJJR0dFUl9NQU5VQUwQBCp8Cg1Vbmtub3duRmllbGRzEh4KGlVOS05PV05fRklFTERTX1VOU1BFQ0lGSUVEEAASFwoTVU5LTk9XTl9GSUVMRFNfS0VFUBABEhcKE1VOS05PV05fRklFTERTX0RST1AQAhIZChVVTktOT1dOX0ZJRUxEU19SRUpFQ1QQA2IGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * One ML application: what a team writes as `app.yaml`.
@@ -387,6 +387,27 @@ export type Model = Message<"millrace.app.v1.Model"> & {
    * @generated from field: uint32 seed = 7;
    */
   seed: number;
+
+  /**
+   * How a candidate that passed the gates becomes the champion. Absent: at once.
+   *
+   * @generated from field: millrace.app.v1.Promotion promotion = 20;
+   */
+  promotion?: Promotion | undefined;
+
+  /**
+   * Trainers outside of Millrace whose models compete with those of `candidates` (deploy/trainers).
+   *
+   * @generated from field: repeated millrace.app.v1.ExternalTrainer external = 21;
+   */
+  external: ExternalTrainer[];
+
+  /**
+   * A job that takes longer is broken off. Default: 2h.
+   *
+   * @generated from field: google.protobuf.Duration time_limit = 22;
+   */
+  timeLimit?: Duration | undefined;
 };
 
 /**
@@ -395,6 +416,140 @@ export type Model = Message<"millrace.app.v1.Model"> & {
  */
 export const ModelSchema: GenMessage<Model> = /*@__PURE__*/
   messageDesc(file_millrace_app_v1_app, 7);
+
+/**
+ * The steps of a candidate that passed the gates. Without `shadow` and `canary` it becomes the champion at once, or on a person's word.
+ *
+ * @generated from message millrace.app.v1.Promotion
+ */
+export type Promotion = Message<"millrace.app.v1.Promotion"> & {
+  /**
+   * First it is asked what the champion is asked, and answers nobody.
+   *
+   * @generated from field: millrace.app.v1.ShadowStep shadow = 1;
+   */
+  shadow?: ShadowStep | undefined;
+
+  /**
+   * Then it answers for a share of the entities.
+   *
+   * @generated from field: millrace.app.v1.CanaryStep canary = 2;
+   */
+  canary?: CanaryStep | undefined;
+
+  /**
+   * Who lets it take each step, the last one to champion included. Default: AUTOMATIC.
+   *
+   * @generated from field: millrace.app.v1.Approval approval = 3;
+   */
+  approval: Approval;
+
+  /**
+   * By so much its loss per outcome (log loss) may be above the champion's. More, and not by chance, rejects it. Default: 0.005.
+   *
+   * @generated from field: optional double tolerance = 4;
+   */
+  tolerance?: number | undefined;
+
+  /**
+   * Share of the questions that it may leave unanswered, 0 to 1 (`5%` in YAML). Default: 5%.
+   *
+   * @generated from field: optional double max_failures = 5;
+   */
+  maxFailures?: number | undefined;
+};
+
+/**
+ * Describes the message millrace.app.v1.Promotion.
+ * Use `create(PromotionSchema)` to create a new message.
+ */
+export const PromotionSchema: GenMessage<Promotion> = /*@__PURE__*/
+  messageDesc(file_millrace_app_v1_app, 8);
+
+/**
+ * @generated from message millrace.app.v1.ShadowStep
+ */
+export type ShadowStep = Message<"millrace.app.v1.ShadowStep"> & {
+  /**
+   * Answers that are compared with the champion's to the same questions.
+   *
+   * @generated from field: uint32 predictions = 1;
+   */
+  predictions: number;
+
+  /**
+   * Of the questions, 0 to 1 (`50%` in YAML). Default: all.
+   *
+   * @generated from field: optional double share = 2;
+   */
+  share?: number | undefined;
+};
+
+/**
+ * Describes the message millrace.app.v1.ShadowStep.
+ * Use `create(ShadowStepSchema)` to create a new message.
+ */
+export const ShadowStepSchema: GenMessage<ShadowStep> = /*@__PURE__*/
+  messageDesc(file_millrace_app_v1_app, 9);
+
+/**
+ * @generated from message millrace.app.v1.CanaryStep
+ */
+export type CanaryStep = Message<"millrace.app.v1.CanaryStep"> & {
+  /**
+   * Its own answers whose truth has become known.
+   *
+   * @generated from field: uint32 outcomes = 1;
+   */
+  outcomes: number;
+
+  /**
+   * Of the entities, 0 to 1 (`5%` in YAML). Default: 10%.
+   *
+   * @generated from field: optional double share = 2;
+   */
+  share?: number | undefined;
+};
+
+/**
+ * Describes the message millrace.app.v1.CanaryStep.
+ * Use `create(CanaryStepSchema)` to create a new message.
+ */
+export const CanaryStepSchema: GenMessage<CanaryStep> = /*@__PURE__*/
+  messageDesc(file_millrace_app_v1_app, 10);
+
+/**
+ * @generated from message millrace.app.v1.ExternalTrainer
+ */
+export type ExternalTrainer = Message<"millrace.app.v1.ExternalTrainer"> & {
+  /**
+   * Its jobs are on `trainers.jobs.<name>`.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * A model that has not come by then does not take part. Default: 30m.
+   *
+   * @generated from field: google.protobuf.Duration deadline = 2;
+   */
+  deadline?: Duration | undefined;
+
+  /**
+   * How its jobs are written. Default: JSON.
+   *
+   * @generated from field: millrace.app.v1.Encoding encoding = 3;
+   */
+  encoding: Encoding;
+};
+
+/**
+ * Describes the message millrace.app.v1.ExternalTrainer.
+ * Use `create(ExternalTrainerSchema)` to create a new message.
+ */
+export const ExternalTrainerSchema: GenMessage<ExternalTrainer> = /*@__PURE__*/
+  messageDesc(file_millrace_app_v1_app, 11);
 
 /**
  * What a candidate must reach on the holdout, calculated from the ONNX artefact's own answers.
@@ -435,7 +590,7 @@ export type Gates = Message<"millrace.app.v1.Gates"> & {
  * Use `create(GatesSchema)` to create a new message.
  */
 export const GatesSchema: GenMessage<Gates> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 8);
+  messageDesc(file_millrace_app_v1_app, 12);
 
 /**
  * @generated from message millrace.app.v1.Serving
@@ -515,7 +670,7 @@ export type Serving = Message<"millrace.app.v1.Serving"> & {
  * Use `create(ServingSchema)` to create a new message.
  */
 export const ServingSchema: GenMessage<Serving> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 9);
+  messageDesc(file_millrace_app_v1_app, 13);
 
 /**
  * Shares of the time that a call leaves for models, 0 to 1 (`60%` in YAML): a version that has not answered when its share is over is given
@@ -546,7 +701,7 @@ export type Budgets = Message<"millrace.app.v1.Budgets"> & {
  * Use `create(BudgetsSchema)` to create a new message.
  */
 export const BudgetsSchema: GenMessage<Budgets> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 10);
+  messageDesc(file_millrace_app_v1_app, 14);
 
 /**
  * The answer's `abstain`, from `from` up to, but without, `to`.
@@ -577,7 +732,7 @@ export type Abstain = Message<"millrace.app.v1.Abstain"> & {
  * Use `create(AbstainSchema)` to create a new message.
  */
 export const AbstainSchema: GenMessage<Abstain> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 11);
+  messageDesc(file_millrace_app_v1_app, 15);
 
 /**
  * By model version and exact inputs. Questions that come while the model is asked the same wait for that answer.
@@ -603,7 +758,7 @@ export type Cache = Message<"millrace.app.v1.Cache"> & {
  * Use `create(CacheSchema)` to create a new message.
  */
 export const CacheSchema: GenMessage<Cache> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 12);
+  messageDesc(file_millrace_app_v1_app, 16);
 
 /**
  * @generated from message millrace.app.v1.Batch
@@ -625,7 +780,7 @@ export type Batch = Message<"millrace.app.v1.Batch"> & {
  * Use `create(BatchSchema)` to create a new message.
  */
 export const BatchSchema: GenMessage<Batch> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 13);
+  messageDesc(file_millrace_app_v1_app, 17);
 
 /**
  * @generated from message millrace.app.v1.Decision
@@ -654,7 +809,7 @@ export type Decision = Message<"millrace.app.v1.Decision"> & {
  * Use `create(DecisionSchema)` to create a new message.
  */
 export const DecisionSchema: GenMessage<Decision> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 14);
+  messageDesc(file_millrace_app_v1_app, 18);
 
 /**
  * @generated from message millrace.app.v1.Cost
@@ -680,7 +835,7 @@ export type Cost = Message<"millrace.app.v1.Cost"> & {
  * Use `create(CostSchema)` to create a new message.
  */
 export const CostSchema: GenMessage<Cost> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 15);
+  messageDesc(file_millrace_app_v1_app, 19);
 
 /**
  * @generated from message millrace.app.v1.Monitoring
@@ -735,7 +890,7 @@ export type Monitoring = Message<"millrace.app.v1.Monitoring"> & {
  * Use `create(MonitoringSchema)` to create a new message.
  */
 export const MonitoringSchema: GenMessage<Monitoring> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 16);
+  messageDesc(file_millrace_app_v1_app, 20);
 
 /**
  * @generated from message millrace.app.v1.Retraining
@@ -767,7 +922,7 @@ export type Retraining = Message<"millrace.app.v1.Retraining"> & {
  * Use `create(RetrainingSchema)` to create a new message.
  */
 export const RetrainingSchema: GenMessage<Retraining> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 17);
+  messageDesc(file_millrace_app_v1_app, 21);
 
 /**
  * @generated from message millrace.app.v1.Ingestion
@@ -821,7 +976,7 @@ export type Ingestion = Message<"millrace.app.v1.Ingestion"> & {
  * Use `create(IngestionSchema)` to create a new message.
  */
 export const IngestionSchema: GenMessage<Ingestion> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 18);
+  messageDesc(file_millrace_app_v1_app, 22);
 
 /**
  * Events that say little: of those for which `when` is true a share is kept, and the others are dropped and counted under the name.
@@ -856,7 +1011,7 @@ export type NoiseRule = Message<"millrace.app.v1.NoiseRule"> & {
  * Use `create(NoiseRuleSchema)` to create a new message.
  */
 export const NoiseRuleSchema: GenMessage<NoiseRule> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 19);
+  messageDesc(file_millrace_app_v1_app, 23);
 
 /**
  * What the KV bucket `apps` holds under the app's name.
@@ -902,7 +1057,7 @@ export type AppVersion = Message<"millrace.app.v1.AppVersion"> & {
  * Use `create(AppVersionSchema)` to create a new message.
  */
 export const AppVersionSchema: GenMessage<AppVersion> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 20);
+  messageDesc(file_millrace_app_v1_app, 24);
 
 /**
  * @generated from message millrace.app.v1.EarlierSchemas
@@ -919,7 +1074,7 @@ export type EarlierSchemas = Message<"millrace.app.v1.EarlierSchemas"> & {
  * Use `create(EarlierSchemasSchema)` to create a new message.
  */
 export const EarlierSchemasSchema: GenMessage<EarlierSchemas> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 21);
+  messageDesc(file_millrace_app_v1_app, 25);
 
 /**
  * @generated from enum millrace.app.v1.FieldType
@@ -1144,6 +1299,74 @@ export const MetricSchema: GenEnum<Metric> = /*@__PURE__*/
   enumDesc(file_millrace_app_v1_app, 4);
 
 /**
+ * @generated from enum millrace.app.v1.Approval
+ */
+export const Approval = {
+  /**
+   * @generated from enum value: APPROVAL_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The evidence decides.
+   *
+   * @generated from enum value: APPROVAL_AUTOMATIC = 1;
+   */
+  AUTOMATIC: 1,
+
+  /**
+   * With good evidence it waits until a person says so; with bad evidence it is rejected all the same.
+   *
+   * @generated from enum value: APPROVAL_PERSON = 2;
+   */
+  PERSON: 2,
+} as const;
+
+/**
+ * @generated from enum millrace.app.v1.Approval
+ */
+export type Approval = (typeof Approval)[keyof typeof Approval] | UnknownEnum;
+
+/**
+ * Describes the enum millrace.app.v1.Approval.
+ */
+export const ApprovalSchema: GenEnum<Approval> = /*@__PURE__*/
+  enumDesc(file_millrace_app_v1_app, 5);
+
+/**
+ * @generated from enum millrace.app.v1.Encoding
+ */
+export const Encoding = {
+  /**
+   * @generated from enum value: ENCODING_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Protobuf's JSON mapping, with the names of the fields as they are here.
+   *
+   * @generated from enum value: ENCODING_JSON = 1;
+   */
+  JSON: 1,
+
+  /**
+   * @generated from enum value: ENCODING_PROTOBUF = 2;
+   */
+  PROTOBUF: 2,
+} as const;
+
+/**
+ * @generated from enum millrace.app.v1.Encoding
+ */
+export type Encoding = (typeof Encoding)[keyof typeof Encoding] | UnknownEnum;
+
+/**
+ * Describes the enum millrace.app.v1.Encoding.
+ */
+export const EncodingSchema: GenEnum<Encoding> = /*@__PURE__*/
+  enumDesc(file_millrace_app_v1_app, 6);
+
+/**
  * What to do with a question that lacks a feature.
  *
  * @generated from enum millrace.app.v1.WhenMissing
@@ -1187,7 +1410,7 @@ export type WhenMissing = (typeof WhenMissing)[keyof typeof WhenMissing] | Unkno
  * Describes the enum millrace.app.v1.WhenMissing.
  */
 export const WhenMissingSchema: GenEnum<WhenMissing> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 5);
+  enumDesc(file_millrace_app_v1_app, 7);
 
 /**
  * @generated from enum millrace.app.v1.Fallback
@@ -1229,7 +1452,7 @@ export type Fallback = (typeof Fallback)[keyof typeof Fallback] | UnknownEnum;
  * Describes the enum millrace.app.v1.Fallback.
  */
 export const FallbackSchema: GenEnum<Fallback> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 6);
+  enumDesc(file_millrace_app_v1_app, 8);
 
 /**
  * @generated from enum millrace.app.v1.Reference
@@ -1255,7 +1478,7 @@ export type Reference = (typeof Reference)[keyof typeof Reference] | UnknownEnum
  * Describes the enum millrace.app.v1.Reference.
  */
 export const ReferenceSchema: GenEnum<Reference> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 7);
+  enumDesc(file_millrace_app_v1_app, 9);
 
 /**
  * @generated from enum millrace.app.v1.Trigger
@@ -1296,7 +1519,7 @@ export type Trigger = (typeof Trigger)[keyof typeof Trigger] | UnknownEnum;
  * Describes the enum millrace.app.v1.Trigger.
  */
 export const TriggerSchema: GenEnum<Trigger> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 8);
+  enumDesc(file_millrace_app_v1_app, 10);
 
 /**
  * @generated from enum millrace.app.v1.UnknownFields
@@ -1332,5 +1555,5 @@ export type UnknownFields = (typeof UnknownFields)[keyof typeof UnknownFields] |
  * Describes the enum millrace.app.v1.UnknownFields.
  */
 export const UnknownFieldsSchema: GenEnum<UnknownFields> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 9);
+  enumDesc(file_millrace_app_v1_app, 11);
 

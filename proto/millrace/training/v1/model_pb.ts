@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/training/v1/model.proto.
  */
 export const file_millrace_training_v1_model: GenFile = /*@__PURE__*/
-  fileDesc("CiBtaWxscmFjZS90cmFpbmluZy92MS9tb2RlbC5wcm90bxIUbWlsbHJhY2UudHJhaW5pbmcudjEilgYKDE1vZGVsVmVyc2lvbhILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNEhEKCWFsZ29yaXRobRgDIAEoCRIvCgVzdGF0ZRgEIAEoDjIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsU3RhdGUSEAoIYXJ0ZWZhY3QYBSABKAkSFgoOYXJ0ZWZhY3RfYnl0ZXMYBiABKAQSFQoNZmVhdHVyZV9uYW1lcxgHIAMoCRIUCgxkYXRhc2V0X2hhc2gYCCABKAkSEwoLYXBwX3ZlcnNpb24YCSABKA0SDgoGam9iX2lkGAogASgJEikKBWFzX29mGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJACgdtZXRyaWNzGAwgAygLMi8ubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLk1ldHJpY3NFbnRyeRJRChBjaGFtcGlvbl9tZXRyaWNzGA0gAygLMjcubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLkNoYW1waW9uTWV0cmljc0VudHJ5Eg8KB3ZlcmRpY3QYDiADKAkSEQoJYmFzZV9yYXRlGA8gASgBEj4KCXJlZmVyZW5jZRgQIAEoCzIrLm1pbGxyYWNlLnRyYWluaW5nLnYxLlJlZmVyZW5jZURpc3RyaWJ1dGlvbhISCgpwYXJhbWV0ZXJzGBEgASgJEhIKCmltcG9ydGFuY2UYEiADKAESMQoGb3JpZ2luGBMgASgLMiEubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxPcmlnaW4SQgoMcXVhbnRpemF0aW9uGBQgASgLMiwubWlsbHJhY2UudHJhaW5pbmcudjEuUXVhbnRpemF0aW9uQ29tcGFyaXNvbhouCgxNZXRyaWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ARo2ChRDaGFtcGlvbk1ldHJpY3NFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBIqIBCgtNb2RlbE9yaWdpbhIOCgZhdXRob3IYASABKAkSDwoHdHJhaW5lchgCIAEoCRINCgVub3RlcxgDIAEoCRIOCgZzaGEyNTYYBCABKAkSDQoFYnl0ZXMYBSABKAQSLwoLdXBsb2FkZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2FkYXB0YXRpb25zGAcgAygJIs4DChZRdWFudGl6YXRpb25Db21wYXJpc29uEhAKCGFjY2VwdGVkGAEgASgIEg8KB3ZlcmRpY3QYAiADKAkSEwoLY29tcGFyZWRfb24YAyABKAkSDAoEcm93cxgEIAEoBBIOCgZtZXRyaWMYBSABKAkSFwoPb3JpZ2luYWxfbWV0cmljGAYgASgBEhgKEHF1YW50aXplZF9tZXRyaWMYByABKAESEAoIbWF4X2xvc3MYCCABKAESFgoObWF4X2RpZmZlcmVuY2UYCSABKAESFwoPbWVhbl9kaWZmZXJlbmNlGAogASgBEhoKEmFsbG93ZWRfZGlmZmVyZW5jZRgLIAEoARIyCgd0aW1pbmdzGAwgAygLMiEubWlsbHJhY2UudHJhaW5pbmcudjEuQmF0Y2hUaW1pbmcSFgoOb3JpZ2luYWxfYnl0ZXMYDSABKAQSFwoPcXVhbnRpemVkX2J5dGVzGA4gASgEEhkKEW9yaWdpbmFsX2FydGVmYWN0GA8gASgJEhoKEnF1YW50aXplZF9hcnRlZmFjdBgQIAEoCRIYChBxdWFudGl6ZWRfbGF5ZXJzGBEgAygJEhYKDnNraXBwZWRfbGF5ZXJzGBIgAygJIkwKC0JhdGNoVGltaW5nEhIKCmJhdGNoX3Jvd3MYASABKA0SEwoLb3JpZ2luYWxfbXMYAiABKAESFAoMcXVhbnRpemVkX21zGAMgASgBIpsBChVSZWZlcmVuY2VEaXN0cmlidXRpb24SOAoIZmVhdHVyZXMYASADKAsyJi5taWxscmFjZS50cmFpbmluZy52MS5GZWF0dXJlUmVmZXJlbmNlEjoKCnByZWRpY3Rpb24YAiABKAsyJi5taWxscmFjZS50cmFpbmluZy52MS5GZWF0dXJlUmVmZXJlbmNlEgwKBHJvd3MYAyABKAQijgEKEEZlYXR1cmVSZWZlcmVuY2USDAoEbmFtZRgBIAEoCRINCgVlZGdlcxgCIAMoARIOCgZzaGFyZXMYAyADKAESDwoHbWlzc2luZxgEIAEoARIMCgRtZWFuGAUgASgBEhoKEnN0YW5kYXJkX2RldmlhdGlvbhgGIAEoARISCgp3aW5kb3dfcHNpGAcgAygBIrcBCgpNb2RlbEV2ZW50EgoKAmlkGAEgASgJEgsKA2FwcBgCIAEoCRIMCgR3aGF0GAMgASgJEjEKBW1vZGVsGAQgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uEg4KBnJlYXNvbhgFIAEoCRIOCgZqb2JfaWQYBiABKAkSLwoLb2NjdXJyZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIpwCCgpEZXBsb3ltZW50EgsKA2FwcBgBIAEoCRI0CghjaGFtcGlvbhgCIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhI0CghwcmV2aW91cxgDIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhIpCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAUgASgJEiwKBnNoYWRvdxgGIAEoCzIcLm1pbGxyYWNlLnRyYWluaW5nLnYxLlNoYWRvdxIsCgZjYW5hcnkYByABKAsyHC5taWxscmFjZS50cmFpbmluZy52MS5DYW5hcnkiXQoGU2hhZG93EjEKBW1vZGVsGAEgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uEhQKB3BlcmNlbnQYAiABKAFIAIgBAUIKCghfcGVyY2VudCJMCgZDYW5hcnkSMQoFbW9kZWwYASABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SDwoHcGVyY2VudBgCIAEoASqRAQoKTW9kZWxTdGF0ZRIbChdNT0RFTF9TVEFURV9VTlNQRUNJRklFRBAAEhkKFU1PREVMX1NUQVRFX0NBTkRJREFURRABEhgKFE1PREVMX1NUQVRFX1JFSkVDVEVEEAISGAoUTU9ERUxfU1RBVEVfQ0hBTVBJT04QAxIXChNNT0RFTF9TVEFURV9SRVRJUkVEEARiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("CiBtaWxscmFjZS90cmFpbmluZy92MS9tb2RlbC5wcm90bxIUbWlsbHJhY2UudHJhaW5pbmcudjEi7wYKDE1vZGVsVmVyc2lvbhILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNEhEKCWFsZ29yaXRobRgDIAEoCRIvCgVzdGF0ZRgEIAEoDjIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsU3RhdGUSEAoIYXJ0ZWZhY3QYBSABKAkSFgoOYXJ0ZWZhY3RfYnl0ZXMYBiABKAQSFQoNZmVhdHVyZV9uYW1lcxgHIAMoCRIUCgxkYXRhc2V0X2hhc2gYCCABKAkSEwoLYXBwX3ZlcnNpb24YCSABKA0SDgoGam9iX2lkGAogASgJEikKBWFzX29mGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJACgdtZXRyaWNzGAwgAygLMi8ubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLk1ldHJpY3NFbnRyeRJRChBjaGFtcGlvbl9tZXRyaWNzGA0gAygLMjcubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLkNoYW1waW9uTWV0cmljc0VudHJ5Eg8KB3ZlcmRpY3QYDiADKAkSEQoJYmFzZV9yYXRlGA8gASgBEj4KCXJlZmVyZW5jZRgQIAEoCzIrLm1pbGxyYWNlLnRyYWluaW5nLnYxLlJlZmVyZW5jZURpc3RyaWJ1dGlvbhISCgpwYXJhbWV0ZXJzGBEgASgJEhIKCmltcG9ydGFuY2UYEiADKAESMQoGb3JpZ2luGBMgASgLMiEubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxPcmlnaW4SQgoMcXVhbnRpemF0aW9uGBQgASgLMiwubWlsbHJhY2UudHJhaW5pbmcudjEuUXVhbnRpemF0aW9uQ29tcGFyaXNvbhIOCgZwYXJlbnQYKCABKA0SFAoMY29kZV92ZXJzaW9uGCkgASgJEjEKDXJlZ2lzdGVyZWRfYXQYKiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGi4KDE1ldHJpY3NFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBGjYKFENoYW1waW9uTWV0cmljc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiogEKC01vZGVsT3JpZ2luEg4KBmF1dGhvchgBIAEoCRIPCgd0cmFpbmVyGAIgASgJEg0KBW5vdGVzGAMgASgJEg4KBnNoYTI1NhgEIAEoCRINCgVieXRlcxgFIAEoBBIvCgt1cGxvYWRlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLYWRhcHRhdGlvbnMYByADKAkizgMKFlF1YW50aXphdGlvbkNvbXBhcmlzb24SEAoIYWNjZXB0ZWQYASABKAgSDwoHdmVyZGljdBgCIAMoCRITCgtjb21wYXJlZF9vbhgDIAEoCRIMCgRyb3dzGAQgASgEEg4KBm1ldHJpYxgFIAEoCRIXCg9vcmlnaW5hbF9tZXRyaWMYBiABKAESGAoQcXVhbnRpemVkX21ldHJpYxgHIAEoARIQCghtYXhfbG9zcxgIIAEoARIWCg5tYXhfZGlmZmVyZW5jZRgJIAEoARIXCg9tZWFuX2RpZmZlcmVuY2UYCiABKAESGgoSYWxsb3dlZF9kaWZmZXJlbmNlGAsgASgBEjIKB3RpbWluZ3MYDCADKAsyIS5taWxscmFjZS50cmFpbmluZy52MS5CYXRjaFRpbWluZxIWCg5vcmlnaW5hbF9ieXRlcxgNIAEoBBIXCg9xdWFudGl6ZWRfYnl0ZXMYDiABKAQSGQoRb3JpZ2luYWxfYXJ0ZWZhY3QYDyABKAkSGgoScXVhbnRpemVkX2FydGVmYWN0GBAgASgJEhgKEHF1YW50aXplZF9sYXllcnMYESADKAkSFgoOc2tpcHBlZF9sYXllcnMYEiADKAkiTAoLQmF0Y2hUaW1pbmcSEgoKYmF0Y2hfcm93cxgBIAEoDRITCgtvcmlnaW5hbF9tcxgCIAEoARIUCgxxdWFudGl6ZWRfbXMYAyABKAEimwEKFVJlZmVyZW5jZURpc3RyaWJ1dGlvbhI4CghmZWF0dXJlcxgBIAMoCzImLm1pbGxyYWNlLnRyYWluaW5nLnYxLkZlYXR1cmVSZWZlcmVuY2USOgoKcHJlZGljdGlvbhgCIAEoCzImLm1pbGxyYWNlLnRyYWluaW5nLnYxLkZlYXR1cmVSZWZlcmVuY2USDAoEcm93cxgDIAEoBCKOAQoQRmVhdHVyZVJlZmVyZW5jZRIMCgRuYW1lGAEgASgJEg0KBWVkZ2VzGAIgAygBEg4KBnNoYXJlcxgDIAMoARIPCgdtaXNzaW5nGAQgASgBEgwKBG1lYW4YBSABKAESGgoSc3RhbmRhcmRfZGV2aWF0aW9uGAYgASgBEhIKCndpbmRvd19wc2kYByADKAEitwEKCk1vZGVsRXZlbnQSCgoCaWQYASABKAkSCwoDYXBwGAIgASgJEgwKBHdoYXQYAyABKAkSMQoFbW9kZWwYBCABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SDgoGcmVhc29uGAUgASgJEg4KBmpvYl9pZBgGIAEoCRIvCgtvY2N1cnJlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAinAIKCkRlcGxveW1lbnQSCwoDYXBwGAEgASgJEjQKCGNoYW1waW9uGAIgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uEjQKCHByZXZpb3VzGAMgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uEikKBXNpbmNlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YBSABKAkSLAoGc2hhZG93GAYgASgLMhwubWlsbHJhY2UudHJhaW5pbmcudjEuU2hhZG93EiwKBmNhbmFyeRgHIAEoCzIcLm1pbGxyYWNlLnRyYWluaW5nLnYxLkNhbmFyeSJdCgZTaGFkb3cSMQoFbW9kZWwYASABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SFAoHcGVyY2VudBgCIAEoAUgAiAEBQgoKCF9wZXJjZW50IkwKBkNhbmFyeRIxCgVtb2RlbBgBIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhIPCgdwZXJjZW50GAIgASgBIqkCCgtNb2RlbENoYW5nZRIvCgVzdGF0ZRgBIAEoDjIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsU3RhdGUSCwoDd2hvGAIgASgJEgsKA3doeRgDIAEoCRIuCgpldmVudF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpjaGFuZ2VkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI/CgdmaWd1cmVzGAYgAygLMi4ubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxDaGFuZ2UuRmlndXJlc0VudHJ5Gi4KDEZpZ3VyZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBIsYBCgVUcmlhbBIOCgZudW1iZXIYASABKA0SEAoIY2hhbXBpb24YAiABKA0SLwoFc3RhZ2UYAyABKA4yIC5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFN0YXRlEikKBXNpbmNlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRzZWVuGAUgASgEEg4KBm5lZWRlZBgGIAEoBBIPCgd3YWl0aW5nGAcgASgIEhAKCGV2aWRlbmNlGAggAygJKtoBCgpNb2RlbFN0YXRlEhsKF01PREVMX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVTU9ERUxfU1RBVEVfQ0FORElEQVRFEAESGAoUTU9ERUxfU1RBVEVfUkVKRUNURUQQAhIYChRNT0RFTF9TVEFURV9DSEFNUElPThADEhcKE01PREVMX1NUQVRFX1JFVElSRUQQBBIWChJNT0RFTF9TVEFURV9TSEFET1cQBRIWChJNT0RFTF9TVEFURV9DQU5BUlkQBhIXChNNT0RFTF9TVEFURV9ERUxFVEVEEAdiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * One trained model, everything needed to serve it and to watch it.
@@ -145,6 +145,25 @@ export type ModelVersion = Message<"millrace.training.v1.ModelVersion"> & {
    * @generated from field: millrace.training.v1.QuantizationComparison quantization = 20;
    */
   quantization?: QuantizationComparison | undefined;
+
+  /**
+   * Number of the champion that it was compared with; 0 for the first.
+   *
+   * @generated from field: uint32 parent = 40;
+   */
+  parent: number;
+
+  /**
+   * Of the training service: its package's version and a digest of its sources.
+   *
+   * @generated from field: string code_version = 41;
+   */
+  codeVersion: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp registered_at = 42;
+   */
+  registeredAt?: Timestamp | undefined;
 };
 
 /**
@@ -450,7 +469,9 @@ export const FeatureReferenceSchema: GenMessage<FeatureReference> = /*@__PURE__*
   messageDesc(file_millrace_training_v1_model, 5);
 
 /**
- * Published on `models.<app>.<what>`: `candidate`, `rejected`, `promoted`, `rolled_back`, `failed`.
+ * Published on `models.<app>.<what>`. A job ends with `rejected`, `failed`, `promoted`, or `accepted`: the model passed its gates, and
+ * the app's promotion policy goes on with it. After that come `shadow`, `canary`, `waiting` (for a person's word), and at last `promoted`,
+ * `rejected` or `retired`. Else there are `candidate`, `rolled_back` and `deleted`.
  *
  * @generated from message millrace.training.v1.ModelEvent
  */
@@ -605,6 +626,120 @@ export const CanarySchema: GenMessage<Canary> = /*@__PURE__*/
   messageDesc(file_millrace_training_v1_model, 9);
 
 /**
+ * One change of a version, as it was noted.
+ *
+ * @generated from message millrace.training.v1.ModelChange
+ */
+export type ModelChange = Message<"millrace.training.v1.ModelChange"> & {
+  /**
+   * From then on.
+   *
+   * @generated from field: millrace.training.v1.ModelState state = 1;
+   */
+  state: ModelState;
+
+  /**
+   * @generated from field: string who = 2;
+   */
+  who: string;
+
+  /**
+   * @generated from field: string why = 3;
+   */
+  why: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp event_time = 4;
+   */
+  eventTime?: Timestamp | undefined;
+
+  /**
+   * Wall clock.
+   *
+   * @generated from field: google.protobuf.Timestamp changed_at = 5;
+   */
+  changedAt?: Timestamp | undefined;
+
+  /**
+   * What a step of the promotion was decided by, in numbers; empty for other changes.
+   *
+   * @generated from field: map<string, double> figures = 6;
+   */
+  figures: { [key: string]: number };
+};
+
+/**
+ * Describes the message millrace.training.v1.ModelChange.
+ * Use `create(ModelChangeSchema)` to create a new message.
+ */
+export const ModelChangeSchema: GenMessage<ModelChange> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_model, 10);
+
+/**
+ * How far a version is on its way to champion.
+ *
+ * @generated from message millrace.training.v1.Trial
+ */
+export type Trial = Message<"millrace.training.v1.Trial"> & {
+  /**
+   * @generated from field: uint32 number = 1;
+   */
+  number: number;
+
+  /**
+   * The champion that it is compared with.
+   *
+   * @generated from field: uint32 champion = 2;
+   */
+  champion: number;
+
+  /**
+   * CANDIDATE (waits for its first step), SHADOW or CANARY.
+   *
+   * @generated from field: millrace.training.v1.ModelState stage = 3;
+   */
+  stage: ModelState;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp since = 4;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * What has come of what the stage asks for: compared answers, or outcomes.
+   *
+   * @generated from field: uint64 seen = 5;
+   */
+  seen: bigint;
+
+  /**
+   * @generated from field: uint64 needed = 6;
+   */
+  needed: bigint;
+
+  /**
+   * Nothing is left but a person's word.
+   *
+   * @generated from field: bool waiting = 7;
+   */
+  waiting: boolean;
+
+  /**
+   * What is known so far, one sentence each.
+   *
+   * @generated from field: repeated string evidence = 8;
+   */
+  evidence: string[];
+};
+
+/**
+ * Describes the message millrace.training.v1.Trial.
+ * Use `create(TrialSchema)` to create a new message.
+ */
+export const TrialSchema: GenMessage<Trial> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_model, 11);
+
+/**
  * @generated from enum millrace.training.v1.ModelState
  */
 export const ModelState = {
@@ -632,6 +767,25 @@ export const ModelState = {
    * @generated from enum value: MODEL_STATE_RETIRED = 4;
    */
   RETIRED: 4,
+
+  /**
+   * On its way to champion (`model.promotion`): answers nobody; answers for a share of the entities.
+   *
+   * @generated from enum value: MODEL_STATE_SHADOW = 5;
+   */
+  SHADOW: 5,
+
+  /**
+   * @generated from enum value: MODEL_STATE_CANARY = 6;
+   */
+  CANARY: 6,
+
+  /**
+   * Its file is gone; who made it and why it went is kept.
+   *
+   * @generated from enum value: MODEL_STATE_DELETED = 7;
+   */
+  DELETED: 7,
 } as const;
 
 /**
