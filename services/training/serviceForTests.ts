@@ -120,8 +120,18 @@ export class TestTraining implements AsyncDisposable {
 
   /** Starts the service with its own rights on the bus. */
   async startService(): Promise<void> {
-    const stack = new AsyncDisposableStack();
+    const { stack, client } = await this.#startOne();
     this.#service = stack;
+    this.#client = client;
+  }
+
+  /** One more of the service, on the same bus and database. */
+  async startAnother(): Promise<AsyncDisposable> {
+    return (await this.#startOne()).stack;
+  }
+
+  async #startOne(): Promise<{ stack: AsyncDisposableStack; client: RpcClient<typeof RegistryService> }> {
+    const stack = new AsyncDisposableStack();
     const stopping = new AbortController();
     const bus = stack.use(await this.#nats.connect("training"));
     stack.defer(() => stopping.abort());
@@ -140,7 +150,7 @@ export class TestTraining implements AsyncDisposable {
     const server = stack.use(
       await startRpcServer({ address, services: [service], logger: silentLogger, maxMessageBytes }),
     );
-    this.#client = stack.use(connectRpc(RegistryService, server.address));
+    return { stack, client: stack.use(connectRpc(RegistryService, server.address)) };
   }
 
   /** Settings for the service as a process of its own. */
