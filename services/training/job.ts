@@ -6,6 +6,7 @@ import { datasetOf, modelledApp, splitOf } from "./appRows.ts";
 import type { Artefacts } from "./artefacts.ts";
 import type { OnProgress } from "./consumer.ts";
 import type { DatasetClient } from "./dataset.ts";
+import type { ExternalCandidates } from "./external/externalCandidates.ts";
 import { passGates } from "./gates.ts";
 import { bestOf, compareSentence, type Judged, judge, judgeChampion } from "./judging.ts";
 import { type Matrix, selectRows } from "./matrix.ts";
@@ -22,6 +23,7 @@ export interface JobParts {
   readonly registry: Registry;
   readonly artefacts: Artefacts;
   readonly datasets: DatasetClient;
+  readonly external: ExternalCandidates;
   readonly maxRows: number;
 }
 
@@ -46,15 +48,23 @@ export function runJob(
     onProgress("building the dataset");
     const dataset = await datasetOf(parts.datasets, job, model, signal);
     const split = await splitOf(dataset, app, parts.maxRows);
+    const asked = await parts.external.ask(job, app, dataset, split, signal);
     const candidates = await trainAndJudge(dataset.rows, split, model, signal, onProgress);
     const champion = await parts.store.champion(job.app);
     const holdout = selectRows(dataset.rows, split.holdout);
+    const outside = await parts.external.collect(asked, holdout, signal, onProgress);
+    candidates.push(...outside.judged);
     onProgress("judging the champion on the same rows");
     const against = await inSpan("evaluate champion", {}, () => judgeChampion(champion, holdout, parts.artefacts));
     await inSpan("gate and register", {}, async () => {
       const best = bestOf(candidates, model.metric);
       const gate = passGates(model.gates, model.metric, best.metrics, against);
-      const verdict = [...split.notes, compareSentence(candidates, best, model.metric), ...gate.verdict];
+      const verdict = [
+        ...split.notes,
+        ...outside.notes,
+        compareSentence(candidates, best, model.metric),
+        ...gate.verdict,
+      ];
       const artefact = await parts.artefacts.put(best.onnx);
       const { rows } = dataset;
       const version = describeVersion({ job, app, dataset, rows, split, best, against, verdict, artefact });

@@ -9,6 +9,9 @@ import { readCodeVersion } from "./codeVersion.ts";
 import type { Config } from "./config.ts";
 import { consumeJobs } from "./consumer.ts";
 import { DatasetClient } from "./dataset.ts";
+import { ExternalCandidates } from "./external/externalCandidates.ts";
+import { ExternalTasks } from "./external/externalTasks.ts";
+import { consumeResults } from "./external/resultConsumer.ts";
 import { MAX_MESSAGE_BYTES, registryService } from "./grpc.ts";
 import { runJob } from "./job.ts";
 import { JobStore } from "./jobStore.ts";
@@ -48,7 +51,10 @@ export async function startTraining(
   const scoring = stack.use(new Scoring((artefact) => artefacts.get(artefact)));
   const datasets = stack.use(new DatasetClient(bus, config.datasetAddress));
   const uploads = new Uploads(database);
-  const parts = { ...config, bus, store, jobs, uploads, registry, artefacts, scoring, datasets, clock };
+  const tasks = new ExternalTasks(database);
+  stack.use(await consumeResults(bus, tasks, (error) => context.fail(error)));
+  const external = new ExternalCandidates({ bus, datasets, tasks, clock, maxUploadBytes: config.maxUploadBytes });
+  const parts = { ...config, bus, store, jobs, uploads, external, registry, artefacts, scoring, datasets, clock };
   stack.use(
     await consumeJobs({
       bus,

@@ -79,6 +79,10 @@ export function checkOperation(app: App, problems: Problems): void {
   within("model.gates.max_log_loss", model?.gates?.maxLogLoss, 0, Infinity);
   within("model.gates.max_calibration_error", model?.gates?.maxCalibrationError, 0, 1);
   within("model.gates.tolerance", model?.gates?.tolerance, 0, Infinity);
+  model?.external.forEach(({ name }, index) => {
+    if (model.external.findIndex((other) => other.name === name) < index)
+      problems.add(`model.external[${index}].name`, "repeated", `there are two external trainers called ${show(name)}`);
+  });
   length("model.history", durationToMs(model?.history), MINUTE_MS);
   length("monitoring.window", durationToMs(monitoring?.window), 1_000);
   within("monitoring.max_psi", monitoring?.maxPsi, 0, Infinity);

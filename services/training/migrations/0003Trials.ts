@@ -1,7 +1,7 @@
 import { sql } from "kysely";
 import type { Migration } from "kysely/migration";
 
-/** Ways to champion with their evidence, jobs that are held by one process at a time, and versions whose files are gone. */
+/** Ways to champion with their evidence, jobs that are held by one process at a time, and what trainers outside were asked for. */
 export const trials: Migration = {
   async up(database) {
     await sql`ALTER TABLE models DROP CONSTRAINT models_state_check`.execute(database);
@@ -50,6 +50,14 @@ export const trials: Migration = {
         PRIMARY KEY (app, id)
       )`.execute(database);
     await sql`CREATE INDEX trial_answers_by_request ON trial_answers (app, request_id)`.execute(database);
+    await sql`
+      CREATE TABLE external_tasks (
+        id text PRIMARY KEY,
+        job_id text NOT NULL REFERENCES jobs (id),
+        trainer text NOT NULL,
+        deadline timestamptz NOT NULL,
+        result bytea
+      )`.execute(database);
     await sql`ALTER TABLE jobs DROP CONSTRAINT jobs_state_check`.execute(database);
     await sql`
       ALTER TABLE jobs

@@ -33,7 +33,7 @@ export type ModelVersion = Message<"millrace.training.v1.ModelVersion"> & {
   number: number;
 
   /**
-   * `gbdt`, `logistic`, `baseline`; `uploaded` for a model that was made elsewhere.
+   * `gbdt`, `logistic`, `baseline`; `uploaded` for a model that was made elsewhere, `external:<name>` for one of an external trainer.
    *
    * @generated from field: string algorithm = 3;
    */
