@@ -23,6 +23,8 @@ export interface Endpoints {
     readonly producer: BusConfig;
     /** Follows predictions, outcomes, models and alerts. */
     readonly application: BusConfig;
+    /** Takes jobs for trainers outside of Millrace, and brings their models. */
+    readonly trainer: BusConfig;
     /** May do everything: `millrace apply`, provisioning. */
     readonly admin: BusConfig;
   };

@@ -15,8 +15,18 @@ import { quality } from "./commands/events/quality.ts";
 import { rejected } from "./commands/events/rejected.ts";
 import { replay } from "./commands/events/replay.ts";
 import { show } from "./commands/events/show.ts";
+import { jobsCancel } from "./commands/jobs/cancel.ts";
+import { jobsList } from "./commands/jobs/list.ts";
+import { jobsStart } from "./commands/jobs/start.ts";
+import { modelsAdvance } from "./commands/models/advance.ts";
 import { modelsCard } from "./commands/models/card.ts";
+import { modelsCompare } from "./commands/models/compare.ts";
+import { modelsDelete } from "./commands/models/delete.ts";
+import { modelsDownload } from "./commands/models/download.ts";
 import { modelsList } from "./commands/models/list.ts";
+import { modelsPromote } from "./commands/models/promote.ts";
+import { modelsRetire } from "./commands/models/retire.ts";
+import { modelsRollBack } from "./commands/models/rollBack.ts";
 import { modelsShow } from "./commands/models/show.ts";
 import { modelsUpload } from "./commands/models/upload.ts";
 import { status } from "./commands/status.ts";
@@ -41,7 +51,17 @@ const COMMANDS: readonly Command[] = [
   modelsList,
   modelsShow,
   modelsCard,
+  modelsCompare,
+  modelsPromote,
+  modelsAdvance,
+  modelsRollBack,
+  modelsRetire,
   modelsUpload,
+  modelsDownload,
+  modelsDelete,
+  jobsList,
+  jobsStart,
+  jobsCancel,
 ];
 
 await runCommand(async () => {

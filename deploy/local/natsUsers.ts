@@ -8,6 +8,7 @@ export const NATS_USERS = [
   "ingestion",
   "feature",
   "training",
+  "trainer",
   "inference-gateway",
   "feedback",
   "monitor",

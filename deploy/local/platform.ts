@@ -136,6 +136,7 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
       url: nats.as("admin").url,
       producer: nats.as("producer"),
       application: nats.as("application"),
+      trainer: nats.as("trainer"),
       admin: nats.as("admin"),
     },
     grpc: Object.fromEntries(names.map((name) => [name, grpcAddress(ports[name])])),

@@ -7,6 +7,9 @@ import { TrainingJobSchema } from "@millrace/proto/millrace/training/v1/job_pb.t
 import type { PoolClient } from "pg";
 import type { Decision, OpenAlert, RetrainingState } from "./retrainingPolicy.ts";
 
+/** How a training can end. One whose model was accepted goes on as a trial of that model, which no training has to wait for. */
+const ENDS: ReadonlySet<string> = new Set(["promoted", "accepted", "rejected", "failed"]);
+
 /** What a model event says that matters here. */
 export interface ModelNews {
   readonly app: string;
@@ -70,7 +73,7 @@ export class RetrainingStore {
           [news.app, news.version, news.asOfMs ?? null, news.sequence],
         );
       }
-      if (!["promoted", "rejected", "failed"].includes(news.what) || news.jobId === "") return;
+      if (!ENDS.has(news.what) || news.jobId === "") return;
       if (news.jobId === row.job_id) {
         await client.query("UPDATE retraining SET job_ended = true WHERE app = $1", [news.app]);
       } else if (row.job_ended && news.asOfMs !== undefined && news.asOfMs > (row.job_as_of ?? 0)) {

@@ -10,9 +10,9 @@ import type { Task } from "./task.ts";
 export interface DatasetRequest {
   readonly app: string;
   /** Absent: from the beginning. */
-  readonly fromMs?: number;
+  readonly fromMs?: number | undefined;
   /** Nothing known later takes part. Absent: everything there is. */
-  readonly asOfMs?: number;
+  readonly asOfMs?: number | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -38,7 +38,7 @@ export class DatasetClient implements Disposable {
    *   feature service answers, `unavailable` when it is away.
    */
   async build({ app, fromMs, asOfMs, signal }: DatasetRequest): Promise<BuiltDataset> {
-    const manifest = await this.#manifest(app, fromMs, asOfMs, signal);
+    const manifest = await this.describe({ app, fromMs, asOfMs, signal });
     if (manifest.rows === 0n) {
       throw new MillraceError("failed_precondition", `The app ${app} has no history yet: its dataset has no rows`);
     }
@@ -77,12 +77,8 @@ export class DatasetClient implements Disposable {
     }
   }
 
-  async #manifest(
-    app: string,
-    fromMs: number | undefined,
-    asOfMs: number | undefined,
-    signal: AbortSignal,
-  ): Promise<DatasetManifest> {
+  /** The same dataset, for others to read. @throws whatever the feature service answers */
+  async describe({ app, fromMs, asOfMs, signal }: DatasetRequest): Promise<DatasetManifest> {
     const asOf = asOfMs === undefined ? {} : { to: timestampFromMs(asOfMs), knownBefore: timestampFromMs(asOfMs) };
     const from = fromMs === undefined ? {} : { from: timestampFromMs(fromMs) };
     let manifest: DatasetManifest | undefined;

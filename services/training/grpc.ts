@@ -1,41 +1,43 @@
-import { randomUUID } from "node:crypto";
 import { create } from "@bufbuild/protobuf";
-import { getApp } from "@millrace/app";
-import { type Bus, trainingJobSubject } from "@millrace/bus";
-import { TrainingJobSchema } from "@millrace/proto/millrace/training/v1/job_pb.ts";
 import type { ModelVersion } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import {
+  AdvanceModelResponseSchema,
+  CompareModelsResponseSchema,
+  DeleteModelResponseSchema,
+  type DownloadModelResponse,
+  DownloadModelResponseSchema,
   GetModelCardResponseSchema,
   GetModelResponseSchema,
   ListModelsResponseSchema,
   PromoteModelResponseSchema,
   RegistryService,
-  RequestTrainingResponseSchema,
+  RetireModelResponseSchema,
   RollBackModelResponseSchema,
-  type ScoreRowsRequest,
   ScoreRowsResponseSchema,
 } from "@millrace/proto/millrace/training/v1/registry_service_pb.ts";
 import { type ImplementedService, implement } from "@millrace/rpc";
-import { MillraceError } from "@millrace/runtime";
 import type { Artefacts } from "./artefacts.ts";
+import { given } from "./callFields.ts";
+import { type CompareParts, compareOnSameRows } from "./compareModels.ts";
 import { modelCard } from "./evaluation/modelCard.ts";
 import { readEvaluation } from "./evaluation/storedEvaluation.ts";
-import { noSuchModel, type Registry } from "./registry.ts";
+import { type JobCallParts, JobCalls } from "./jobCalls.ts";
+import { noSuchModel, type Registry, type Wish } from "./registry.ts";
+import { inModelOrder } from "./scoreRequest.ts";
 import type { Scoring } from "./scoring.ts";
 import type { TrainingStore } from "./store.ts";
+import { trialOf } from "./trialStatus.ts";
 import type { UploadCalls } from "./upload/uploadCall.ts";
-
-/** Most rows of one ScoreRows call. */
-const MAX_SCORE_ROWS = 20_000;
 
 /** Largest message taken: 20,000 rows of a hundred features fit. */
 export const MAX_MESSAGE_BYTES = 32 << 20;
 
-/** Who changed something through the registry's calls; the caller's name is not known yet. */
+/** Who changed something, where the caller does not say. */
 const WHO = "registry call";
 
-export interface RegistryServiceParts {
-  readonly bus: Bus;
+const CHUNK_BYTES = 1 << 20;
+
+export interface RegistryServiceParts extends CompareParts, JobCallParts {
   readonly store: TrainingStore;
   readonly registry: Registry;
   readonly artefacts: Artefacts;
@@ -44,41 +46,46 @@ export interface RegistryServiceParts {
 }
 
 /** The registry's gRPC calls. */
-export function registryService({
-  bus,
-  store,
-  registry,
-  artefacts,
-  scoring,
-  calls,
-}: RegistryServiceParts): ImplementedService {
+export function registryService(parts: RegistryServiceParts): ImplementedService {
+  const { store, registry, scoring, calls, artefacts } = parts;
+  const jobCalls = new JobCalls(parts);
   return implement(RegistryService, {
-    async listModels({ app }) {
-      return create(ListModelsResponseSchema, { models: await store.listModels(given("app", app)) });
+    async listModels({ app, deleted }) {
+      const models = await store.listModels(given("app", app), deleted);
+      return create(ListModelsResponseSchema, { models, ...(await trialOf(store, app)) });
     },
     async getModel({ app, number }) {
-      return create(GetModelResponseSchema, { model: await modelOf(store, app, number) });
+      const model = await modelOf(store, app, number);
+      const history = await store.history(app, number);
+      const { trial } = await trialOf(store, app);
+      return create(GetModelResponseSchema, { model, history, ...(trial?.number === number ? { trial } : {}) });
     },
     async getModelCard({ app, number }) {
       const model = await modelOf(store, app, number);
       const evaluation = await readEvaluation(artefacts, model);
       return create(GetModelCardResponseSchema, { markdown: modelCard(model, evaluation), evaluation });
     },
-    async promoteModel({ app, number, reason }) {
-      const deployment = await registry.promote(given("app", app), number, given("reason", reason), WHO);
+    async promoteModel(request) {
+      const deployment = await registry.promote(wishOf(request), request.byPolicy);
       return create(PromoteModelResponseSchema, { deployment });
     },
-    async rollBackModel({ app, reason }) {
-      const deployment = await registry.rollBack(given("app", app), given("reason", reason), WHO);
-      return create(RollBackModelResponseSchema, { deployment });
+    async rollBackModel(request) {
+      return create(RollBackModelResponseSchema, { deployment: await registry.rollBack(wishOf(request)) });
     },
-    async requestTraining({ app, reason, asOf }) {
-      await getApp(bus, given("app", app));
-      const id = randomUUID();
-      const time = asOf === undefined ? {} : { asOf };
-      const job = create(TrainingJobSchema, { id, app, trigger: "manual", reason, ...time });
-      await bus.publish(trainingJobSubject(app), TrainingJobSchema, job, { id });
-      return create(RequestTrainingResponseSchema, { jobId: id });
+    async advanceModel(request) {
+      return create(AdvanceModelResponseSchema, { model: await registry.advance(wishOf(request), request.from) });
+    },
+    async retireModel(request) {
+      return create(RetireModelResponseSchema, { model: await registry.retire(wishOf(request)) });
+    },
+    async deleteModel(request) {
+      return create(DeleteModelResponseSchema, { model: await registry.delete(wishOf(request)) });
+    },
+    async compareModels({ app, left: leftNumber, right: rightNumber, storedOnly }, { signal }) {
+      const left = await modelOf(store, app, leftNumber);
+      const right = await modelOf(store, app, rightNumber);
+      const compared = storedOnly ? {} : await compareOnSameRows(parts, left, right, signal);
+      return create(CompareModelsResponseSchema, { left, right, ...compared });
     },
     async scoreRows(request, { signal }) {
       const model = await modelOf(store, request.app, request.number);
@@ -87,8 +94,24 @@ export function registryService({
       const probabilities = await scoring.score(model.artefact, values, columns, signal);
       return create(ScoreRowsResponseSchema, { probabilities: Array.from(probabilities) });
     },
+    async *downloadModel({ app, number }) {
+      yield* download(artefacts, await modelOf(store, app, number));
+    },
     uploadModel: (requests, call) => calls.take(requests, call),
+    requestTraining: (request) => jobCalls.request(request),
+    listJobs: (request) => jobCalls.list(request),
+    cancelJob: (request) => jobCalls.cancel(request),
   });
+}
+
+async function* download(artefacts: Artefacts, model: ModelVersion): AsyncGenerator<DownloadModelResponse> {
+  const bytes = await artefacts.get(model.artefact);
+  yield create(DownloadModelResponseSchema, { part: { case: "model", value: model } });
+  for (let start = 0; start < bytes.length; start += CHUNK_BYTES) {
+    yield create(DownloadModelResponseSchema, {
+      part: { case: "chunk", value: bytes.subarray(start, start + CHUNK_BYTES) },
+    });
+  }
 }
 
 async function modelOf(store: TrainingStore, app: string, number: number): Promise<ModelVersion> {
@@ -97,45 +120,16 @@ async function modelOf(store: TrainingStore, app: string, number: number): Promi
   return model;
 }
 
-function given(field: string, value: string): string {
-  if (value !== "") return value;
-  throw invalid(field, "missing", `${field} is empty; name it`);
+interface WishFields {
+  readonly app: string;
+  readonly number: number;
+  readonly reason: string;
+  readonly author: string;
 }
 
-function invalid(field: string, reason: string, description: string): MillraceError {
-  return new MillraceError("invalid_argument", description, { violations: [{ field, reason, description }] });
-}
-
-/** The request's rows with the model's columns, in the model's order. */
-export function inModelOrder({ featureNames, values }: ScoreRowsRequest, model: ModelVersion): Float32Array {
-  const width = featureNames.length;
-  if (width === 0 || values.length % width !== 0) {
-    throw invalid(
-      "values",
-      "wrong_length",
-      `values has ${values.length} numbers, which are no whole rows of ${width} features`,
-    );
-  }
-  const rows = values.length / width;
-  if (rows > MAX_SCORE_ROWS) {
-    throw invalid("values", "too_many_rows", `values has ${rows} rows; send at most ${MAX_SCORE_ROWS} in one call`);
-  }
-  const places = model.featureNames.map((name) => featureNames.indexOf(name));
-  const missing = model.featureNames.filter((_, index) => places[index] === -1);
-  if (missing.length > 0) {
-    throw invalid(
-      "feature_names",
-      "missing",
-      `feature_names lacks ${missing.join(", ")}, which ${model.app}/${model.number} needs`,
-    );
-  }
-  const ordered = new Float32Array(rows * places.length);
-  let next = 0;
-  for (let row = 0; row < rows; row += 1) {
-    for (const place of places) {
-      ordered[next] = values[row * width + place] as number;
-      next += 1;
-    }
-  }
-  return ordered;
-}
+const wishOf = ({ app, number, reason, author }: WishFields): Wish => ({
+  app: given("app", app),
+  number,
+  why: given("reason", reason),
+  who: author || WHO,
+});

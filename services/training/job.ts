@@ -4,10 +4,12 @@ import type { TrainingJob } from "@millrace/proto/millrace/training/v1/job_pb.ts
 import { datasetOf, type ModelledApp, modelledApp, splitOf } from "./appRows.ts";
 import type { Artefacts } from "./artefacts.ts";
 import { type CandidateRows, candidateRows, requestsOf } from "./candidates.ts";
+import type { OnProgress } from "./consumer.ts";
 import type { BuiltDataset, DatasetClient } from "./dataset.ts";
 import { checkRepeatedRows, datasetWarnings } from "./datasetWarnings.ts";
 import { evaluateModel } from "./evaluation/evaluation.ts";
 import { storeEvaluation } from "./evaluation/storedEvaluation.ts";
+import type { ExternalCandidates } from "./external/externalCandidates.ts";
 import { bestOf, compareSentence, type Judged, type Judgement, judge, judgeChampion, judgementOf } from "./judging.ts";
 import { selectRows } from "./matrix.ts";
 import type { Registry } from "./registry.ts";
@@ -23,6 +25,7 @@ export interface JobParts {
   readonly registry: Registry;
   readonly artefacts: Artefacts;
   readonly datasets: DatasetClient;
+  readonly external: ExternalCandidates;
   readonly maxRows: number;
 }
 
@@ -35,28 +38,39 @@ const THREADS = Math.min(2, availableParallelism());
  *
  * @throws `unavailable` when a neighbour is away (try again); any other MillraceError says why this job makes no model.
  */
-export function runJob(parts: JobParts, job: TrainingJob, signal: AbortSignal): Promise<void> {
+export function runJob(
+  parts: JobParts,
+  job: TrainingJob,
+  signal: AbortSignal,
+  onProgress: OnProgress = () => undefined,
+): Promise<void> {
   return inSpan("training job", { "millrace.app": job.app, "millrace.job": job.id }, async () => {
     const app = await modelledApp(parts.bus, job.app);
     const { metric } = app.model;
     const judgement = judgementOf(app);
+    onProgress("building the dataset");
     const dataset = await datasetOf(parts.datasets, job, app.model, signal);
     checkRepeatedRows(dataset.rows);
     const split = await splitOf(dataset, app, parts.maxRows);
     const rows = candidateRows(dataset, split, app.model);
-    const candidates = await trainAndJudge(app, rows, judgement, signal);
-    const best = bestOf(candidates, metric);
+    const asked = await parts.external.ask(job, app, dataset, split, signal);
+    const candidates = await trainAndJudge(app, rows, judgement, signal, onProgress);
     const champion = await parts.store.champion(job.app);
     const holdout = selectRows(dataset.rows, split.holdout);
+    const outside = await parts.external.collect(asked, holdout, judgement, signal, onProgress);
+    candidates.push(...outside.judged);
+    const best = bestOf(candidates, metric);
+    onProgress("judging the champion on the same rows");
     const against = await inSpan("evaluate champion", {}, () =>
       judgeChampion(champion, holdout, parts.artefacts, judgement),
     );
+    onProgress("evaluating the best candidate");
     await inSpan("gate and register", {}, async () => {
       const warnings = await warningsAbout(parts, dataset, rows, judgement, signal);
       const request = { app, dataset, split, rows: dataset.rows, best, candidates, against, warnings };
       const gate = await evaluateModel(request);
       const compared = compareSentence(candidates, best, metric);
-      const verdict = [...split.notes, ...warnings, compared, ...gate.verdict];
+      const verdict = [...split.notes, ...outside.notes, ...warnings, compared, ...gate.verdict];
       const artefact = await parts.artefacts.put(best.onnx);
       const evaluation = await storeEvaluation(parts.artefacts, gate.evaluation);
       const { metrics } = gate;
@@ -84,10 +98,17 @@ async function trainAndJudge(
   rows: CandidateRows,
   judgement: Judgement,
   signal: AbortSignal,
+  onProgress: OnProgress,
 ): Promise<Judged[]> {
   const judged: Judged[] = [];
   for (const request of requestsOf(app.model, rows, { threads: THREADS, signal })) {
-    judged.push(await trainOne(request, rows, judgement));
+    const { algorithm } = request;
+    onProgress(`training ${algorithm}`);
+    const told: TrainRequest = {
+      ...request,
+      onProgress: (share, what) => onProgress(`training ${algorithm}: ${what}`, share),
+    };
+    judged.push(await trainOne(told, rows, judgement));
   }
   return judged;
 }

@@ -7,8 +7,8 @@ import type { OutboxRow, TrainingStore } from "./store.ts";
 const RETRY_MS = 1_000;
 
 /**
- * Publishes what a transaction left in the outbox: first who serves (KV `deployments`), then the events (stream MODELS). A crash
- * in between publishes again at the next start: the KV value is the same, and the events have the same ids.
+ * Publishes what a transaction left in the outbox: first who serves (KV `deployments`), then the events (stream MODELS), then files go that
+ * nothing refers to. A crash in between does it again at the next start: the KV value is the same, and the events have the same ids.
  */
 export class Outbox implements AsyncDisposable {
   readonly #bus: Bus;
@@ -50,6 +50,19 @@ export class Outbox implements AsyncDisposable {
       if (kind !== "event") continue;
       const event = fromBinary(ModelEventSchema, message);
       await this.#bus.publishBytes(modelSubject(event.app, event.what), message, { id: event.id, traceparent });
+    }
+    for (const { kind, message } of rows)
+      if (kind === "deletion") await this.#deleteFile(Buffer.from(message).toString());
+  }
+
+  async #deleteFile(name: string): Promise<void> {
+    const store = await this.#bus.objects("models");
+    try {
+      if ((await store.info(name))?.deleted === false) await store.delete(name);
+    } catch (cause) {
+      throw new MillraceError("unavailable", `The model file ${name} was not deleted: ${describeError(cause)}`, {
+        cause,
+      });
     }
   }
 

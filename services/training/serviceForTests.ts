@@ -1,8 +1,14 @@
-import { create, toBinary } from "@bufbuild/protobuf";
-import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { type DurationSchema, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Bus, decode, trainingJobSubject } from "@millrace/bus";
 import { connectDatabase, type Database, migrate } from "@millrace/db";
-import { Algorithm, AppVersionSchema, Metric } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import {
+  Algorithm,
+  AppVersionSchema,
+  type ExternalTrainerSchema,
+  Metric,
+  type PromotionSchema,
+} from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import {
   type BuildDatasetRequest,
   BuildDatasetResponseSchema,
@@ -38,6 +44,12 @@ export interface History {
   readonly labels?: "mixed" | "ones";
   /** Replaces the Parquet file by something else. */
   readonly corrupt?: boolean;
+}
+
+interface MoreOfModel {
+  readonly promotion?: MessageInitShape<typeof PromotionSchema>;
+  readonly timeLimit?: MessageInitShape<typeof DurationSchema>;
+  readonly external?: MessageInitShape<typeof ExternalTrainerSchema>[];
 }
 
 const GOOD: History = { rows: 6_000, direction: 1 };
@@ -85,7 +97,8 @@ export class TestTraining implements AsyncDisposable {
     return training;
   }
 
-  async applyApp(): Promise<void> {
+  /** @param more fields of `model` */
+  async applyApp(more: MoreOfModel = {}): Promise<void> {
     const version = create(AppVersionSchema, {
       version: 1,
       app: {
@@ -98,6 +111,7 @@ export class TestTraining implements AsyncDisposable {
           holdout: 0.2,
           seed: 1,
           gates: { minAuc: 0.6, tolerance: 0.002, minRows: 100 },
+          ...more,
         },
       },
     });
@@ -106,8 +120,18 @@ export class TestTraining implements AsyncDisposable {
 
   /** Starts the service with its own rights on the bus. */
   async startService(): Promise<void> {
-    const stack = new AsyncDisposableStack();
+    const { stack, client } = await this.#startOne();
     this.#service = stack;
+    this.#client = client;
+  }
+
+  /** One more of the service, on the same bus and database. */
+  async startAnother(): Promise<AsyncDisposable> {
+    return (await this.#startOne()).stack;
+  }
+
+  async #startOne(): Promise<{ stack: AsyncDisposableStack; client: RpcClient<typeof RegistryService> }> {
+    const stack = new AsyncDisposableStack();
     const stopping = new AbortController();
     const bus = stack.use(await this.#nats.connect("training"));
     stack.defer(() => stopping.abort());
@@ -116,6 +140,7 @@ export class TestTraining implements AsyncDisposable {
       database: this.database,
       logger: silentLogger,
       signal: stopping.signal,
+      lookMs: 50,
       fail: (error) => {
         throw error;
       },
@@ -125,7 +150,7 @@ export class TestTraining implements AsyncDisposable {
     const server = stack.use(
       await startRpcServer({ address, services: [service], logger: silentLogger, maxMessageBytes }),
     );
-    this.#client = stack.use(connectRpc(RegistryService, server.address));
+    return { stack, client: stack.use(connectRpc(RegistryService, server.address)) };
   }
 
   /** Settings for the service as a process of its own. */

@@ -6,7 +6,7 @@ import type { Subscription } from "@nats-io/transport-node";
 import { day } from "./options.ts";
 import type { Progress } from "./progress.ts";
 
-const ENDS: ReadonlySet<string> = new Set(["promoted", "rejected", "failed"]);
+const ENDS: ReadonlySet<string> = new Set(["promoted", "accepted", "rejected", "failed"]);
 
 /**
  * Follows an app's training jobs. While one runs, the replay holds the clock: a training takes minutes of event time in life, and

@@ -46,6 +46,10 @@ export function checkModel(app: App, problems: Problems): void {
   length("history", durationToMs(model.history));
   length("half_life", durationToMs(model.halfLife));
   length("time_limit", durationToMs(model.timeLimit));
+  model.external.forEach(({ name }, index) => {
+    if (model.external.findIndex((other) => other.name === name) < index)
+      problems.add(`model.external[${index}].name`, "repeated", `there are two external trainers called ${show(name)}`);
+  });
 }
 
 function checkTask({ task, classes, candidates, metric, coverage }: Model, problems: Problems): void {

@@ -18,6 +18,8 @@ export {
   predictionSubject,
   qualitySubject,
   rejectedSubject,
+  trainerJobSubject,
+  trainerResultSubject,
   trainingJobSubject,
 } from "./subjects.ts";
 export {
@@ -29,3 +31,4 @@ export {
   type StreamDefinition,
 } from "./topology.ts";
 export { contextOf, linksTo, spanContextOf, type Traceparent, traceparentOf, within } from "./trace.ts";
+export { makeWorkConsumer, type WorkConsumerOptions } from "./workConsumer.ts";

@@ -10,6 +10,9 @@ export const qualitySubject = (app: string): string => `quality.${app}`;
 export const predictionSubject = (app: string): string => `predictions.${app}`;
 export const outcomeSubject = (app: string): string => `outcomes.${app}`;
 export const trainingJobSubject = (app: string): string => `training.jobs.${app}`;
+/** Jobs for a trainer outside of Millrace, and what it answers. */
+export const trainerJobSubject = (trainer: string): string => `trainers.jobs.${trainer}`;
+export const trainerResultSubject = (trainer: string): string => `training.results.${trainer}`;
 export const modelSubject = (app: string, what: string): string => `models.${app}.${what}`;
 export const alertSubject = (app: string, monitor: string): string => `alerts.${app}.${monitor}`;
 

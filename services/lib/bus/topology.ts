@@ -35,7 +35,12 @@ export const STREAMS: readonly StreamDefinition[] = [
   stream("QUALITY", ["quality.>"], { maxAgeMs: 90 * DAY_MS }),
   stream("PREDICTIONS", ["predictions.>"], { maxAgeMs: 7 * DAY_MS }),
   stream("OUTCOMES", ["outcomes.>"], { maxAgeMs: 7 * DAY_MS }),
-  stream("TRAINING", ["training.jobs.>"], { retention: "work queue", maxAgeMs: 30 * DAY_MS, whenFull: "refuse new" }),
+  stream("TRAINING", ["training.jobs.>", "training.results.>"], {
+    retention: "work queue",
+    maxAgeMs: 30 * DAY_MS,
+    whenFull: "refuse new",
+  }),
+  stream("TRAINERS", ["trainers.jobs.>"], { retention: "work queue", maxAgeMs: DAY_MS }),
   stream("MODELS", ["models.>"], { maxAgeMs: 365 * DAY_MS }),
   stream("ALERTS", ["alerts.>"], { maxAgeMs: 90 * DAY_MS }),
 ];
@@ -50,8 +55,14 @@ export const KEY_VALUE_BUCKETS: readonly { readonly name: string; readonly histo
   { name: "deployments", history: 32 },
 ];
 
-/** Object stores: ONNX files by content hash, datasets, and the feature service's checkpoints. */
-export const OBJECT_STORES: readonly string[] = ["models", "datasets", "checkpoints"];
+/** Object stores: ONNX files by content hash, datasets, the feature service's checkpoints, and what trainers outside of Millrace bring. */
+export const OBJECT_STORES: readonly { readonly name: string; readonly maxAgeMs?: number }[] = [
+  { name: "models" },
+  { name: "datasets" },
+  { name: "checkpoints" },
+  // A model that is taken is copied to `models`.
+  { name: "trained", maxAgeMs: DAY_MS },
+];
 
 /** Messages with an id seen within this time are duplicates to the broker; beyond it, consumers are idempotent themselves. */
 const DUPLICATE_WINDOW_MS = 120_000;
@@ -106,7 +117,10 @@ async function provisionBuckets(client: JetStreamClient, replicas: number): Prom
   const keyValues = new Kvm(client);
   for (const { name, history } of KEY_VALUE_BUCKETS) await keyValues.create(name, { history, replicas });
   const objects = new Objm(client);
-  for (const name of OBJECT_STORES) await objects.create(name, { replicas, storage: StorageType.File });
+  for (const { name, maxAgeMs } of OBJECT_STORES) {
+    const ttl = maxAgeMs === undefined ? {} : { ttl: nanos(maxAgeMs) };
+    await objects.create(name, { replicas, storage: StorageType.File, ...ttl });
+  }
 }
 
 function stream(

@@ -15,6 +15,7 @@ import type { Call } from "@millrace/rpc";
 import { type Clock, MillraceError } from "@millrace/runtime";
 import { modelledApp } from "../appRows.ts";
 import type { Artefacts } from "../artefacts.ts";
+import type { JobStore } from "../jobStore.ts";
 import type { TrainingStore } from "../store.ts";
 import { resolveColumns } from "./columns.ts";
 import { inModelProcess } from "./modelProcess.ts";
@@ -24,6 +25,7 @@ import type { Upload, Uploads } from "./uploads.ts";
 export interface UploadParts {
   readonly bus: Bus;
   readonly store: TrainingStore;
+  readonly jobs: JobStore;
   readonly uploads: Uploads;
   readonly artefacts: Artefacts;
   readonly clock: Clock;
@@ -122,15 +124,15 @@ export class UploadCalls {
     knownBefore: boolean,
     signal: AbortSignal,
   ): AsyncGenerator<UploadModelResponse> {
-    const { bus, store } = this.#parts;
+    const { bus, store, jobs } = this.#parts;
     const reason = `${origin.author} uploaded a model${origin.notes === "" ? "" : `: ${origin.notes}`}`;
     const job = create(TrainingJobSchema, { id: jobId, app, trigger: UPLOAD_TRIGGER, reason });
-    if ((await store.jobProgress(jobId)).state === "waiting")
+    if ((await jobs.progress(jobId)).state === "waiting")
       await bus.publish(trainingJobSubject(app), TrainingJobSchema, job, { id: jobId });
     let told = "";
     for (;;) {
-      const { state, outcome } = await store.jobProgress(jobId);
-      if (state === "failed")
+      const { state, outcome } = await jobs.progress(jobId);
+      if (state === "failed" || state === "cancelled")
         throw new MillraceError("failed_precondition", `The model was not registered: ${outcome}`);
       if (state === "finished") break;
       const stage = state === "running" ? "judging" : "waiting";

@@ -51,7 +51,7 @@ export class Uploads {
   async like(app: string, requestHash: string): Promise<Upload | undefined> {
     const rows = await this.#database.query<UploadRow>({
       text: `SELECT uploads.* FROM uploads LEFT JOIN jobs ON jobs.id = job_id
-             WHERE uploads.app = $1 AND request_hash = $2 AND jobs.state IS DISTINCT FROM 'failed' LIMIT 1`,
+             WHERE uploads.app = $1 AND request_hash = $2 AND coalesce(jobs.state, '') NOT IN ('failed', 'cancelled') LIMIT 1`,
       values: [app, requestHash],
     });
     return rows.map(uploadOf)[0];

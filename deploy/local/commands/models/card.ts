@@ -3,7 +3,7 @@ import { EvaluationSchema } from "@millrace/proto/millrace/training/v1/evaluatio
 import { readOptions } from "../../commandLine.ts";
 import type { Command } from "../command.ts";
 import { connectRegistry } from "./registryClient.ts";
-import { readVersionName } from "./show.ts";
+import { readVersionName } from "./versionName.ts";
 
 /** Prints a version's model card. */
 export const modelsCard: Command = {
@@ -16,7 +16,7 @@ export const modelsCard: Command = {
     const options = { json: { type: "boolean" } } as const;
     const { values, positionals } = readOptions({ args: [...commandArguments], options, allowPositionals: true });
     using registry = connectRegistry();
-    const { markdown, evaluation } = await registry.getModelCard(readVersionName(positionals, "models card"));
+    const { markdown, evaluation } = await registry.getModelCard(readVersionName("models card", positionals));
     const asked = values.json === true && evaluation !== undefined;
     console.log(asked ? toJsonString(EvaluationSchema, evaluation, { prettySpaces: 2 }) : markdown);
     return 0;

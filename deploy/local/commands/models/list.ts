@@ -3,25 +3,27 @@ import { ModelVersionSchema } from "@millrace/proto/millrace/training/v1/model_p
 import { MillraceError } from "@millrace/runtime";
 import { readOptions } from "../../commandLine.ts";
 import type { Command } from "../command.ts";
+import { describeTrial } from "./historyText.ts";
 import { tableOf } from "./modelText.ts";
 import { connectRegistry } from "./registryClient.ts";
 
 /** Lists an app's model versions. */
 export const modelsList: Command = {
   name: "models list",
-  usage: "--app <app> [--json]",
+  usage: "--app <app> [--deleted] [--json]",
   what: "an app's model versions, newest first",
   details: `  --app <app>   the app that they were made for
+  --deleted     those that were deleted, too
   --json        the whole versions, for programs`,
   async run(commandArguments) {
-    const options = { app: { type: "string" }, json: { type: "boolean" } } as const;
+    const options = { app: { type: "string" }, deleted: { type: "boolean" }, json: { type: "boolean" } } as const;
     const { values } = readOptions({ args: [...commandArguments], options });
-    const { app, json = false } = values;
+    const { app, deleted = false, json = false } = values;
     if (app === undefined) {
       throw new MillraceError("invalid_argument", "models list needs --app; npm run millrace -- apps lists them");
     }
     using registry = connectRegistry();
-    const { models } = await registry.listModels({ app });
+    const { models, trial } = await registry.listModels({ app, deleted });
     if (json) {
       const all = models.map((model) => toJson(ModelVersionSchema, model));
       console.log(JSON.stringify(all, undefined, 2));
@@ -33,7 +35,7 @@ export const modelsList: Command = {
       );
       return 0;
     }
-    console.log(tableOf(models).join("\n"));
+    console.log([...tableOf(models), ...describeTrial(trial)].join("\n"));
     return 0;
   },
 };

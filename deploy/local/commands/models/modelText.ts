@@ -12,6 +12,9 @@ const STATES: Readonly<Record<ModelState, string>> = {
   [ModelState.REJECTED]: "rejected",
   [ModelState.CHAMPION]: "champion",
   [ModelState.RETIRED]: "retired",
+  [ModelState.SHADOW]: "shadow",
+  [ModelState.CANARY]: "canary",
+  [ModelState.DELETED]: "deleted",
 };
 const WIDTH = 120;
 
@@ -63,12 +66,16 @@ export function describeModel(model: ModelVersion): string[] {
 
 function summary(model: ModelVersion): [string, string][] {
   const { origin, featureNames, datasetHash } = model;
+  const { parent, codeVersion, registeredAt } = model;
   const lines: [string, string][] = [
     ["model", `${nameOf(model)}, ${stateOf(model)}`],
     ["file", `${model.artefact}, ${size(model.artefactBytes)}`],
     ["columns", featureNames.join(", ")],
     ["app version", whole(model.appVersion)],
   ];
+  if (registeredAt !== undefined) lines.push(["registered", `${moment(registeredAt)}, by the code ${codeVersion}`]);
+  if (parent !== 0)
+    lines.push(["compared", `with the champion of that time, ${nameOf({ app: model.app, number: parent })}`]);
   if (datasetHash !== "") lines.push(["data", `dataset ${shortHash(datasetHash)}, known up to ${moment(model.asOf)}`]);
   if (origin === undefined) {
     lines.push(["made by", `${model.algorithm}, ${model.parameters}`], ["job", model.jobId]);

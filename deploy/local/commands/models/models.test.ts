@@ -2,13 +2,25 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
-import { ModelState, type ModelVersion, ModelVersionSchema } from "@millrace/proto/millrace/training/v1/model_pb.ts";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  ModelChangeSchema,
+  ModelState,
+  type ModelVersion,
+  ModelVersionSchema,
+  TrialSchema,
+} from "@millrace/proto/millrace/training/v1/model_pb.ts";
+import { CompareModelsResponseSchema } from "@millrace/proto/millrace/training/v1/registry_service_pb.ts";
 import { MillraceError } from "@millrace/runtime";
 import { TemporaryFolder } from "@millrace/test-harness";
+import { describeComparison } from "./compare.ts";
+import { describeHistory, describeTrial } from "./historyText.ts";
 import { messagesOf, openModelFile } from "./modelFile.ts";
 import { describeModel, tableOf } from "./modelText.ts";
-import { readVersionName } from "./show.ts";
+
 import { readHeader } from "./upload.ts";
+import { readVersionName } from "./versionName.ts";
+import { readWish } from "./wish.ts";
 
 const refuses = (text: RegExp) => (error: unknown) =>
   error instanceof MillraceError && error.code === "invalid_argument" && text.test(error.message);
@@ -73,10 +85,10 @@ test("a version is shown with where it comes from, its metrics beside the champi
 });
 
 test("a version is named by its app and number", () => {
-  assert.deepEqual(readVersionName(["flight-delays/12"]), { app: "flight-delays", number: 12 });
+  assert.deepEqual(readVersionName("models show", ["flight-delays/12"]), { app: "flight-delays", number: 12 });
   for (const words of [[], ["flights"], ["flights/0"], ["flights/x"], ["flights/1", "2"]]) {
     assert.throws(
-      () => readVersionName(words),
+      () => readVersionName("models show", words),
       refuses(/models show takes <app>\/<number>, such as flight-delays\/3, not/),
     );
   }
@@ -132,4 +144,55 @@ test("a file is sent whole, with its length and hash; one that is not there, or 
   writeFileSync(path, "");
   await assert.rejects(openModelFile(path), refuses(/model\.onnx is empty; export the model again/));
   await assert.rejects(openModelFile(folder.join("none.onnx")), refuses(/none\.onnx cannot be read: ENOENT/));
+});
+
+test("a change needs a version and a reason; who it is by default is who runs the command", () => {
+  const wish = readWish("models retire", ["flights/3", "--reason", "too old", "--author", "Ada"]);
+  assert.deepEqual(wish, { app: "flights", number: 3, reason: "too old", author: "Ada" });
+  assert.notEqual(readWish("models retire", ["flights/3", "--reason", "x"]).author, "");
+  assert.throws(() => readWish("models retire", ["flights/3"]), refuses(/models retire needs --reason/));
+  assert.throws(() => readWish("models retire", ["--reason", "x"]), refuses(/takes <app>\/<number>/));
+});
+
+test("a version's history tells who changed what, when and why, and its trial how far it is", () => {
+  const change = create(ModelChangeSchema, {
+    state: ModelState.CANARY,
+    who: "promotion policy",
+    why: "It answered 100 questions.",
+    changedAt: timestampFromMs(Date.UTC(2001, 1, 3, 4, 5)),
+  });
+  assert.deepEqual(describeHistory([change]), [
+    "",
+    "History",
+    "  2001-02-03 04:05  canary, by promotion policy",
+    "    It answered 100 questions.",
+  ]);
+  const trial = create(TrialSchema, { number: 3, champion: 2, stage: ModelState.CANARY, seen: 40n, needed: 1_000n });
+  assert.match(describeTrial(trial)[1] ?? "", /Version 3 .* canary beside version 2, 40 of 1,000 outcomes\./);
+  assert.match(describeTrial({ ...trial, waiting: true })[1] ?? "", /waits for a person's word/);
+});
+
+test("two versions are shown side by side, on the same rows where these could be had", () => {
+  const left = uploaded();
+  const right = create(ModelVersionSchema, {
+    app: "flights",
+    number: 5,
+    algorithm: "gbdt",
+    metrics: { auc: 0.71 },
+    parent: 3,
+  });
+  const same = { leftMetrics: { auc: 0.69 }, rightMetrics: { auc: 0.72 }, datasetHash: "0123456789abcdef" };
+  const text = describeComparison(
+    create(CompareModelsResponseSchema, { left, right, ...same, remarks: ["Look."] }),
+  ).join("\n");
+  for (const expected of [
+    /^ +flights\/3 +flights\/5$/m,
+    /^made by +Ada \(upload\) +gbdt$/m,
+    /^compared with +- +3$/m,
+    /^auc +0\.7 +0\.71$/m,
+    /^on the same rows \(dataset 0123456789ab\) +flights\/3 +flights\/5\nauc +0\.69 +0\.72$/m,
+    /^Look\.$/m,
+  ]) {
+    assert.match(text, expected);
+  }
 });

@@ -1,44 +1,30 @@
 import { toJsonString } from "@bufbuild/protobuf";
-import { ModelVersionSchema } from "@millrace/proto/millrace/training/v1/model_pb.ts";
-import { MillraceError } from "@millrace/runtime";
+import { GetModelResponseSchema } from "@millrace/proto/millrace/training/v1/registry_service_pb.ts";
 import { readOptions } from "../../commandLine.ts";
 import type { Command } from "../command.ts";
+import { describeHistory, describeTrial } from "./historyText.ts";
 import { describeModel } from "./modelText.ts";
 import { connectRegistry } from "./registryClient.ts";
+import { readVersionName } from "./versionName.ts";
 
 /** Shows one model version. */
 export const modelsShow: Command = {
   name: "models show",
   usage: "<app>/<number> [--json]",
-  what: "a model version: where it comes from, how good it is, why it serves or not",
+  what: "a model version: where it comes from, how good it is, why it serves or not, and who changed what",
   details: `  <app>/<number>   such as flight-delays/3; npm run millrace -- models list --app <app> lists them
-  --json           the whole version, for programs`,
+  --json           the whole version with its history, for programs`,
   async run(commandArguments) {
     const options = { json: { type: "boolean" } } as const;
     const { values, positionals } = readOptions({ args: [...commandArguments], options, allowPositionals: true });
-    const { app, number } = readVersionName(positionals);
+    const { app, number } = readVersionName("models show", positionals);
     using registry = connectRegistry();
-    const { model } = await registry.getModel({ app, number });
-    if (model === undefined) return 1;
+    const known = await registry.getModel({ app, number });
+    if (known.model === undefined) return 1;
+    const text = [...describeModel(known.model), ...describeTrial(known.trial), ...describeHistory(known.history)];
     console.log(
-      values.json === true
-        ? toJsonString(ModelVersionSchema, model, { prettySpaces: 2 })
-        : describeModel(model).join("\n"),
+      values.json === true ? toJsonString(GetModelResponseSchema, known, { prettySpaces: 2 }) : text.join("\n"),
     );
     return 0;
   },
 };
-
-/** @throws `invalid_argument` unless it is one name of the form `<app>/<number>` */
-export function readVersionName(
-  positionals: readonly string[],
-  command = "models show",
-): { app: string; number: number } {
-  const [, app, number] = /^([^/]+)\/([1-9]\d{0,8})$/.exec(positionals[0] ?? "") ?? [];
-  if (app !== undefined && positionals.length === 1) return { app, number: Number(number) };
-  const came = positionals.length === 0 ? "nothing" : `"${positionals.join(" ")}"`;
-  throw new MillraceError(
-    "invalid_argument",
-    `${command} takes <app>/<number>, such as flight-delays/3, not ${came}; models list --app <app> lists them`,
-  );
-}

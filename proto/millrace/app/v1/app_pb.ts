@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/app/v1/app.proto.
  */
 export const file_millrace_app_v1_app: GenFile = /*@__PURE__*/
-  fileDesc("ChltaWxscmFjZS9hcHAvdjEvYXBwLnByb3RvEg9taWxscmFjZS5hcHAudjEilAcKA0FwcBIqCgNhcHAYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw0N30kEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxI+CghlbnRpdGllcxgDIAMoCzIiLm1pbGxyYWNlLmFwcC52MS5BcHAuRW50aXRpZXNFbnRyeUIIukgFmgECEEASaAoGZXZlbnRzGAQgAygLMiAubWlsbHJhY2UuYXBwLnYxLkFwcC5FdmVudHNFbnRyeUI2ukgzmgEwCAEQgAIiKXInMiVeW2Etel1bYS16MC05X10qKFwuW2Etel1bYS16MC05X10qKSokEjcKCnByZWRpY3Rpb24YBSABKAsyGy5taWxscmFjZS5hcHAudjEuUHJlZGljdGlvbkIGukgDyAEBEl0KCGZlYXR1cmVzGAYgAygLMiIubWlsbHJhY2UuYXBwLnYxLkFwcC5GZWF0dXJlc0VudHJ5Qie6SCSaASEIARDoByIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQSLQoFbGFiZWwYByABKAsyFi5taWxscmFjZS5hcHAudjEuTGFiZWxCBrpIA8gBARItCgVtb2RlbBgIIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5Nb2RlbEIGukgDyAEBEjEKB3NlcnZpbmcYCSABKAsyGC5taWxscmFjZS5hcHAudjEuU2VydmluZ0IGukgDyAEBEi8KCm1vbml0b3JpbmcYCiABKAsyGy5taWxscmFjZS5hcHAudjEuTW9uaXRvcmluZxIvCgpyZXRyYWluaW5nGAsgASgLMhsubWlsbHJhY2UuYXBwLnYxLlJldHJhaW5pbmcSLQoJaW5nZXN0aW9uGAwgASgLMhoubWlsbHJhY2UuYXBwLnYxLkluZ2VzdGlvbhpICg1FbnRpdGllc0VudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLm1pbGxyYWNlLmFwcC52MS5FbnRpdHk6AjgBGkkKC0V2ZW50c0VudHJ5EgsKA2tleRgBIAEoCRIpCgV2YWx1ZRgCIAEoCzIaLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGU6AjgBGkkKDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEicKBXZhbHVlGAIgASgLMhgubWlsbHJhY2UuYXBwLnYxLkZlYXR1cmU6AjgBIiEKBkVudGl0eRIXCgNrZXkYASADKAlCCrpIB5IBBAgBEAgiyAEKCUV2ZW50VHlwZRIYCgd2ZXJzaW9uGAEgASgNQge6SAQqAigBEloKBmZpZWxkcxgCIAMoCzImLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGUuRmllbGRzRW50cnlCIrpIH5oBHCIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQaRQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEiUKBXZhbHVlGAIgASgLMhYubWlsbHJhY2UuYXBwLnYxLkZpZWxkOgI4ASLbAQoFRmllbGQSNAoEdHlwZRgBIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5GaWVsZFR5cGVCCrpIB4IBBBABIAASEAoIcmVxdWlyZWQYAiABKAgSFwoKbWF4X2xlbmd0aBgDIAEoDUgAiAEBEg8KB3BhdHRlcm4YBCABKAkSEAoDbWluGAUgASgBSAGIAQESEAoDbWF4GAYgASgBSAKIAQESDAoEdW5pdBgHIAEoCRIPCgdhbGxvd2VkGAggAygJQg0KC19tYXhfbGVuZ3RoQgYKBF9taW5CBgoEX21heCIhCgpQcmVkaWN0aW9uEhMKAmF0GAEgASgJQge6SARyAhABIrcCCgdGZWF0dXJlEhIKCmF0X3JlcXVlc3QYASABKAkSDgoGZW50aXR5GAIgASgJEgoKAm9uGAMgASgJEg0KBXZhbHVlGAQgASgJEjcKCWFnZ3JlZ2F0ZRgFIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5BZ2dyZWdhdGVCCLpIBYIBAhABEikKBndpbmRvdxgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCgR0aWxlGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBXdoZXJlGAggASgJEhMKC2Rlc2NyaXB0aW9uGAkgASgJEjwKDHdoZW5fbWlzc2luZxgKIAEoDjIcLm1pbGxyYWNlLmFwcC52MS5XaGVuTWlzc2luZ0IIukgFggECEAEigQEKBUxhYmVsEhMKAm9uGAEgASgJQge6SARyAhABEhUKBGpvaW4YAiABKAlCB7pIBHICEAESFgoFdmFsdWUYAyABKAlCB7pIBHICEAESNAoEd2FpdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgAiowYKBU1vZGVsEi8KBHRhc2sYASABKA4yFS5taWxscmFjZS5hcHAudjEuVGFza0IKukgHggEEEAEgABJDCgpjYW5kaWRhdGVzGAIgAygOMhoubWlsbHJhY2UuYXBwLnYxLkFsZ29yaXRobUITukgQkgENCAEYASIHggEEEAEgABIzCgZtZXRyaWMYAyABKA4yFy5taWxscmFjZS5hcHAudjEuTWV0cmljQgq6SAeCAQQQASAAEigKB2hvbGRvdXQYBCABKAFCF7pIFBISEc3MzMzMzOw/IQAAAAAAAAAAEioKB2hpc3RvcnkYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJQoFZ2F0ZXMYBiABKAsyFi5taWxscmFjZS5hcHAudjEuR2F0ZXMSDAoEc2VlZBgHIAEoDRIaCgdjbGFzc2VzGAggAygJQgm6SAaSAQMQ6AcSKQoIY292ZXJhZ2UYCSABKAFCF7pIFBISEQAAAAAAAPA/KQAAAAAAAAAAEh0KC2NhdGVnb3JpY2FsGAogAygJQgi6SAWSAQIYARJHCghtb25vdG9uZRgLIAMoCzIkLm1pbGxyYWNlLmFwcC52MS5Nb2RlbC5Nb25vdG9uZUVudHJ5Qg+6SAyaAQkqB4IBBBABIAASLAoJaGFsZl9saWZlGAwgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEisKCGJhc2VsaW5lGA0gASgLMhkubWlsbHJhY2UuYXBwLnYxLkJhc2VsaW5lEhwKCHNlZ21lbnRzGA4gAygJQgq6SAeSAQQQEBgBEicKBnNlYXJjaBgPIAEoCzIXLm1pbGxyYWNlLmFwcC52MS5TZWFyY2gSGAoHcm9sbGluZxgQIAEoDUIHukgEKgIYChItCgp0aW1lX2xpbWl0GBEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uGkoKDU1vbm90b25lRW50cnkSCwoDa2V5GAEgASgJEigKBXZhbHVlGAIgASgOMhkubWlsbHJhY2UuYXBwLnYxLk1vbm90b25lOgI4ASJACghCYXNlbGluZRIUCgpsYXN0X3ZhbHVlGAEgASgJSAASFgoMc2VnbWVudF9tZWFuGAIgASgJSABCBgoEa2luZCJLCgZTZWFyY2gSGAoGdHJpYWxzGAEgASgNQgi6SAUqAxjoBxInCgR0aW1lGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIuwFCgVHYXRlcxIUCgdtaW5fYXVjGAEgASgBSACIAQESGQoMbWF4X2xvZ19sb3NzGAIgASgBSAGIAQESIgoVbWF4X2NhbGlicmF0aW9uX2Vycm9yGAMgASgBSAKIAQESEQoJdG9sZXJhbmNlGAQgASgBEhAKCG1pbl9yb3dzGAUgASgNEhYKCW1heF9icmllchgGIAEoAUgDiAEBEhkKDG1pbl9hY2N1cmFjeRgHIAEoAUgEiAEBEhUKCG1heF9ybXNlGAggASgBSAWIAQESFAoHbWF4X21hZRgJIAEoAUgGiAEBEhMKBm1pbl9yMhgKIAEoAUgHiAEBEh8KEm1heF9jb3ZlcmFnZV9lcnJvchgLIAEoAUgIiAEBEhUKCG1heF9jb3N0GAwgASgBSAmIAQESHQoQbWF4X3NlZ21lbnRfbG9zcxgNIAEoAUgKiAEBEhwKD21heF9zZWdtZW50X2dhcBgOIAEoAUgLiAEBEh8KEm1heF9hcnRlZmFjdF9ieXRlcxgPIAEoBEgMiAEBEiEKFG1heF9yb3dfbWljcm9zZWNvbmRzGBAgASgBSA2IAQESFwoPcmVmdXNlX3dhcm5pbmdzGBEgASgIEisKCmNvbmZpZGVuY2UYEiABKAFCF7pIFBISEQAAAAAAAPA/KQAAAAAAAAAAQgoKCF9taW5fYXVjQg8KDV9tYXhfbG9nX2xvc3NCGAoWX21heF9jYWxpYnJhdGlvbl9lcnJvckIMCgpfbWF4X2JyaWVyQg8KDV9taW5fYWNjdXJhY3lCCwoJX21heF9ybXNlQgoKCF9tYXhfbWFlQgkKB19taW5fcjJCFQoTX21heF9jb3ZlcmFnZV9lcnJvckILCglfbWF4X2Nvc3RCEwoRX21heF9zZWdtZW50X2xvc3NCEgoQX21heF9zZWdtZW50X2dhcEIVChNfbWF4X2FydGVmYWN0X2J5dGVzQhcKFV9tYXhfcm93X21pY3Jvc2Vjb25kcyK+AwoHU2VydmluZxI4CghkZWFkbGluZRgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgASJQoFYmF0Y2gYAiABKAsyFi5taWxscmFjZS5hcHAudjEuQmF0Y2gSKwoIZmFsbGJhY2sYAyADKA4yGS5taWxscmFjZS5hcHAudjEuRmFsbGJhY2sSLAoJZGVjaXNpb25zGAQgAygLMhkubWlsbHJhY2UuYXBwLnYxLkRlY2lzaW9uEikKCGNvbnN0YW50GAUgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAABIpCgdhYnN0YWluGAYgASgLMhgubWlsbHJhY2UuYXBwLnYxLkFic3RhaW4SKQoHYnVkZ2V0cxgHIAEoCzIYLm1pbGxyYWNlLmFwcC52MS5CdWRnZXRzEjwKDHdoZW5fbWlzc2luZxgIIAEoDjIcLm1pbGxyYWNlLmFwcC52MS5XaGVuTWlzc2luZ0IIukgFggECEAESJQoFY2FjaGUYCSABKAsyFi5taWxscmFjZS5hcHAudjEuQ2FjaGUSEQoJY2FuYXJ5X2J5GAogASgJIrwBCgdCdWRnZXRzEiwKBmNhbmFyeRgBIAEoAUIXukgUEhIZAAAAAAAA8D8hAAAAAAAAAABIAIgBARIuCghjaGFtcGlvbhgCIAEoAUIXukgUEhIZAAAAAAAA8D8hAAAAAAAAAABIAYgBARIuCghwcmV2aW91cxgDIAEoAUIXukgUEhIZAAAAAAAA8D8hAAAAAAAAAABIAogBAUIJCgdfY2FuYXJ5QgsKCV9jaGFtcGlvbkILCglfcHJldmlvdXMiZwoHQWJzdGFpbhIlCgRmcm9tGAEgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAABIjCgJ0bxgCIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAAASEAoIZGVjaXNpb24YAyABKAkiXAoFQ2FjaGUSMwoDdHRsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgu6SAjIAQGqAQIqABIeCgttYXhfZW50cmllcxgCIAEoDUIJukgGKgQYwIQ9IlEKBUJhdGNoEhoKCG1heF9zaXplGAEgASgNQgi6SAUqAxiAIBIsCgltYXhfZGVsYXkYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24icQoIRGVjaXNpb24SFQoEbmFtZRgBIAEoCUIHukgEcgIQARIpCghhdF9sZWFzdBgCIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAAASIwoEY29zdBgDIAEoCzIVLm1pbGxyYWNlLmFwcC52MS5Db3N0IjwKBENvc3QSGQoIcG9zaXRpdmUYASABKAFCB7pIBBICQAESGQoIbmVnYXRpdmUYAiABKAFCB7pIBBICQAEingIKCk1vbml0b3JpbmcSLQoJcmVmZXJlbmNlGAEgASgOMhoubWlsbHJhY2UuYXBwLnYxLlJlZmVyZW5jZRIpCgZ3aW5kb3cYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEAoIbWluX3Jvd3MYAyABKA0SFAoHbWF4X3BzaRgEIAEoAUgAiAEBEiIKFW1heF9sb2dfbG9zc19pbmNyZWFzZRgFIAEoAUgBiAEBEh8KEm1heF9mYWxsYmFja19zaGFyZRgGIAEoAUgCiAEBEgwKBGhvbGQYByABKA1CCgoIX21heF9wc2lCGAoWX21heF9sb2dfbG9zc19pbmNyZWFzZUIVChNfbWF4X2ZhbGxiYWNrX3NoYXJlIqEBCgpSZXRyYWluaW5nEigKBWV2ZXJ5GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiQKAm9uGAIgAygOMhgubWlsbHJhY2UuYXBwLnYxLlRyaWdnZXISFgoObWluX25ld19sYWJlbHMYAyABKA0SKwoIY29vbGRvd24YBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24i/AEKCUluZ2VzdGlvbhIrCghsYXRlbmVzcxgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIpCgZmdXR1cmUYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNgoOdW5rbm93bl9maWVsZHMYAyABKA4yHi5taWxscmFjZS5hcHAudjEuVW5rbm93bkZpZWxkcxIMCgRkcm9wGAQgASgJEhwKCnBhcnRpdGlvbnMYBSABKA1CCLpIBSoDGIACEjMKBW5vaXNlGAYgAygLMhoubWlsbHJhY2UuYXBwLnYxLk5vaXNlUnVsZUIIukgFkgECEEAidwoJTm9pc2VSdWxlEiwKBG5hbWUYASABKAlCHrpIG3IZMhdeW2Etel1bYS16MC05Xy1dezAsNjJ9JBIVCgR3aGVuGAIgASgJQge6SARyAhABEiUKBGtlZXAYAyABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAIp8CCgpBcHBWZXJzaW9uEg8KB3ZlcnNpb24YASABKA0SIQoDYXBwGAIgASgLMhQubWlsbHJhY2UuYXBwLnYxLkFwcBIOCgZzb3VyY2UYAyABKAkSLgoKYXBwbGllZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASRgoOZWFybGllcl9ldmVudHMYBSADKAsyLi5taWxscmFjZS5hcHAudjEuQXBwVmVyc2lvbi5FYXJsaWVyRXZlbnRzRW50cnkaVQoSRWFybGllckV2ZW50c0VudHJ5EgsKA2tleRgBIAEoCRIuCgV2YWx1ZRgCIAEoCzIfLm1pbGxyYWNlLmFwcC52MS5FYXJsaWVyU2NoZW1hczoCOAEiPQoORWFybGllclNjaGVtYXMSKwoHc2NoZW1hcxgBIAMoCzIaLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGUqmgEKCUZpZWxkVHlwZRIaChZGSUVMRF9UWVBFX1VOU1BFQ0lGSUVEEAASFQoRRklFTERfVFlQRV9TVFJJTkcQARIVChFGSUVMRF9UWVBFX0RPVUJMRRACEhQKEEZJRUxEX1RZUEVfSU5UNjQQAxITCg9GSUVMRF9UWVBFX0JPT0wQBBIYChRGSUVMRF9UWVBFX1RJTUVTVEFNUBAFKsoBCglBZ2dyZWdhdGUSGQoVQUdHUkVHQVRFX1VOU1BFQ0lGSUVEEAASEwoPQUdHUkVHQVRFX0NPVU5UEAESEQoNQUdHUkVHQVRFX1NVTRACEhIKDkFHR1JFR0FURV9NRUFOEAMSEQoNQUdHUkVHQVRFX01JThAEEhEKDUFHR1JFR0FURV9NQVgQBRISCg5BR0dSRUdBVEVfTEFTVBAGEhQKEEFHR1JFR0FURV9TVERERVYQBxIWChJBR0dSRUdBVEVfRElTVElOQ1QQCCpXCgRUYXNrEhQKEFRBU0tfVU5TUEVDSUZJRUQQABIPCgtUQVNLX0JJTkFSWRABEhMKD1RBU0tfTVVMVElDTEFTUxACEhMKD1RBU0tfUkVHUkVTU0lPThADKoABCglBbGdvcml0aG0SGQoVQUxHT1JJVEhNX1VOU1BFQ0lGSUVEEAASEgoOQUxHT1JJVEhNX0dCRFQQARIWChJBTEdPUklUSE1fTE9HSVNUSUMQAhIWChJBTEdPUklUSE1fQkFTRUxJTkUQAxIUChBBTEdPUklUSE1fTElORUFSEAQqjQEKBk1ldHJpYxIWChJNRVRSSUNfVU5TUEVDSUZJRUQQABITCg9NRVRSSUNfTE9HX0xPU1MQARIOCgpNRVRSSUNfQVVDEAISEAoMTUVUUklDX0JSSUVSEAMSEwoPTUVUUklDX0FDQ1VSQUNZEAQSDwoLTUVUUklDX1JNU0UQBRIOCgpNRVRSSUNfTUFFEAYqVgoITW9ub3RvbmUSGAoUTU9OT1RPTkVfVU5TUEVDSUZJRUQQABIXChNNT05PVE9ORV9JTkNSRUFTSU5HEAESFwoTTU9OT1RPTkVfREVDUkVBU0lORxACKnkKC1doZW5NaXNzaW5nEhwKGFdIRU5fTUlTU0lOR19VTlNQRUNJRklFRBAAEhcKE1dIRU5fTUlTU0lOR19JTVBVVEUQARIaChZXSEVOX01JU1NJTkdfRkFMTF9CQUNLEAISFwoTV0hFTl9NSVNTSU5HX1JFRlVTRRADKmkKCEZhbGxiYWNrEhgKFEZBTExCQUNLX1VOU1BFQ0lGSUVEEAASFQoRRkFMTEJBQ0tfUFJFVklPVVMQARIVChFGQUxMQkFDS19CQVNFTElORRACEhUKEUZBTExCQUNLX0NPTlNUQU5UEAMqPgoJUmVmZXJlbmNlEhkKFVJFRkVSRU5DRV9VTlNQRUNJRklFRBAAEhYKElJFRkVSRU5DRV9UUkFJTklORxABKngKB1RyaWdnZXISFwoTVFJJR0dFUl9VTlNQRUNJRklFRBAAEhEKDVRSSUdHRVJfRFJJRlQQARIXChNUUklHR0VSX1BFUkZPUk1BTkNFEAISFAoQVFJJR0dFUl9TQ0hFRFVMRRADEhIKDlRSSUdHRVJfTUFOVUFMEAQqfAoNVW5rbm93bkZpZWxkcxIeChpVTktOT1dOX0ZJRUxEU19VTlNQRUNJRklFRBAAEhcKE1VOS05PV05fRklFTERTX0tFRVAQARIXChNVTktOT1dOX0ZJRUxEU19EUk9QEAISGQoVVU5LTk9XTl9GSUVMRFNfUkVKRUNUEANiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChltaWxscmFjZS9hcHAvdjEvYXBwLnByb3RvEg9taWxscmFjZS5hcHAudjEilAcKA0FwcBIqCgNhcHAYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw0N30kEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxI+CghlbnRpdGllcxgDIAMoCzIiLm1pbGxyYWNlLmFwcC52MS5BcHAuRW50aXRpZXNFbnRyeUIIukgFmgECEEASaAoGZXZlbnRzGAQgAygLMiAubWlsbHJhY2UuYXBwLnYxLkFwcC5FdmVudHNFbnRyeUI2ukgzmgEwCAEQgAIiKXInMiVeW2Etel1bYS16MC05X10qKFwuW2Etel1bYS16MC05X10qKSokEjcKCnByZWRpY3Rpb24YBSABKAsyGy5taWxscmFjZS5hcHAudjEuUHJlZGljdGlvbkIGukgDyAEBEl0KCGZlYXR1cmVzGAYgAygLMiIubWlsbHJhY2UuYXBwLnYxLkFwcC5GZWF0dXJlc0VudHJ5Qie6SCSaASEIARDoByIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQSLQoFbGFiZWwYByABKAsyFi5taWxscmFjZS5hcHAudjEuTGFiZWxCBrpIA8gBARItCgVtb2RlbBgIIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5Nb2RlbEIGukgDyAEBEjEKB3NlcnZpbmcYCSABKAsyGC5taWxscmFjZS5hcHAudjEuU2VydmluZ0IGukgDyAEBEi8KCm1vbml0b3JpbmcYCiABKAsyGy5taWxscmFjZS5hcHAudjEuTW9uaXRvcmluZxIvCgpyZXRyYWluaW5nGAsgASgLMhsubWlsbHJhY2UuYXBwLnYxLlJldHJhaW5pbmcSLQoJaW5nZXN0aW9uGAwgASgLMhoubWlsbHJhY2UuYXBwLnYxLkluZ2VzdGlvbhpICg1FbnRpdGllc0VudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLm1pbGxyYWNlLmFwcC52MS5FbnRpdHk6AjgBGkkKC0V2ZW50c0VudHJ5EgsKA2tleRgBIAEoCRIpCgV2YWx1ZRgCIAEoCzIaLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGU6AjgBGkkKDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEicKBXZhbHVlGAIgASgLMhgubWlsbHJhY2UuYXBwLnYxLkZlYXR1cmU6AjgBIiEKBkVudGl0eRIXCgNrZXkYASADKAlCCrpIB5IBBAgBEAgiyAEKCUV2ZW50VHlwZRIYCgd2ZXJzaW9uGAEgASgNQge6SAQqAigBEloKBmZpZWxkcxgCIAMoCzImLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGUuRmllbGRzRW50cnlCIrpIH5oBHCIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQaRQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEiUKBXZhbHVlGAIgASgLMhYubWlsbHJhY2UuYXBwLnYxLkZpZWxkOgI4ASLbAQoFRmllbGQSNAoEdHlwZRgBIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5GaWVsZFR5cGVCCrpIB4IBBBABIAASEAoIcmVxdWlyZWQYAiABKAgSFwoKbWF4X2xlbmd0aBgDIAEoDUgAiAEBEg8KB3BhdHRlcm4YBCABKAkSEAoDbWluGAUgASgBSAGIAQESEAoDbWF4GAYgASgBSAKIAQESDAoEdW5pdBgHIAEoCRIPCgdhbGxvd2VkGAggAygJQg0KC19tYXhfbGVuZ3RoQgYKBF9taW5CBgoEX21heCIhCgpQcmVkaWN0aW9uEhMKAmF0GAEgASgJQge6SARyAhABIrcCCgdGZWF0dXJlEhIKCmF0X3JlcXVlc3QYASABKAkSDgoGZW50aXR5GAIgASgJEgoKAm9uGAMgASgJEg0KBXZhbHVlGAQgASgJEjcKCWFnZ3JlZ2F0ZRgFIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5BZ2dyZWdhdGVCCLpIBYIBAhABEikKBndpbmRvdxgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCgR0aWxlGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBXdoZXJlGAggASgJEhMKC2Rlc2NyaXB0aW9uGAkgASgJEjwKDHdoZW5fbWlzc2luZxgKIAEoDjIcLm1pbGxyYWNlLmFwcC52MS5XaGVuTWlzc2luZ0IIukgFggECEAEigQEKBUxhYmVsEhMKAm9uGAEgASgJQge6SARyAhABEhUKBGpvaW4YAiABKAlCB7pIBHICEAESFgoFdmFsdWUYAyABKAlCB7pIBHICEAESNAoEd2FpdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgAimgcKBU1vZGVsEi8KBHRhc2sYASABKA4yFS5taWxscmFjZS5hcHAudjEuVGFza0IKukgHggEEEAEgABJDCgpjYW5kaWRhdGVzGAIgAygOMhoubWlsbHJhY2UuYXBwLnYxLkFsZ29yaXRobUITukgQkgENCAEYASIHggEEEAEgABIzCgZtZXRyaWMYAyABKA4yFy5taWxscmFjZS5hcHAudjEuTWV0cmljQgq6SAeCAQQQASAAEigKB2hvbGRvdXQYBCABKAFCF7pIFBISEc3MzMzMzOw/IQAAAAAAAAAAEioKB2hpc3RvcnkYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJQoFZ2F0ZXMYBiABKAsyFi5taWxscmFjZS5hcHAudjEuR2F0ZXMSDAoEc2VlZBgHIAEoDRIaCgdjbGFzc2VzGAggAygJQgm6SAaSAQMQ6AcSKQoIY292ZXJhZ2UYCSABKAFCF7pIFBISEQAAAAAAAPA/KQAAAAAAAAAAEh0KC2NhdGVnb3JpY2FsGAogAygJQgi6SAWSAQIYARJHCghtb25vdG9uZRgLIAMoCzIkLm1pbGxyYWNlLmFwcC52MS5Nb2RlbC5Nb25vdG9uZUVudHJ5Qg+6SAyaAQkqB4IBBBABIAASLAoJaGFsZl9saWZlGAwgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEisKCGJhc2VsaW5lGA0gASgLMhkubWlsbHJhY2UuYXBwLnYxLkJhc2VsaW5lEhwKCHNlZ21lbnRzGA4gAygJQgq6SAeSAQQQEBgBEicKBnNlYXJjaBgPIAEoCzIXLm1pbGxyYWNlLmFwcC52MS5TZWFyY2gSGAoHcm9sbGluZxgQIAEoDUIHukgEKgIYChI3Cgp0aW1lX2xpbWl0GBEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgi6SAWqAQIqABItCglwcm9tb3Rpb24YFCABKAsyGi5taWxscmFjZS5hcHAudjEuUHJvbW90aW9uEjwKCGV4dGVybmFsGBUgAygLMiAubWlsbHJhY2UuYXBwLnYxLkV4dGVybmFsVHJhaW5lckIIukgFkgECEAgaSgoNTW9ub3RvbmVFbnRyeRILCgNrZXkYASABKAkSKAoFdmFsdWUYAiABKA4yGS5taWxscmFjZS5hcHAudjEuTW9ub3RvbmU6AjgBIkAKCEJhc2VsaW5lEhQKCmxhc3RfdmFsdWUYASABKAlIABIWCgxzZWdtZW50X21lYW4YAiABKAlIAEIGCgRraW5kIksKBlNlYXJjaBIYCgZ0cmlhbHMYASABKA1CCLpIBSoDGOgHEicKBHRpbWUYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24imQIKCVByb21vdGlvbhIrCgZzaGFkb3cYASABKAsyGy5taWxscmFjZS5hcHAudjEuU2hhZG93U3RlcBIrCgZjYW5hcnkYAiABKAsyGy5taWxscmFjZS5hcHAudjEuQ2FuYXJ5U3RlcBI1CghhcHByb3ZhbBgDIAEoDjIZLm1pbGxyYWNlLmFwcC52MS5BcHByb3ZhbEIIukgFggECEAESKAoJdG9sZXJhbmNlGAQgASgBQhC6SA0SCykAAAAAAAAAAEABSACIAQESMgoMbWF4X2ZhaWx1cmVzGAUgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAAEgBiAEBQgwKCl90b2xlcmFuY2VCDwoNX21heF9mYWlsdXJlcyJlCgpTaGFkb3dTdGVwEiAKC3ByZWRpY3Rpb25zGAEgASgNQgu6SAgqBhigjQYoZBIrCgVzaGFyZRgCIAEoAUIXukgUEhIZAAAAAAAA8D8hAAAAAAAAAABIAIgBAUIICgZfc2hhcmUiYgoKQ2FuYXJ5U3RlcBIdCghvdXRjb21lcxgBIAEoDUILukgIKgYYoI0GKGQSKwoFc2hhcmUYAiABKAFCF7pIFBISGQAAAAAAAPA/IQAAAAAAAAAASACIAQFCCAoGX3NoYXJlIq0BCg9FeHRlcm5hbFRyYWluZXISLAoEbmFtZRgBIAEoCUIeukgbchkyF15bYS16XVthLXowLTlfLV17MCw0N30kEjUKCGRlYWRsaW5lGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgi6SAWqAQIqABI1CghlbmNvZGluZxgDIAEoDjIZLm1pbGxyYWNlLmFwcC52MS5FbmNvZGluZ0IIukgFggECEAEi7AUKBUdhdGVzEhQKB21pbl9hdWMYASABKAFIAIgBARIZCgxtYXhfbG9nX2xvc3MYAiABKAFIAYgBARIiChVtYXhfY2FsaWJyYXRpb25fZXJyb3IYAyABKAFIAogBARIRCgl0b2xlcmFuY2UYBCABKAESEAoIbWluX3Jvd3MYBSABKA0SFgoJbWF4X2JyaWVyGAYgASgBSAOIAQESGQoMbWluX2FjY3VyYWN5GAcgASgBSASIAQESFQoIbWF4X3Jtc2UYCCABKAFIBYgBARIUCgdtYXhfbWFlGAkgASgBSAaIAQESEwoGbWluX3IyGAogASgBSAeIAQESHwoSbWF4X2NvdmVyYWdlX2Vycm9yGAsgASgBSAiIAQESFQoIbWF4X2Nvc3QYDCABKAFICYgBARIdChBtYXhfc2VnbWVudF9sb3NzGA0gASgBSAqIAQESHAoPbWF4X3NlZ21lbnRfZ2FwGA4gASgBSAuIAQESHwoSbWF4X2FydGVmYWN0X2J5dGVzGA8gASgESAyIAQESIQoUbWF4X3Jvd19taWNyb3NlY29uZHMYECABKAFIDYgBARIXCg9yZWZ1c2Vfd2FybmluZ3MYESABKAgSKwoKY29uZmlkZW5jZRgSIAEoAUIXukgUEhIRAAAAAAAA8D8pAAAAAAAAAABCCgoIX21pbl9hdWNCDwoNX21heF9sb2dfbG9zc0IYChZfbWF4X2NhbGlicmF0aW9uX2Vycm9yQgwKCl9tYXhfYnJpZXJCDwoNX21pbl9hY2N1cmFjeUILCglfbWF4X3Jtc2VCCgoIX21heF9tYWVCCQoHX21pbl9yMkIVChNfbWF4X2NvdmVyYWdlX2Vycm9yQgsKCV9tYXhfY29zdEITChFfbWF4X3NlZ21lbnRfbG9zc0ISChBfbWF4X3NlZ21lbnRfZ2FwQhUKE19tYXhfYXJ0ZWZhY3RfYnl0ZXNCFwoVX21heF9yb3dfbWljcm9zZWNvbmRzIr4DCgdTZXJ2aW5nEjgKCGRlYWRsaW5lGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgu6SAjIAQGqAQIqABIlCgViYXRjaBgCIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5CYXRjaBIrCghmYWxsYmFjaxgDIAMoDjIZLm1pbGxyYWNlLmFwcC52MS5GYWxsYmFjaxIsCglkZWNpc2lvbnMYBCADKAsyGS5taWxscmFjZS5hcHAudjEuRGVjaXNpb24SKQoIY29uc3RhbnQYBSABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAEikKB2Fic3RhaW4YBiABKAsyGC5taWxscmFjZS5hcHAudjEuQWJzdGFpbhIpCgdidWRnZXRzGAcgASgLMhgubWlsbHJhY2UuYXBwLnYxLkJ1ZGdldHMSPAoMd2hlbl9taXNzaW5nGAggASgOMhwubWlsbHJhY2UuYXBwLnYxLldoZW5NaXNzaW5nQgi6SAWCAQIQARIlCgVjYWNoZRgJIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5DYWNoZRIRCgljYW5hcnlfYnkYCiABKAkivAEKB0J1ZGdldHMSLAoGY2FuYXJ5GAEgASgBQhe6SBQSEhkAAAAAAADwPyEAAAAAAAAAAEgAiAEBEi4KCGNoYW1waW9uGAIgASgBQhe6SBQSEhkAAAAAAADwPyEAAAAAAAAAAEgBiAEBEi4KCHByZXZpb3VzGAMgASgBQhe6SBQSEhkAAAAAAADwPyEAAAAAAAAAAEgCiAEBQgkKB19jYW5hcnlCCwoJX2NoYW1waW9uQgsKCV9wcmV2aW91cyJnCgdBYnN0YWluEiUKBGZyb20YASABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAEiMKAnRvGAIgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAABIQCghkZWNpc2lvbhgDIAEoCSJcCgVDYWNoZRIzCgN0dGwYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CC7pICMgBAaoBAioAEh4KC21heF9lbnRyaWVzGAIgASgNQgm6SAYqBBjAhD0iUQoFQmF0Y2gSGgoIbWF4X3NpemUYASABKA1CCLpIBSoDGIAgEiwKCW1heF9kZWxheRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJxCghEZWNpc2lvbhIVCgRuYW1lGAEgASgJQge6SARyAhABEikKCGF0X2xlYXN0GAIgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAABIjCgRjb3N0GAMgASgLMhUubWlsbHJhY2UuYXBwLnYxLkNvc3QiPAoEQ29zdBIZCghwb3NpdGl2ZRgBIAEoAUIHukgEEgJAARIZCghuZWdhdGl2ZRgCIAEoAUIHukgEEgJAASKeAgoKTW9uaXRvcmluZxItCglyZWZlcmVuY2UYASABKA4yGi5taWxscmFjZS5hcHAudjEuUmVmZXJlbmNlEikKBndpbmRvdxgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIQCghtaW5fcm93cxgDIAEoDRIUCgdtYXhfcHNpGAQgASgBSACIAQESIgoVbWF4X2xvZ19sb3NzX2luY3JlYXNlGAUgASgBSAGIAQESHwoSbWF4X2ZhbGxiYWNrX3NoYXJlGAYgASgBSAKIAQESDAoEaG9sZBgHIAEoDUIKCghfbWF4X3BzaUIYChZfbWF4X2xvZ19sb3NzX2luY3JlYXNlQhUKE19tYXhfZmFsbGJhY2tfc2hhcmUioQEKClJldHJhaW5pbmcSKAoFZXZlcnkYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJAoCb24YAiADKA4yGC5taWxscmFjZS5hcHAudjEuVHJpZ2dlchIWCg5taW5fbmV3X2xhYmVscxgDIAEoDRIrCghjb29sZG93bhgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiL8AQoJSW5nZXN0aW9uEisKCGxhdGVuZXNzGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEikKBmZ1dHVyZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI2Cg51bmtub3duX2ZpZWxkcxgDIAEoDjIeLm1pbGxyYWNlLmFwcC52MS5Vbmtub3duRmllbGRzEgwKBGRyb3AYBCABKAkSHAoKcGFydGl0aW9ucxgFIAEoDUIIukgFKgMYgAISMwoFbm9pc2UYBiADKAsyGi5taWxscmFjZS5hcHAudjEuTm9pc2VSdWxlQgi6SAWSAQIQQCJ3CglOb2lzZVJ1bGUSLAoEbmFtZRgBIAEoCUIeukgbchkyF15bYS16XVthLXowLTlfLV17MCw2Mn0kEhUKBHdoZW4YAiABKAlCB7pIBHICEAESJQoEa2VlcBgDIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAAAinwIKCkFwcFZlcnNpb24SDwoHdmVyc2lvbhgBIAEoDRIhCgNhcHAYAiABKAsyFC5taWxscmFjZS5hcHAudjEuQXBwEg4KBnNvdXJjZRgDIAEoCRIuCgphcHBsaWVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJGCg5lYXJsaWVyX2V2ZW50cxgFIAMoCzIuLm1pbGxyYWNlLmFwcC52MS5BcHBWZXJzaW9uLkVhcmxpZXJFdmVudHNFbnRyeRpVChJFYXJsaWVyRXZlbnRzRW50cnkSCwoDa2V5GAEgASgJEi4KBXZhbHVlGAIgASgLMh8ubWlsbHJhY2UuYXBwLnYxLkVhcmxpZXJTY2hlbWFzOgI4ASI9Cg5FYXJsaWVyU2NoZW1hcxIrCgdzY2hlbWFzGAEgAygLMhoubWlsbHJhY2UuYXBwLnYxLkV2ZW50VHlwZSqaAQoJRmllbGRUeXBlEhoKFkZJRUxEX1RZUEVfVU5TUEVDSUZJRUQQABIVChFGSUVMRF9UWVBFX1NUUklORxABEhUKEUZJRUxEX1RZUEVfRE9VQkxFEAISFAoQRklFTERfVFlQRV9JTlQ2NBADEhMKD0ZJRUxEX1RZUEVfQk9PTBAEEhgKFEZJRUxEX1RZUEVfVElNRVNUQU1QEAUqygEKCUFnZ3JlZ2F0ZRIZChVBR0dSRUdBVEVfVU5TUEVDSUZJRUQQABITCg9BR0dSRUdBVEVfQ09VTlQQARIRCg1BR0dSRUdBVEVfU1VNEAISEgoOQUdHUkVHQVRFX01FQU4QAxIRCg1BR0dSRUdBVEVfTUlOEAQSEQoNQUdHUkVHQVRFX01BWBAFEhIKDkFHR1JFR0FURV9MQVNUEAYSFAoQQUdHUkVHQVRFX1NURERFVhAHEhYKEkFHR1JFR0FURV9ESVNUSU5DVBAIKlcKBFRhc2sSFAoQVEFTS19VTlNQRUNJRklFRBAAEg8KC1RBU0tfQklOQVJZEAESEwoPVEFTS19NVUxUSUNMQVNTEAISEwoPVEFTS19SRUdSRVNTSU9OEAMqgAEKCUFsZ29yaXRobRIZChVBTEdPUklUSE1fVU5TUEVDSUZJRUQQABISCg5BTEdPUklUSE1fR0JEVBABEhYKEkFMR09SSVRITV9MT0dJU1RJQxACEhYKEkFMR09SSVRITV9CQVNFTElORRADEhQKEEFMR09SSVRITV9MSU5FQVIQBCqNAQoGTWV0cmljEhYKEk1FVFJJQ19VTlNQRUNJRklFRBAAEhMKD01FVFJJQ19MT0dfTE9TUxABEg4KCk1FVFJJQ19BVUMQAhIQCgxNRVRSSUNfQlJJRVIQAxITCg9NRVRSSUNfQUNDVVJBQ1kQBBIPCgtNRVRSSUNfUk1TRRAFEg4KCk1FVFJJQ19NQUUQBipWCghNb25vdG9uZRIYChRNT05PVE9ORV9VTlNQRUNJRklFRBAAEhcKE01PTk9UT05FX0lOQ1JFQVNJTkcQARIXChNNT05PVE9ORV9ERUNSRUFTSU5HEAIqUQoIQXBwcm92YWwSGAoUQVBQUk9WQUxfVU5TUEVDSUZJRUQQABIWChJBUFBST1ZBTF9BVVRPTUFUSUMQARITCg9BUFBST1ZBTF9QRVJTT04QAipOCghFbmNvZGluZxIYChRFTkNPRElOR19VTlNQRUNJRklFRBAAEhEKDUVOQ09ESU5HX0pTT04QARIVChFFTkNPRElOR19QUk9UT0JVRhACKnkKC1doZW5NaXNzaW5nEhwKGFdIRU5fTUlTU0lOR19VTlNQRUNJRklFRBAAEhcKE1dIRU5fTUlTU0lOR19JTVBVVEUQARIaChZXSEVOX01JU1NJTkdfRkFMTF9CQUNLEAISFwoTV0hFTl9NSVNTSU5HX1JFRlVTRRADKmkKCEZhbGxiYWNrEhgKFEZBTExCQUNLX1VOU1BFQ0lGSUVEEAASFQoRRkFMTEJBQ0tfUFJFVklPVVMQARIVChFGQUxMQkFDS19CQVNFTElORRACEhUKEUZBTExCQUNLX0NPTlNUQU5UEAMqPgoJUmVmZXJlbmNlEhkKFVJFRkVSRU5DRV9VTlNQRUNJRklFRBAAEhYKElJFRkVSRU5DRV9UUkFJTklORxABKngKB1RyaWdnZXISFwoTVFJJR0dFUl9VTlNQRUNJRklFRBAAEhEKDVRSSUdHRVJfRFJJRlQQARIXChNUUklHR0VSX1BFUkZPUk1BTkNFEAISFAoQVFJJR0dFUl9TQ0hFRFVMRRADEhIKDlRSSUdHRVJfTUFOVUFMEAQqfAoNVW5rbm93bkZpZWxkcxIeChpVTktOT1dOX0ZJRUxEU19VTlNQRUNJRklFRBAAEhcKE1VOS05PV05fRklFTERTX0tFRVAQARIXChNVTktOT1dOX0ZJRUxEU19EUk9QEAISGQoVVU5LTk9XTl9GSUVMRFNfUkVKRUNUEANiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * One ML application: what a team writes as `app.yaml`.
@@ -452,11 +452,25 @@ export type Model = Message<"millrace.app.v1.Model"> & {
   rolling: number;
 
   /**
-   * A training that takes longer ends as failed. Absent: 2h.
+   * A job that takes longer is broken off. Default: 2h.
    *
    * @generated from field: google.protobuf.Duration time_limit = 17;
    */
   timeLimit?: Duration | undefined;
+
+  /**
+   * How a candidate that passed the gates becomes the champion. Absent: at once.
+   *
+   * @generated from field: millrace.app.v1.Promotion promotion = 20;
+   */
+  promotion?: Promotion | undefined;
+
+  /**
+   * Trainers outside of Millrace whose models compete with those of `candidates` (deploy/trainers).
+   *
+   * @generated from field: repeated millrace.app.v1.ExternalTrainer external = 21;
+   */
+  external: ExternalTrainer[];
 };
 
 /**
@@ -526,6 +540,140 @@ export type Search = Message<"millrace.app.v1.Search"> & {
  */
 export const SearchSchema: GenMessage<Search> = /*@__PURE__*/
   messageDesc(file_millrace_app_v1_app, 9);
+
+/**
+ * The steps of a candidate that passed the gates. Without `shadow` and `canary` it becomes the champion at once, or on a person's word.
+ *
+ * @generated from message millrace.app.v1.Promotion
+ */
+export type Promotion = Message<"millrace.app.v1.Promotion"> & {
+  /**
+   * First it is asked what the champion is asked, and answers nobody.
+   *
+   * @generated from field: millrace.app.v1.ShadowStep shadow = 1;
+   */
+  shadow?: ShadowStep | undefined;
+
+  /**
+   * Then it answers for a share of the entities.
+   *
+   * @generated from field: millrace.app.v1.CanaryStep canary = 2;
+   */
+  canary?: CanaryStep | undefined;
+
+  /**
+   * Who lets it take each step, the last one to champion included. Default: AUTOMATIC.
+   *
+   * @generated from field: millrace.app.v1.Approval approval = 3;
+   */
+  approval: Approval;
+
+  /**
+   * By so much its loss per outcome (log loss) may be above the champion's. More, and not by chance, rejects it. Default: 0.005.
+   *
+   * @generated from field: optional double tolerance = 4;
+   */
+  tolerance?: number | undefined;
+
+  /**
+   * Share of the questions that it may leave unanswered, 0 to 1 (`5%` in YAML). Default: 5%.
+   *
+   * @generated from field: optional double max_failures = 5;
+   */
+  maxFailures?: number | undefined;
+};
+
+/**
+ * Describes the message millrace.app.v1.Promotion.
+ * Use `create(PromotionSchema)` to create a new message.
+ */
+export const PromotionSchema: GenMessage<Promotion> = /*@__PURE__*/
+  messageDesc(file_millrace_app_v1_app, 10);
+
+/**
+ * @generated from message millrace.app.v1.ShadowStep
+ */
+export type ShadowStep = Message<"millrace.app.v1.ShadowStep"> & {
+  /**
+   * Answers that are compared with the champion's to the same questions.
+   *
+   * @generated from field: uint32 predictions = 1;
+   */
+  predictions: number;
+
+  /**
+   * Of the questions, 0 to 1 (`50%` in YAML). Default: all.
+   *
+   * @generated from field: optional double share = 2;
+   */
+  share?: number | undefined;
+};
+
+/**
+ * Describes the message millrace.app.v1.ShadowStep.
+ * Use `create(ShadowStepSchema)` to create a new message.
+ */
+export const ShadowStepSchema: GenMessage<ShadowStep> = /*@__PURE__*/
+  messageDesc(file_millrace_app_v1_app, 11);
+
+/**
+ * @generated from message millrace.app.v1.CanaryStep
+ */
+export type CanaryStep = Message<"millrace.app.v1.CanaryStep"> & {
+  /**
+   * Its own answers whose truth has become known.
+   *
+   * @generated from field: uint32 outcomes = 1;
+   */
+  outcomes: number;
+
+  /**
+   * Of the entities, 0 to 1 (`5%` in YAML). Default: 10%.
+   *
+   * @generated from field: optional double share = 2;
+   */
+  share?: number | undefined;
+};
+
+/**
+ * Describes the message millrace.app.v1.CanaryStep.
+ * Use `create(CanaryStepSchema)` to create a new message.
+ */
+export const CanaryStepSchema: GenMessage<CanaryStep> = /*@__PURE__*/
+  messageDesc(file_millrace_app_v1_app, 12);
+
+/**
+ * @generated from message millrace.app.v1.ExternalTrainer
+ */
+export type ExternalTrainer = Message<"millrace.app.v1.ExternalTrainer"> & {
+  /**
+   * Its jobs are on `trainers.jobs.<name>`.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * A model that has not come by then does not take part. Default: 30m.
+   *
+   * @generated from field: google.protobuf.Duration deadline = 2;
+   */
+  deadline?: Duration | undefined;
+
+  /**
+   * How its jobs are written. Default: JSON.
+   *
+   * @generated from field: millrace.app.v1.Encoding encoding = 3;
+   */
+  encoding: Encoding;
+};
+
+/**
+ * Describes the message millrace.app.v1.ExternalTrainer.
+ * Use `create(ExternalTrainerSchema)` to create a new message.
+ */
+export const ExternalTrainerSchema: GenMessage<ExternalTrainer> = /*@__PURE__*/
+  messageDesc(file_millrace_app_v1_app, 13);
 
 /**
  * What a candidate must reach on the holdout, calculated from the ONNX artefact's own answers.
@@ -648,7 +796,7 @@ export type Gates = Message<"millrace.app.v1.Gates"> & {
  * Use `create(GatesSchema)` to create a new message.
  */
 export const GatesSchema: GenMessage<Gates> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 10);
+  messageDesc(file_millrace_app_v1_app, 14);
 
 /**
  * @generated from message millrace.app.v1.Serving
@@ -728,7 +876,7 @@ export type Serving = Message<"millrace.app.v1.Serving"> & {
  * Use `create(ServingSchema)` to create a new message.
  */
 export const ServingSchema: GenMessage<Serving> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 11);
+  messageDesc(file_millrace_app_v1_app, 15);
 
 /**
  * Shares of the time that a call leaves for models, 0 to 1 (`60%` in YAML): a version that has not answered when its share is over is given
@@ -759,7 +907,7 @@ export type Budgets = Message<"millrace.app.v1.Budgets"> & {
  * Use `create(BudgetsSchema)` to create a new message.
  */
 export const BudgetsSchema: GenMessage<Budgets> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 12);
+  messageDesc(file_millrace_app_v1_app, 16);
 
 /**
  * The answer's `abstain`, from `from` up to, but without, `to`.
@@ -790,7 +938,7 @@ export type Abstain = Message<"millrace.app.v1.Abstain"> & {
  * Use `create(AbstainSchema)` to create a new message.
  */
 export const AbstainSchema: GenMessage<Abstain> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 13);
+  messageDesc(file_millrace_app_v1_app, 17);
 
 /**
  * By model version and exact inputs. Questions that come while the model is asked the same wait for that answer.
@@ -816,7 +964,7 @@ export type Cache = Message<"millrace.app.v1.Cache"> & {
  * Use `create(CacheSchema)` to create a new message.
  */
 export const CacheSchema: GenMessage<Cache> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 14);
+  messageDesc(file_millrace_app_v1_app, 18);
 
 /**
  * @generated from message millrace.app.v1.Batch
@@ -838,7 +986,7 @@ export type Batch = Message<"millrace.app.v1.Batch"> & {
  * Use `create(BatchSchema)` to create a new message.
  */
 export const BatchSchema: GenMessage<Batch> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 15);
+  messageDesc(file_millrace_app_v1_app, 19);
 
 /**
  * @generated from message millrace.app.v1.Decision
@@ -867,7 +1015,7 @@ export type Decision = Message<"millrace.app.v1.Decision"> & {
  * Use `create(DecisionSchema)` to create a new message.
  */
 export const DecisionSchema: GenMessage<Decision> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 16);
+  messageDesc(file_millrace_app_v1_app, 20);
 
 /**
  * @generated from message millrace.app.v1.Cost
@@ -893,7 +1041,7 @@ export type Cost = Message<"millrace.app.v1.Cost"> & {
  * Use `create(CostSchema)` to create a new message.
  */
 export const CostSchema: GenMessage<Cost> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 17);
+  messageDesc(file_millrace_app_v1_app, 21);
 
 /**
  * @generated from message millrace.app.v1.Monitoring
@@ -948,7 +1096,7 @@ export type Monitoring = Message<"millrace.app.v1.Monitoring"> & {
  * Use `create(MonitoringSchema)` to create a new message.
  */
 export const MonitoringSchema: GenMessage<Monitoring> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 18);
+  messageDesc(file_millrace_app_v1_app, 22);
 
 /**
  * @generated from message millrace.app.v1.Retraining
@@ -980,7 +1128,7 @@ export type Retraining = Message<"millrace.app.v1.Retraining"> & {
  * Use `create(RetrainingSchema)` to create a new message.
  */
 export const RetrainingSchema: GenMessage<Retraining> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 19);
+  messageDesc(file_millrace_app_v1_app, 23);
 
 /**
  * @generated from message millrace.app.v1.Ingestion
@@ -1034,7 +1182,7 @@ export type Ingestion = Message<"millrace.app.v1.Ingestion"> & {
  * Use `create(IngestionSchema)` to create a new message.
  */
 export const IngestionSchema: GenMessage<Ingestion> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 20);
+  messageDesc(file_millrace_app_v1_app, 24);
 
 /**
  * Events that say little: of those for which `when` is true a share is kept, and the others are dropped and counted under the name.
@@ -1069,7 +1217,7 @@ export type NoiseRule = Message<"millrace.app.v1.NoiseRule"> & {
  * Use `create(NoiseRuleSchema)` to create a new message.
  */
 export const NoiseRuleSchema: GenMessage<NoiseRule> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 21);
+  messageDesc(file_millrace_app_v1_app, 25);
 
 /**
  * What the KV bucket `apps` holds under the app's name.
@@ -1115,7 +1263,7 @@ export type AppVersion = Message<"millrace.app.v1.AppVersion"> & {
  * Use `create(AppVersionSchema)` to create a new message.
  */
 export const AppVersionSchema: GenMessage<AppVersion> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 22);
+  messageDesc(file_millrace_app_v1_app, 26);
 
 /**
  * @generated from message millrace.app.v1.EarlierSchemas
@@ -1132,7 +1280,7 @@ export type EarlierSchemas = Message<"millrace.app.v1.EarlierSchemas"> & {
  * Use `create(EarlierSchemasSchema)` to create a new message.
  */
 export const EarlierSchemasSchema: GenMessage<EarlierSchemas> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 23);
+  messageDesc(file_millrace_app_v1_app, 27);
 
 /**
  * @generated from enum millrace.app.v1.FieldType
@@ -1444,6 +1592,74 @@ export const MonotoneSchema: GenEnum<Monotone> = /*@__PURE__*/
   enumDesc(file_millrace_app_v1_app, 5);
 
 /**
+ * @generated from enum millrace.app.v1.Approval
+ */
+export const Approval = {
+  /**
+   * @generated from enum value: APPROVAL_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The evidence decides.
+   *
+   * @generated from enum value: APPROVAL_AUTOMATIC = 1;
+   */
+  AUTOMATIC: 1,
+
+  /**
+   * With good evidence it waits until a person says so; with bad evidence it is rejected all the same.
+   *
+   * @generated from enum value: APPROVAL_PERSON = 2;
+   */
+  PERSON: 2,
+} as const;
+
+/**
+ * @generated from enum millrace.app.v1.Approval
+ */
+export type Approval = (typeof Approval)[keyof typeof Approval] | UnknownEnum;
+
+/**
+ * Describes the enum millrace.app.v1.Approval.
+ */
+export const ApprovalSchema: GenEnum<Approval> = /*@__PURE__*/
+  enumDesc(file_millrace_app_v1_app, 6);
+
+/**
+ * @generated from enum millrace.app.v1.Encoding
+ */
+export const Encoding = {
+  /**
+   * @generated from enum value: ENCODING_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Protobuf's JSON mapping, with the names of the fields as they are here.
+   *
+   * @generated from enum value: ENCODING_JSON = 1;
+   */
+  JSON: 1,
+
+  /**
+   * @generated from enum value: ENCODING_PROTOBUF = 2;
+   */
+  PROTOBUF: 2,
+} as const;
+
+/**
+ * @generated from enum millrace.app.v1.Encoding
+ */
+export type Encoding = (typeof Encoding)[keyof typeof Encoding] | UnknownEnum;
+
+/**
+ * Describes the enum millrace.app.v1.Encoding.
+ */
+export const EncodingSchema: GenEnum<Encoding> = /*@__PURE__*/
+  enumDesc(file_millrace_app_v1_app, 7);
+
+/**
  * What to do with a question that lacks a feature.
  *
  * @generated from enum millrace.app.v1.WhenMissing
@@ -1487,7 +1703,7 @@ export type WhenMissing = (typeof WhenMissing)[keyof typeof WhenMissing] | Unkno
  * Describes the enum millrace.app.v1.WhenMissing.
  */
 export const WhenMissingSchema: GenEnum<WhenMissing> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 6);
+  enumDesc(file_millrace_app_v1_app, 8);
 
 /**
  * @generated from enum millrace.app.v1.Fallback
@@ -1529,7 +1745,7 @@ export type Fallback = (typeof Fallback)[keyof typeof Fallback] | UnknownEnum;
  * Describes the enum millrace.app.v1.Fallback.
  */
 export const FallbackSchema: GenEnum<Fallback> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 7);
+  enumDesc(file_millrace_app_v1_app, 9);
 
 /**
  * @generated from enum millrace.app.v1.Reference
@@ -1555,7 +1771,7 @@ export type Reference = (typeof Reference)[keyof typeof Reference] | UnknownEnum
  * Describes the enum millrace.app.v1.Reference.
  */
 export const ReferenceSchema: GenEnum<Reference> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 8);
+  enumDesc(file_millrace_app_v1_app, 10);
 
 /**
  * @generated from enum millrace.app.v1.Trigger
@@ -1596,7 +1812,7 @@ export type Trigger = (typeof Trigger)[keyof typeof Trigger] | UnknownEnum;
  * Describes the enum millrace.app.v1.Trigger.
  */
 export const TriggerSchema: GenEnum<Trigger> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 9);
+  enumDesc(file_millrace_app_v1_app, 11);
 
 /**
  * @generated from enum millrace.app.v1.UnknownFields
@@ -1632,5 +1848,5 @@ export type UnknownFields = (typeof UnknownFields)[keyof typeof UnknownFields] |
  * Describes the enum millrace.app.v1.UnknownFields.
  */
 export const UnknownFieldsSchema: GenEnum<UnknownFields> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 10);
+  enumDesc(file_millrace_app_v1_app, 12);
 

@@ -2,17 +2,17 @@
 // @generated from file millrace/training/v1/job.proto (package millrace.training.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file millrace/training/v1/job.proto.
  */
 export const file_millrace_training_v1_job: GenFile = /*@__PURE__*/
-  fileDesc("Ch5taWxscmFjZS90cmFpbmluZy92MS9qb2IucHJvdG8SFG1pbGxyYWNlLnRyYWluaW5nLnYxInIKC1RyYWluaW5nSm9iEgoKAmlkGAEgASgJEgsKA2FwcBgCIAEoCRIPCgd0cmlnZ2VyGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIpCgVhc19vZhgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("Ch5taWxscmFjZS90cmFpbmluZy92MS9qb2IucHJvdG8SFG1pbGxyYWNlLnRyYWluaW5nLnYxInIKC1RyYWluaW5nSm9iEgoKAmlkGAEgASgJEgsKA2FwcBgCIAEoCRIPCgd0cmlnZ2VyGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIpCgVhc19vZhgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAi3gIKCUpvYlN0YXR1cxIuCgNqb2IYASABKAsyIS5taWxscmFjZS50cmFpbmluZy52MS5UcmFpbmluZ0pvYhItCgVzdGF0ZRgCIAEoDjIeLm1pbGxyYWNlLnRyYWluaW5nLnYxLkpvYlN0YXRlEg4KBnN0YXJ0cxgDIAEoDRIuCgpzdGFydGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtmaW5pc2hlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHb3V0Y29tZRgGIAEoCRINCgVzdGFnZRgHIAEoCRISCgVzaGFyZRgIIAEoAUgAiAEBEi8KC3Byb2dyZXNzX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjYW5jZWxsaW5nGAogASgJQggKBl9zaGFyZSqaAQoISm9iU3RhdGUSGQoVSk9CX1NUQVRFX1VOU1BFQ0lGSUVEEAASFQoRSk9CX1NUQVRFX1dBSVRJTkcQARIVChFKT0JfU1RBVEVfUlVOTklORxACEhYKEkpPQl9TVEFURV9GSU5JU0hFRBADEhQKEEpPQl9TVEFURV9GQUlMRUQQBBIXChNKT0JfU1RBVEVfQ0FOQ0VMTEVEEAViBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * Asks for a training; published on `training.jobs.<app>` with `id` as its Nats-Msg-Id.
@@ -56,4 +56,122 @@ export type TrainingJob = Message<"millrace.training.v1.TrainingJob"> & {
  */
 export const TrainingJobSchema: GenMessage<TrainingJob> = /*@__PURE__*/
   messageDesc(file_millrace_training_v1_job, 0);
+
+/**
+ * A job, and how far it is.
+ *
+ * @generated from message millrace.training.v1.JobStatus
+ */
+export type JobStatus = Message<"millrace.training.v1.JobStatus"> & {
+  /**
+   * @generated from field: millrace.training.v1.TrainingJob job = 1;
+   */
+  job?: TrainingJob | undefined;
+
+  /**
+   * @generated from field: millrace.training.v1.JobState state = 2;
+   */
+  state: JobState;
+
+  /**
+   * How often it was begun.
+   *
+   * @generated from field: uint32 starts = 3;
+   */
+  starts: number;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp started_at = 4;
+   */
+  startedAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp finished_at = 5;
+   */
+  finishedAt?: Timestamp | undefined;
+
+  /**
+   * What came of it, one sentence.
+   *
+   * @generated from field: string outcome = 6;
+   */
+  outcome: string;
+
+  /**
+   * While it runs: what is being done, the share of that which is done (0 to 1; absent when not known), and when that was last told.
+   *
+   * @generated from field: string stage = 7;
+   */
+  stage: string;
+
+  /**
+   * @generated from field: optional double share = 8;
+   */
+  share?: number | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp progress_at = 9;
+   */
+  progressAt?: Timestamp | undefined;
+
+  /**
+   * Somebody has asked for it to stop; who and why.
+   *
+   * @generated from field: string cancelling = 10;
+   */
+  cancelling: string;
+};
+
+/**
+ * Describes the message millrace.training.v1.JobStatus.
+ * Use `create(JobStatusSchema)` to create a new message.
+ */
+export const JobStatusSchema: GenMessage<JobStatus> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_job, 1);
+
+/**
+ * @generated from enum millrace.training.v1.JobState
+ */
+export const JobState = {
+  /**
+   * @generated from enum value: JOB_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * @generated from enum value: JOB_STATE_WAITING = 1;
+   */
+  WAITING: 1,
+
+  /**
+   * @generated from enum value: JOB_STATE_RUNNING = 2;
+   */
+  RUNNING: 2,
+
+  /**
+   * @generated from enum value: JOB_STATE_FINISHED = 3;
+   */
+  FINISHED: 3,
+
+  /**
+   * @generated from enum value: JOB_STATE_FAILED = 4;
+   */
+  FAILED: 4,
+
+  /**
+   * @generated from enum value: JOB_STATE_CANCELLED = 5;
+   */
+  CANCELLED: 5,
+} as const;
+
+/**
+ * @generated from enum millrace.training.v1.JobState
+ */
+export type JobState = (typeof JobState)[keyof typeof JobState] | UnknownEnum;
+
+/**
+ * Describes the enum millrace.training.v1.JobState.
+ */
+export const JobStateSchema: GenEnum<JobState> = /*@__PURE__*/
+  enumDesc(file_millrace_training_v1_job, 0);
 

@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/training/v1/model.proto.
  */
 export const file_millrace_training_v1_model: GenFile = /*@__PURE__*/
-  fileDesc("CiBtaWxscmFjZS90cmFpbmluZy92MS9tb2RlbC5wcm90bxIUbWlsbHJhY2UudHJhaW5pbmcudjEigQcKDE1vZGVsVmVyc2lvbhILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNEhEKCWFsZ29yaXRobRgDIAEoCRIvCgVzdGF0ZRgEIAEoDjIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsU3RhdGUSEAoIYXJ0ZWZhY3QYBSABKAkSFgoOYXJ0ZWZhY3RfYnl0ZXMYBiABKAQSFQoNZmVhdHVyZV9uYW1lcxgHIAMoCRIUCgxkYXRhc2V0X2hhc2gYCCABKAkSEwoLYXBwX3ZlcnNpb24YCSABKA0SDgoGam9iX2lkGAogASgJEikKBWFzX29mGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJACgdtZXRyaWNzGAwgAygLMi8ubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLk1ldHJpY3NFbnRyeRJRChBjaGFtcGlvbl9tZXRyaWNzGA0gAygLMjcubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLkNoYW1waW9uTWV0cmljc0VudHJ5Eg8KB3ZlcmRpY3QYDiADKAkSEQoJYmFzZV9yYXRlGA8gASgBEj4KCXJlZmVyZW5jZRgQIAEoCzIrLm1pbGxyYWNlLnRyYWluaW5nLnYxLlJlZmVyZW5jZURpc3RyaWJ1dGlvbhISCgpwYXJhbWV0ZXJzGBEgASgJEhIKCmltcG9ydGFuY2UYEiADKAESMQoGb3JpZ2luGBMgASgLMiEubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxPcmlnaW4SQgoMcXVhbnRpemF0aW9uGBQgASgLMiwubWlsbHJhY2UudHJhaW5pbmcudjEuUXVhbnRpemF0aW9uQ29tcGFyaXNvbhIjCgR0YXNrGBUgASgOMhUubWlsbHJhY2UuYXBwLnYxLlRhc2sSDwoHY2xhc3NlcxgWIAMoCRIQCghjb3ZlcmFnZRgXIAEoARISCgpldmFsdWF0aW9uGBggASgJEg0KBXByaW9yGBkgAygBGi4KDE1ldHJpY3NFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBGjYKFENoYW1waW9uTWV0cmljc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiogEKC01vZGVsT3JpZ2luEg4KBmF1dGhvchgBIAEoCRIPCgd0cmFpbmVyGAIgASgJEg0KBW5vdGVzGAMgASgJEg4KBnNoYTI1NhgEIAEoCRINCgVieXRlcxgFIAEoBBIvCgt1cGxvYWRlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLYWRhcHRhdGlvbnMYByADKAkizgMKFlF1YW50aXphdGlvbkNvbXBhcmlzb24SEAoIYWNjZXB0ZWQYASABKAgSDwoHdmVyZGljdBgCIAMoCRITCgtjb21wYXJlZF9vbhgDIAEoCRIMCgRyb3dzGAQgASgEEg4KBm1ldHJpYxgFIAEoCRIXCg9vcmlnaW5hbF9tZXRyaWMYBiABKAESGAoQcXVhbnRpemVkX21ldHJpYxgHIAEoARIQCghtYXhfbG9zcxgIIAEoARIWCg5tYXhfZGlmZmVyZW5jZRgJIAEoARIXCg9tZWFuX2RpZmZlcmVuY2UYCiABKAESGgoSYWxsb3dlZF9kaWZmZXJlbmNlGAsgASgBEjIKB3RpbWluZ3MYDCADKAsyIS5taWxscmFjZS50cmFpbmluZy52MS5CYXRjaFRpbWluZxIWCg5vcmlnaW5hbF9ieXRlcxgNIAEoBBIXCg9xdWFudGl6ZWRfYnl0ZXMYDiABKAQSGQoRb3JpZ2luYWxfYXJ0ZWZhY3QYDyABKAkSGgoScXVhbnRpemVkX2FydGVmYWN0GBAgASgJEhgKEHF1YW50aXplZF9sYXllcnMYESADKAkSFgoOc2tpcHBlZF9sYXllcnMYEiADKAkiTAoLQmF0Y2hUaW1pbmcSEgoKYmF0Y2hfcm93cxgBIAEoDRITCgtvcmlnaW5hbF9tcxgCIAEoARIUCgxxdWFudGl6ZWRfbXMYAyABKAEimwEKFVJlZmVyZW5jZURpc3RyaWJ1dGlvbhI4CghmZWF0dXJlcxgBIAMoCzImLm1pbGxyYWNlLnRyYWluaW5nLnYxLkZlYXR1cmVSZWZlcmVuY2USOgoKcHJlZGljdGlvbhgCIAEoCzImLm1pbGxyYWNlLnRyYWluaW5nLnYxLkZlYXR1cmVSZWZlcmVuY2USDAoEcm93cxgDIAEoBCKOAQoQRmVhdHVyZVJlZmVyZW5jZRIMCgRuYW1lGAEgASgJEg0KBWVkZ2VzGAIgAygBEg4KBnNoYXJlcxgDIAMoARIPCgdtaXNzaW5nGAQgASgBEgwKBG1lYW4YBSABKAESGgoSc3RhbmRhcmRfZGV2aWF0aW9uGAYgASgBEhIKCndpbmRvd19wc2kYByADKAEitwEKCk1vZGVsRXZlbnQSCgoCaWQYASABKAkSCwoDYXBwGAIgASgJEgwKBHdoYXQYAyABKAkSMQoFbW9kZWwYBCABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SDgoGcmVhc29uGAUgASgJEg4KBmpvYl9pZBgGIAEoCRIvCgtvY2N1cnJlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAinAIKCkRlcGxveW1lbnQSCwoDYXBwGAEgASgJEjQKCGNoYW1waW9uGAIgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uEjQKCHByZXZpb3VzGAMgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uEikKBXNpbmNlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YBSABKAkSLAoGc2hhZG93GAYgASgLMhwubWlsbHJhY2UudHJhaW5pbmcudjEuU2hhZG93EiwKBmNhbmFyeRgHIAEoCzIcLm1pbGxyYWNlLnRyYWluaW5nLnYxLkNhbmFyeSJdCgZTaGFkb3cSMQoFbW9kZWwYASABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SFAoHcGVyY2VudBgCIAEoAUgAiAEBQgoKCF9wZXJjZW50IkwKBkNhbmFyeRIxCgVtb2RlbBgBIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhIPCgdwZXJjZW50GAIgASgBKpEBCgpNb2RlbFN0YXRlEhsKF01PREVMX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVTU9ERUxfU1RBVEVfQ0FORElEQVRFEAESGAoUTU9ERUxfU1RBVEVfUkVKRUNURUQQAhIYChRNT0RFTF9TVEFURV9DSEFNUElPThADEhcKE01PREVMX1NUQVRFX1JFVElSRUQQBGIGcHJvdG8z", [file_google_protobuf_timestamp, file_millrace_app_v1_app]);
+  fileDesc("CiBtaWxscmFjZS90cmFpbmluZy92MS9tb2RlbC5wcm90bxIUbWlsbHJhY2UudHJhaW5pbmcudjEi2gcKDE1vZGVsVmVyc2lvbhILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNEhEKCWFsZ29yaXRobRgDIAEoCRIvCgVzdGF0ZRgEIAEoDjIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsU3RhdGUSEAoIYXJ0ZWZhY3QYBSABKAkSFgoOYXJ0ZWZhY3RfYnl0ZXMYBiABKAQSFQoNZmVhdHVyZV9uYW1lcxgHIAMoCRIUCgxkYXRhc2V0X2hhc2gYCCABKAkSEwoLYXBwX3ZlcnNpb24YCSABKA0SDgoGam9iX2lkGAogASgJEikKBWFzX29mGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJACgdtZXRyaWNzGAwgAygLMi8ubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLk1ldHJpY3NFbnRyeRJRChBjaGFtcGlvbl9tZXRyaWNzGA0gAygLMjcubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLkNoYW1waW9uTWV0cmljc0VudHJ5Eg8KB3ZlcmRpY3QYDiADKAkSEQoJYmFzZV9yYXRlGA8gASgBEj4KCXJlZmVyZW5jZRgQIAEoCzIrLm1pbGxyYWNlLnRyYWluaW5nLnYxLlJlZmVyZW5jZURpc3RyaWJ1dGlvbhISCgpwYXJhbWV0ZXJzGBEgASgJEhIKCmltcG9ydGFuY2UYEiADKAESMQoGb3JpZ2luGBMgASgLMiEubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxPcmlnaW4SQgoMcXVhbnRpemF0aW9uGBQgASgLMiwubWlsbHJhY2UudHJhaW5pbmcudjEuUXVhbnRpemF0aW9uQ29tcGFyaXNvbhIjCgR0YXNrGBUgASgOMhUubWlsbHJhY2UuYXBwLnYxLlRhc2sSDwoHY2xhc3NlcxgWIAMoCRIQCghjb3ZlcmFnZRgXIAEoARISCgpldmFsdWF0aW9uGBggASgJEg0KBXByaW9yGBkgAygBEg4KBnBhcmVudBgoIAEoDRIUCgxjb2RlX3ZlcnNpb24YKSABKAkSMQoNcmVnaXN0ZXJlZF9hdBgqIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaLgoMTWV0cmljc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEaNgoUQ2hhbXBpb25NZXRyaWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASKiAQoLTW9kZWxPcmlnaW4SDgoGYXV0aG9yGAEgASgJEg8KB3RyYWluZXIYAiABKAkSDQoFbm90ZXMYAyABKAkSDgoGc2hhMjU2GAQgASgJEg0KBWJ5dGVzGAUgASgEEi8KC3VwbG9hZGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgthZGFwdGF0aW9ucxgHIAMoCSLOAwoWUXVhbnRpemF0aW9uQ29tcGFyaXNvbhIQCghhY2NlcHRlZBgBIAEoCBIPCgd2ZXJkaWN0GAIgAygJEhMKC2NvbXBhcmVkX29uGAMgASgJEgwKBHJvd3MYBCABKAQSDgoGbWV0cmljGAUgASgJEhcKD29yaWdpbmFsX21ldHJpYxgGIAEoARIYChBxdWFudGl6ZWRfbWV0cmljGAcgASgBEhAKCG1heF9sb3NzGAggASgBEhYKDm1heF9kaWZmZXJlbmNlGAkgASgBEhcKD21lYW5fZGlmZmVyZW5jZRgKIAEoARIaChJhbGxvd2VkX2RpZmZlcmVuY2UYCyABKAESMgoHdGltaW5ncxgMIAMoCzIhLm1pbGxyYWNlLnRyYWluaW5nLnYxLkJhdGNoVGltaW5nEhYKDm9yaWdpbmFsX2J5dGVzGA0gASgEEhcKD3F1YW50aXplZF9ieXRlcxgOIAEoBBIZChFvcmlnaW5hbF9hcnRlZmFjdBgPIAEoCRIaChJxdWFudGl6ZWRfYXJ0ZWZhY3QYECABKAkSGAoQcXVhbnRpemVkX2xheWVycxgRIAMoCRIWCg5za2lwcGVkX2xheWVycxgSIAMoCSJMCgtCYXRjaFRpbWluZxISCgpiYXRjaF9yb3dzGAEgASgNEhMKC29yaWdpbmFsX21zGAIgASgBEhQKDHF1YW50aXplZF9tcxgDIAEoASKbAQoVUmVmZXJlbmNlRGlzdHJpYnV0aW9uEjgKCGZlYXR1cmVzGAEgAygLMiYubWlsbHJhY2UudHJhaW5pbmcudjEuRmVhdHVyZVJlZmVyZW5jZRI6CgpwcmVkaWN0aW9uGAIgASgLMiYubWlsbHJhY2UudHJhaW5pbmcudjEuRmVhdHVyZVJlZmVyZW5jZRIMCgRyb3dzGAMgASgEIo4BChBGZWF0dXJlUmVmZXJlbmNlEgwKBG5hbWUYASABKAkSDQoFZWRnZXMYAiADKAESDgoGc2hhcmVzGAMgAygBEg8KB21pc3NpbmcYBCABKAESDAoEbWVhbhgFIAEoARIaChJzdGFuZGFyZF9kZXZpYXRpb24YBiABKAESEgoKd2luZG93X3BzaRgHIAMoASK3AQoKTW9kZWxFdmVudBIKCgJpZBgBIAEoCRILCgNhcHAYAiABKAkSDAoEd2hhdBgDIAEoCRIxCgVtb2RlbBgEIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhIOCgZyZWFzb24YBSABKAkSDgoGam9iX2lkGAYgASgJEi8KC29jY3VycmVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKcAgoKRGVwbG95bWVudBILCgNhcHAYASABKAkSNAoIY2hhbXBpb24YAiABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SNAoIcHJldmlvdXMYAyABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SKQoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgFIAEoCRIsCgZzaGFkb3cYBiABKAsyHC5taWxscmFjZS50cmFpbmluZy52MS5TaGFkb3cSLAoGY2FuYXJ5GAcgASgLMhwubWlsbHJhY2UudHJhaW5pbmcudjEuQ2FuYXJ5Il0KBlNoYWRvdxIxCgVtb2RlbBgBIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhIUCgdwZXJjZW50GAIgASgBSACIAQFCCgoIX3BlcmNlbnQiTAoGQ2FuYXJ5EjEKBW1vZGVsGAEgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uEg8KB3BlcmNlbnQYAiABKAEiqQIKC01vZGVsQ2hhbmdlEi8KBXN0YXRlGAEgASgOMiAubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxTdGF0ZRILCgN3aG8YAiABKAkSCwoDd2h5GAMgASgJEi4KCmV2ZW50X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmNoYW5nZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEj8KB2ZpZ3VyZXMYBiADKAsyLi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbENoYW5nZS5GaWd1cmVzRW50cnkaLgoMRmlndXJlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEixgEKBVRyaWFsEg4KBm51bWJlchgBIAEoDRIQCghjaGFtcGlvbhgCIAEoDRIvCgVzdGFnZRgDIAEoDjIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsU3RhdGUSKQoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHNlZW4YBSABKAQSDgoGbmVlZGVkGAYgASgEEg8KB3dhaXRpbmcYByABKAgSEAoIZXZpZGVuY2UYCCADKAkq2gEKCk1vZGVsU3RhdGUSGwoXTU9ERUxfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVNT0RFTF9TVEFURV9DQU5ESURBVEUQARIYChRNT0RFTF9TVEFURV9SRUpFQ1RFRBACEhgKFE1PREVMX1NUQVRFX0NIQU1QSU9OEAMSFwoTTU9ERUxfU1RBVEVfUkVUSVJFRBAEEhYKEk1PREVMX1NUQVRFX1NIQURPVxAFEhYKEk1PREVMX1NUQVRFX0NBTkFSWRAGEhcKE01PREVMX1NUQVRFX0RFTEVURUQQB2IGcHJvdG8z", [file_google_protobuf_timestamp, file_millrace_app_v1_app]);
 
 /**
  * One trained model, everything needed to serve it and to watch it.
@@ -35,7 +35,7 @@ export type ModelVersion = Message<"millrace.training.v1.ModelVersion"> & {
   number: number;
 
   /**
-   * `gbdt`, `logistic`, `baseline`; `uploaded` for a model that was made elsewhere.
+   * `gbdt`, `logistic`, `baseline`; `uploaded` for a model that was made elsewhere, `external:<name>` for one of an external trainer.
    *
    * @generated from field: string algorithm = 3;
    */
@@ -186,6 +186,25 @@ export type ModelVersion = Message<"millrace.training.v1.ModelVersion"> & {
    * @generated from field: repeated double prior = 25;
    */
   prior: number[];
+
+  /**
+   * Number of the champion that it was compared with; 0 for the first.
+   *
+   * @generated from field: uint32 parent = 40;
+   */
+  parent: number;
+
+  /**
+   * Of the training service: its package's version and a digest of its sources.
+   *
+   * @generated from field: string code_version = 41;
+   */
+  codeVersion: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp registered_at = 42;
+   */
+  registeredAt?: Timestamp | undefined;
 };
 
 /**
@@ -491,7 +510,9 @@ export const FeatureReferenceSchema: GenMessage<FeatureReference> = /*@__PURE__*
   messageDesc(file_millrace_training_v1_model, 5);
 
 /**
- * Published on `models.<app>.<what>`: `candidate`, `rejected`, `promoted`, `rolled_back`, `failed`.
+ * Published on `models.<app>.<what>`. A job ends with `rejected`, `failed`, `promoted`, or `accepted`: the model passed its gates, and
+ * the app's promotion policy goes on with it. After that come `shadow`, `canary`, `waiting` (for a person's word), and at last `promoted`,
+ * `rejected` or `retired`. Else there are `candidate`, `rolled_back` and `deleted`.
  *
  * @generated from message millrace.training.v1.ModelEvent
  */
@@ -646,6 +667,120 @@ export const CanarySchema: GenMessage<Canary> = /*@__PURE__*/
   messageDesc(file_millrace_training_v1_model, 9);
 
 /**
+ * One change of a version, as it was noted.
+ *
+ * @generated from message millrace.training.v1.ModelChange
+ */
+export type ModelChange = Message<"millrace.training.v1.ModelChange"> & {
+  /**
+   * From then on.
+   *
+   * @generated from field: millrace.training.v1.ModelState state = 1;
+   */
+  state: ModelState;
+
+  /**
+   * @generated from field: string who = 2;
+   */
+  who: string;
+
+  /**
+   * @generated from field: string why = 3;
+   */
+  why: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp event_time = 4;
+   */
+  eventTime?: Timestamp | undefined;
+
+  /**
+   * Wall clock.
+   *
+   * @generated from field: google.protobuf.Timestamp changed_at = 5;
+   */
+  changedAt?: Timestamp | undefined;
+
+  /**
+   * What a step of the promotion was decided by, in numbers; empty for other changes.
+   *
+   * @generated from field: map<string, double> figures = 6;
+   */
+  figures: { [key: string]: number };
+};
+
+/**
+ * Describes the message millrace.training.v1.ModelChange.
+ * Use `create(ModelChangeSchema)` to create a new message.
+ */
+export const ModelChangeSchema: GenMessage<ModelChange> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_model, 10);
+
+/**
+ * How far a version is on its way to champion.
+ *
+ * @generated from message millrace.training.v1.Trial
+ */
+export type Trial = Message<"millrace.training.v1.Trial"> & {
+  /**
+   * @generated from field: uint32 number = 1;
+   */
+  number: number;
+
+  /**
+   * The champion that it is compared with.
+   *
+   * @generated from field: uint32 champion = 2;
+   */
+  champion: number;
+
+  /**
+   * CANDIDATE (waits for its first step), SHADOW or CANARY.
+   *
+   * @generated from field: millrace.training.v1.ModelState stage = 3;
+   */
+  stage: ModelState;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp since = 4;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * What has come of what the stage asks for: compared answers, or outcomes.
+   *
+   * @generated from field: uint64 seen = 5;
+   */
+  seen: bigint;
+
+  /**
+   * @generated from field: uint64 needed = 6;
+   */
+  needed: bigint;
+
+  /**
+   * Nothing is left but a person's word.
+   *
+   * @generated from field: bool waiting = 7;
+   */
+  waiting: boolean;
+
+  /**
+   * What is known so far, one sentence each.
+   *
+   * @generated from field: repeated string evidence = 8;
+   */
+  evidence: string[];
+};
+
+/**
+ * Describes the message millrace.training.v1.Trial.
+ * Use `create(TrialSchema)` to create a new message.
+ */
+export const TrialSchema: GenMessage<Trial> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_model, 11);
+
+/**
  * @generated from enum millrace.training.v1.ModelState
  */
 export const ModelState = {
@@ -673,6 +808,25 @@ export const ModelState = {
    * @generated from enum value: MODEL_STATE_RETIRED = 4;
    */
   RETIRED: 4,
+
+  /**
+   * On its way to champion (`model.promotion`): answers nobody; answers for a share of the entities.
+   *
+   * @generated from enum value: MODEL_STATE_SHADOW = 5;
+   */
+  SHADOW: 5,
+
+  /**
+   * @generated from enum value: MODEL_STATE_CANARY = 6;
+   */
+  CANARY: 6,
+
+  /**
+   * Its file is gone; who made it and why it went is kept.
+   *
+   * @generated from enum value: MODEL_STATE_DELETED = 7;
+   */
+  DELETED: 7,
 } as const;
 
 /**

@@ -8,7 +8,9 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Evaluation } from "./evaluation_pb.ts";
 import { file_millrace_training_v1_evaluation } from "./evaluation_pb.ts";
-import type { Deployment, ModelVersion } from "./model_pb.ts";
+import type { JobStatus } from "./job_pb.ts";
+import { file_millrace_training_v1_job } from "./job_pb.ts";
+import type { Deployment, ModelChange, ModelState, ModelVersion, Trial } from "./model_pb.ts";
 import { file_millrace_training_v1_model } from "./model_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -16,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/training/v1/registry_service.proto.
  */
 export const file_millrace_training_v1_registry_service: GenFile = /*@__PURE__*/
-  fileDesc("CittaWxscmFjZS90cmFpbmluZy92MS9yZWdpc3RyeV9zZXJ2aWNlLnByb3RvEhRtaWxscmFjZS50cmFpbmluZy52MSIgChFMaXN0TW9kZWxzUmVxdWVzdBILCgNhcHAYASABKAkiSAoSTGlzdE1vZGVsc1Jlc3BvbnNlEjIKBm1vZGVscxgBIAMoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbiIuCg9HZXRNb2RlbFJlcXVlc3QSCwoDYXBwGAEgASgJEg4KBm51bWJlchgCIAEoDSJFChBHZXRNb2RlbFJlc3BvbnNlEjEKBW1vZGVsGAEgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uIjIKE0dldE1vZGVsQ2FyZFJlcXVlc3QSCwoDYXBwGAEgASgJEg4KBm51bWJlchgCIAEoDSJeChRHZXRNb2RlbENhcmRSZXNwb25zZRIQCghtYXJrZG93bhgBIAEoCRI0CgpldmFsdWF0aW9uGAIgASgLMiAubWlsbHJhY2UudHJhaW5pbmcudjEuRXZhbHVhdGlvbiJCChNQcm9tb3RlTW9kZWxSZXF1ZXN0EgsKA2FwcBgBIAEoCRIOCgZudW1iZXIYAiABKA0SDgoGcmVhc29uGAMgASgJIkwKFFByb21vdGVNb2RlbFJlc3BvbnNlEjQKCmRlcGxveW1lbnQYASABKAsyIC5taWxscmFjZS50cmFpbmluZy52MS5EZXBsb3ltZW50IjMKFFJvbGxCYWNrTW9kZWxSZXF1ZXN0EgsKA2FwcBgBIAEoCRIOCgZyZWFzb24YAiABKAkiTQoVUm9sbEJhY2tNb2RlbFJlc3BvbnNlEjQKCmRlcGxveW1lbnQYASABKAsyIC5taWxscmFjZS50cmFpbmluZy52MS5EZXBsb3ltZW50ImAKFlJlcXVlc3RUcmFpbmluZ1JlcXVlc3QSCwoDYXBwGAEgASgJEg4KBnJlYXNvbhgCIAEoCRIpCgVhc19vZhgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiKQoXUmVxdWVzdFRyYWluaW5nUmVzcG9uc2USDgoGam9iX2lkGAEgASgJIlYKEFNjb3JlUm93c1JlcXVlc3QSCwoDYXBwGAEgASgJEg4KBm51bWJlchgCIAEoDRIVCg1mZWF0dXJlX25hbWVzGAMgAygJEg4KBnZhbHVlcxgEIAMoASIqChFTY29yZVJvd3NSZXNwb25zZRIVCg1wcm9iYWJpbGl0aWVzGAEgAygBImMKElVwbG9hZE1vZGVsUmVxdWVzdBI0CgZoZWFkZXIYASABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5VcGxvYWRIZWFkZXJIABIPCgVjaHVuaxgCIAEoDEgAQgYKBHBhcnQitAEKDFVwbG9hZEhlYWRlchILCgNhcHAYASABKAkSDgoGYXV0aG9yGAIgASgJEg8KB3RyYWluZXIYAyABKAkSDQoFbm90ZXMYBCABKAkSDwoHY29sdW1ucxgFIAMoCRIOCgZzaGEyNTYYBiABKAkSDQoFYnl0ZXMYByABKAQSNwoIcXVhbnRpemUYCCABKAsyJS5taWxscmFjZS50cmFpbmluZy52MS5RdWFudGl6ZU9wdGlvbnMijwEKD1F1YW50aXplT3B0aW9ucxIVCghtYXhfbG9zcxgBIAEoAUgAiAEBEhsKDm1heF9kaWZmZXJlbmNlGAIgASgBSAGIAQESGAoLbWluX3dlaWdodHMYAyABKA1IAogBAUILCglfbWF4X2xvc3NCEQoPX21heF9kaWZmZXJlbmNlQg4KDF9taW5fd2VpZ2h0cyKNAQoTVXBsb2FkTW9kZWxSZXNwb25zZRI4Cghwcm9ncmVzcxgBIAEoCzIkLm1pbGxyYWNlLnRyYWluaW5nLnYxLlVwbG9hZFByb2dyZXNzSAASNAoGcmVzdWx0GAIgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuVXBsb2FkUmVzdWx0SABCBgoEc3RlcCI3Cg5VcGxvYWRQcm9ncmVzcxINCgVzdGFnZRgBIAEoCRIWCg5ieXRlc19yZWNlaXZlZBgCIAEoBCJXCgxVcGxvYWRSZXN1bHQSMQoFbW9kZWwYASABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SFAoMa25vd25fYmVmb3JlGAIgASgIMrsGCg9SZWdpc3RyeVNlcnZpY2USXwoKTGlzdE1vZGVscxInLm1pbGxyYWNlLnRyYWluaW5nLnYxLkxpc3RNb2RlbHNSZXF1ZXN0GigubWlsbHJhY2UudHJhaW5pbmcudjEuTGlzdE1vZGVsc1Jlc3BvbnNlElkKCEdldE1vZGVsEiUubWlsbHJhY2UudHJhaW5pbmcudjEuR2V0TW9kZWxSZXF1ZXN0GiYubWlsbHJhY2UudHJhaW5pbmcudjEuR2V0TW9kZWxSZXNwb25zZRJlCgxHZXRNb2RlbENhcmQSKS5taWxscmFjZS50cmFpbmluZy52MS5HZXRNb2RlbENhcmRSZXF1ZXN0GioubWlsbHJhY2UudHJhaW5pbmcudjEuR2V0TW9kZWxDYXJkUmVzcG9uc2USZQoMUHJvbW90ZU1vZGVsEikubWlsbHJhY2UudHJhaW5pbmcudjEuUHJvbW90ZU1vZGVsUmVxdWVzdBoqLm1pbGxyYWNlLnRyYWluaW5nLnYxLlByb21vdGVNb2RlbFJlc3BvbnNlEmgKDVJvbGxCYWNrTW9kZWwSKi5taWxscmFjZS50cmFpbmluZy52MS5Sb2xsQmFja01vZGVsUmVxdWVzdBorLm1pbGxyYWNlLnRyYWluaW5nLnYxLlJvbGxCYWNrTW9kZWxSZXNwb25zZRJuCg9SZXF1ZXN0VHJhaW5pbmcSLC5taWxscmFjZS50cmFpbmluZy52MS5SZXF1ZXN0VHJhaW5pbmdSZXF1ZXN0Gi0ubWlsbHJhY2UudHJhaW5pbmcudjEuUmVxdWVzdFRyYWluaW5nUmVzcG9uc2USXAoJU2NvcmVSb3dzEiYubWlsbHJhY2UudHJhaW5pbmcudjEuU2NvcmVSb3dzUmVxdWVzdBonLm1pbGxyYWNlLnRyYWluaW5nLnYxLlNjb3JlUm93c1Jlc3BvbnNlEmYKC1VwbG9hZE1vZGVsEigubWlsbHJhY2UudHJhaW5pbmcudjEuVXBsb2FkTW9kZWxSZXF1ZXN0GikubWlsbHJhY2UudHJhaW5pbmcudjEuVXBsb2FkTW9kZWxSZXNwb25zZSgBMAFiBnByb3RvMw", [file_google_protobuf_timestamp, file_millrace_training_v1_evaluation, file_millrace_training_v1_model]);
+  fileDesc("CittaWxscmFjZS90cmFpbmluZy92MS9yZWdpc3RyeV9zZXJ2aWNlLnByb3RvEhRtaWxscmFjZS50cmFpbmluZy52MSIxChFMaXN0TW9kZWxzUmVxdWVzdBILCgNhcHAYASABKAkSDwoHZGVsZXRlZBgCIAEoCCJ0ChJMaXN0TW9kZWxzUmVzcG9uc2USMgoGbW9kZWxzGAEgAygLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uEioKBXRyaWFsGAIgASgLMhsubWlsbHJhY2UudHJhaW5pbmcudjEuVHJpYWwiLgoPR2V0TW9kZWxSZXF1ZXN0EgsKA2FwcBgBIAEoCRIOCgZudW1iZXIYAiABKA0ipQEKEEdldE1vZGVsUmVzcG9uc2USMQoFbW9kZWwYASABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SMgoHaGlzdG9yeRgCIAMoCzIhLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsQ2hhbmdlEioKBXRyaWFsGAMgASgLMhsubWlsbHJhY2UudHJhaW5pbmcudjEuVHJpYWwiMgoTR2V0TW9kZWxDYXJkUmVxdWVzdBILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNIl4KFEdldE1vZGVsQ2FyZFJlc3BvbnNlEhAKCG1hcmtkb3duGAEgASgJEjQKCmV2YWx1YXRpb24YAiABKAsyIC5taWxscmFjZS50cmFpbmluZy52MS5FdmFsdWF0aW9uImUKE1Byb21vdGVNb2RlbFJlcXVlc3QSCwoDYXBwGAEgASgJEg4KBm51bWJlchgCIAEoDRIOCgZyZWFzb24YAyABKAkSDgoGYXV0aG9yGAQgASgJEhEKCWJ5X3BvbGljeRgFIAEoCCJMChRQcm9tb3RlTW9kZWxSZXNwb25zZRI0CgpkZXBsb3ltZW50GAEgASgLMiAubWlsbHJhY2UudHJhaW5pbmcudjEuRGVwbG95bWVudCJTChRSb2xsQmFja01vZGVsUmVxdWVzdBILCgNhcHAYASABKAkSDgoGcmVhc29uGAIgASgJEg4KBmF1dGhvchgDIAEoCRIOCgZudW1iZXIYBCABKA0iTQoVUm9sbEJhY2tNb2RlbFJlc3BvbnNlEjQKCmRlcGxveW1lbnQYASABKAsyIC5taWxscmFjZS50cmFpbmluZy52MS5EZXBsb3ltZW50InAKFlJlcXVlc3RUcmFpbmluZ1JlcXVlc3QSCwoDYXBwGAEgASgJEg4KBnJlYXNvbhgCIAEoCRIpCgVhc19vZhgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGam9iX2lkGAQgASgJIikKF1JlcXVlc3RUcmFpbmluZ1Jlc3BvbnNlEg4KBmpvYl9pZBgBIAEoCSJWChBTY29yZVJvd3NSZXF1ZXN0EgsKA2FwcBgBIAEoCRIOCgZudW1iZXIYAiABKA0SFQoNZmVhdHVyZV9uYW1lcxgDIAMoCRIOCgZ2YWx1ZXMYBCADKAEiKgoRU2NvcmVSb3dzUmVzcG9uc2USFQoNcHJvYmFiaWxpdGllcxgBIAMoASJjChJVcGxvYWRNb2RlbFJlcXVlc3QSNAoGaGVhZGVyGAEgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuVXBsb2FkSGVhZGVySAASDwoFY2h1bmsYAiABKAxIAEIGCgRwYXJ0IrQBCgxVcGxvYWRIZWFkZXISCwoDYXBwGAEgASgJEg4KBmF1dGhvchgCIAEoCRIPCgd0cmFpbmVyGAMgASgJEg0KBW5vdGVzGAQgASgJEg8KB2NvbHVtbnMYBSADKAkSDgoGc2hhMjU2GAYgASgJEg0KBWJ5dGVzGAcgASgEEjcKCHF1YW50aXplGAggASgLMiUubWlsbHJhY2UudHJhaW5pbmcudjEuUXVhbnRpemVPcHRpb25zIo8BCg9RdWFudGl6ZU9wdGlvbnMSFQoIbWF4X2xvc3MYASABKAFIAIgBARIbCg5tYXhfZGlmZmVyZW5jZRgCIAEoAUgBiAEBEhgKC21pbl93ZWlnaHRzGAMgASgNSAKIAQFCCwoJX21heF9sb3NzQhEKD19tYXhfZGlmZmVyZW5jZUIOCgxfbWluX3dlaWdodHMijQEKE1VwbG9hZE1vZGVsUmVzcG9uc2USOAoIcHJvZ3Jlc3MYASABKAsyJC5taWxscmFjZS50cmFpbmluZy52MS5VcGxvYWRQcm9ncmVzc0gAEjQKBnJlc3VsdBgCIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLlVwbG9hZFJlc3VsdEgAQgYKBHN0ZXAiNwoOVXBsb2FkUHJvZ3Jlc3MSDQoFc3RhZ2UYASABKAkSFgoOYnl0ZXNfcmVjZWl2ZWQYAiABKAQiVwoMVXBsb2FkUmVzdWx0EjEKBW1vZGVsGAEgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uEhQKDGtub3duX2JlZm9yZRgCIAEoCCJVChRDb21wYXJlTW9kZWxzUmVxdWVzdBILCgNhcHAYASABKAkSDAoEbGVmdBgCIAEoDRINCgVyaWdodBgDIAEoDRITCgtzdG9yZWRfb25seRgEIAEoCCK2AwoVQ29tcGFyZU1vZGVsc1Jlc3BvbnNlEjAKBGxlZnQYASABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SMQoFcmlnaHQYAiABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SUgoMbGVmdF9tZXRyaWNzGAMgAygLMjwubWlsbHJhY2UudHJhaW5pbmcudjEuQ29tcGFyZU1vZGVsc1Jlc3BvbnNlLkxlZnRNZXRyaWNzRW50cnkSVAoNcmlnaHRfbWV0cmljcxgEIAMoCzI9Lm1pbGxyYWNlLnRyYWluaW5nLnYxLkNvbXBhcmVNb2RlbHNSZXNwb25zZS5SaWdodE1ldHJpY3NFbnRyeRIUCgxkYXRhc2V0X2hhc2gYBSABKAkSDwoHcmVtYXJrcxgGIAMoCRoyChBMZWZ0TWV0cmljc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEaMwoRUmlnaHRNZXRyaWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASKCAQoTQWR2YW5jZU1vZGVsUmVxdWVzdBILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNEg4KBnJlYXNvbhgDIAEoCRIOCgZhdXRob3IYBCABKAkSLgoEZnJvbRgFIAEoDjIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsU3RhdGUiSQoUQWR2YW5jZU1vZGVsUmVzcG9uc2USMQoFbW9kZWwYASABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24iUQoSUmV0aXJlTW9kZWxSZXF1ZXN0EgsKA2FwcBgBIAEoCRIOCgZudW1iZXIYAiABKA0SDgoGcmVhc29uGAMgASgJEg4KBmF1dGhvchgEIAEoCSJIChNSZXRpcmVNb2RlbFJlc3BvbnNlEjEKBW1vZGVsGAEgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uIlEKEkRlbGV0ZU1vZGVsUmVxdWVzdBILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNEg4KBnJlYXNvbhgDIAEoCRIOCgZhdXRob3IYBCABKAkiSAoTRGVsZXRlTW9kZWxSZXNwb25zZRIxCgVtb2RlbBgBIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbiIzChREb3dubG9hZE1vZGVsUmVxdWVzdBILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNImUKFURvd25sb2FkTW9kZWxSZXNwb25zZRIzCgVtb2RlbBgBIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbkgAEg8KBWNodW5rGAIgASgMSABCBgoEcGFydCItCg9MaXN0Sm9ic1JlcXVlc3QSCwoDYXBwGAEgASgJEg0KBWxpbWl0GAIgASgNIkEKEExpc3RKb2JzUmVzcG9uc2USLQoEam9icxgBIAMoCzIfLm1pbGxyYWNlLnRyYWluaW5nLnYxLkpvYlN0YXR1cyJCChBDYW5jZWxKb2JSZXF1ZXN0Eg4KBmpvYl9pZBgBIAEoCRIOCgZyZWFzb24YAiABKAkSDgoGYXV0aG9yGAMgASgJIkEKEUNhbmNlbEpvYlJlc3BvbnNlEiwKA2pvYhgBIAEoCzIfLm1pbGxyYWNlLnRyYWluaW5nLnYxLkpvYlN0YXR1czL5CwoPUmVnaXN0cnlTZXJ2aWNlEl8KCkxpc3RNb2RlbHMSJy5taWxscmFjZS50cmFpbmluZy52MS5MaXN0TW9kZWxzUmVxdWVzdBooLm1pbGxyYWNlLnRyYWluaW5nLnYxLkxpc3RNb2RlbHNSZXNwb25zZRJZCghHZXRNb2RlbBIlLm1pbGxyYWNlLnRyYWluaW5nLnYxLkdldE1vZGVsUmVxdWVzdBomLm1pbGxyYWNlLnRyYWluaW5nLnYxLkdldE1vZGVsUmVzcG9uc2USZQoMR2V0TW9kZWxDYXJkEikubWlsbHJhY2UudHJhaW5pbmcudjEuR2V0TW9kZWxDYXJkUmVxdWVzdBoqLm1pbGxyYWNlLnRyYWluaW5nLnYxLkdldE1vZGVsQ2FyZFJlc3BvbnNlEmUKDFByb21vdGVNb2RlbBIpLm1pbGxyYWNlLnRyYWluaW5nLnYxLlByb21vdGVNb2RlbFJlcXVlc3QaKi5taWxscmFjZS50cmFpbmluZy52MS5Qcm9tb3RlTW9kZWxSZXNwb25zZRJoCg1Sb2xsQmFja01vZGVsEioubWlsbHJhY2UudHJhaW5pbmcudjEuUm9sbEJhY2tNb2RlbFJlcXVlc3QaKy5taWxscmFjZS50cmFpbmluZy52MS5Sb2xsQmFja01vZGVsUmVzcG9uc2USbgoPUmVxdWVzdFRyYWluaW5nEiwubWlsbHJhY2UudHJhaW5pbmcudjEuUmVxdWVzdFRyYWluaW5nUmVxdWVzdBotLm1pbGxyYWNlLnRyYWluaW5nLnYxLlJlcXVlc3RUcmFpbmluZ1Jlc3BvbnNlElwKCVNjb3JlUm93cxImLm1pbGxyYWNlLnRyYWluaW5nLnYxLlNjb3JlUm93c1JlcXVlc3QaJy5taWxscmFjZS50cmFpbmluZy52MS5TY29yZVJvd3NSZXNwb25zZRJmCgtVcGxvYWRNb2RlbBIoLm1pbGxyYWNlLnRyYWluaW5nLnYxLlVwbG9hZE1vZGVsUmVxdWVzdBopLm1pbGxyYWNlLnRyYWluaW5nLnYxLlVwbG9hZE1vZGVsUmVzcG9uc2UoATABEmgKDUNvbXBhcmVNb2RlbHMSKi5taWxscmFjZS50cmFpbmluZy52MS5Db21wYXJlTW9kZWxzUmVxdWVzdBorLm1pbGxyYWNlLnRyYWluaW5nLnYxLkNvbXBhcmVNb2RlbHNSZXNwb25zZRJlCgxBZHZhbmNlTW9kZWwSKS5taWxscmFjZS50cmFpbmluZy52MS5BZHZhbmNlTW9kZWxSZXF1ZXN0GioubWlsbHJhY2UudHJhaW5pbmcudjEuQWR2YW5jZU1vZGVsUmVzcG9uc2USYgoLUmV0aXJlTW9kZWwSKC5taWxscmFjZS50cmFpbmluZy52MS5SZXRpcmVNb2RlbFJlcXVlc3QaKS5taWxscmFjZS50cmFpbmluZy52MS5SZXRpcmVNb2RlbFJlc3BvbnNlEmIKC0RlbGV0ZU1vZGVsEigubWlsbHJhY2UudHJhaW5pbmcudjEuRGVsZXRlTW9kZWxSZXF1ZXN0GikubWlsbHJhY2UudHJhaW5pbmcudjEuRGVsZXRlTW9kZWxSZXNwb25zZRJqCg1Eb3dubG9hZE1vZGVsEioubWlsbHJhY2UudHJhaW5pbmcudjEuRG93bmxvYWRNb2RlbFJlcXVlc3QaKy5taWxscmFjZS50cmFpbmluZy52MS5Eb3dubG9hZE1vZGVsUmVzcG9uc2UwARJZCghMaXN0Sm9icxIlLm1pbGxyYWNlLnRyYWluaW5nLnYxLkxpc3RKb2JzUmVxdWVzdBomLm1pbGxyYWNlLnRyYWluaW5nLnYxLkxpc3RKb2JzUmVzcG9uc2USXAoJQ2FuY2VsSm9iEiYubWlsbHJhY2UudHJhaW5pbmcudjEuQ2FuY2VsSm9iUmVxdWVzdBonLm1pbGxyYWNlLnRyYWluaW5nLnYxLkNhbmNlbEpvYlJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_millrace_training_v1_evaluation, file_millrace_training_v1_job, file_millrace_training_v1_model]);
 
 /**
  * @generated from message millrace.training.v1.ListModelsRequest
@@ -26,6 +28,13 @@ export type ListModelsRequest = Message<"millrace.training.v1.ListModelsRequest"
    * @generated from field: string app = 1;
    */
   app: string;
+
+  /**
+   * Those that were deleted, too.
+   *
+   * @generated from field: bool deleted = 2;
+   */
+  deleted: boolean;
 };
 
 /**
@@ -43,6 +52,13 @@ export type ListModelsResponse = Message<"millrace.training.v1.ListModelsRespons
    * @generated from field: repeated millrace.training.v1.ModelVersion models = 1;
    */
   models: ModelVersion[];
+
+  /**
+   * The version that is on its way to champion, if there is one.
+   *
+   * @generated from field: millrace.training.v1.Trial trial = 2;
+   */
+  trial?: Trial | undefined;
 };
 
 /**
@@ -82,6 +98,20 @@ export type GetModelResponse = Message<"millrace.training.v1.GetModelResponse"> 
    * @generated from field: millrace.training.v1.ModelVersion model = 1;
    */
   model?: ModelVersion | undefined;
+
+  /**
+   * Oldest first.
+   *
+   * @generated from field: repeated millrace.training.v1.ModelChange history = 2;
+   */
+  history: ModelChange[];
+
+  /**
+   * Where it is on its way to champion.
+   *
+   * @generated from field: millrace.training.v1.Trial trial = 3;
+   */
+  trial?: Trial | undefined;
 };
 
 /**
@@ -155,6 +185,20 @@ export type PromoteModelRequest = Message<"millrace.training.v1.PromoteModelRequ
    * @generated from field: string reason = 3;
    */
   reason: string;
+
+  /**
+   * Who says so. Default: `registry call`.
+   *
+   * @generated from field: string author = 4;
+   */
+  author: string;
+
+  /**
+   * By the steps of the app's `model.promotion` instead of at once.
+   *
+   * @generated from field: bool by_policy = 5;
+   */
+  byPolicy: boolean;
 };
 
 /**
@@ -194,6 +238,18 @@ export type RollBackModelRequest = Message<"millrace.training.v1.RollBackModelRe
    * @generated from field: string reason = 2;
    */
   reason: string;
+
+  /**
+   * @generated from field: string author = 3;
+   */
+  author: string;
+
+  /**
+   * The champion that is to go. When another serves by now nothing changes, so that the call may be repeated. 0: whoever serves.
+   *
+   * @generated from field: uint32 number = 4;
+   */
+  number: number;
 };
 
 /**
@@ -240,6 +296,13 @@ export type RequestTrainingRequest = Message<"millrace.training.v1.RequestTraini
    * @generated from field: google.protobuf.Timestamp as_of = 3;
    */
   asOf?: Timestamp | undefined;
+
+  /**
+   * The job's id: the same one asks for the same job. Default: a new one.
+   *
+   * @generated from field: string job_id = 4;
+   */
+  jobId: string;
 };
 
 /**
@@ -528,6 +591,380 @@ export const UploadResultSchema: GenMessage<UploadResult> = /*@__PURE__*/
   messageDesc(file_millrace_training_v1_registry_service, 19);
 
 /**
+ * @generated from message millrace.training.v1.CompareModelsRequest
+ */
+export type CompareModelsRequest = Message<"millrace.training.v1.CompareModelsRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * @generated from field: uint32 left = 2;
+   */
+  left: number;
+
+  /**
+   * @generated from field: uint32 right = 3;
+   */
+  right: number;
+
+  /**
+   * Leave out the comparison on the same rows, for which a dataset is built.
+   *
+   * @generated from field: bool stored_only = 4;
+   */
+  storedOnly: boolean;
+};
+
+/**
+ * Describes the message millrace.training.v1.CompareModelsRequest.
+ * Use `create(CompareModelsRequestSchema)` to create a new message.
+ */
+export const CompareModelsRequestSchema: GenMessage<CompareModelsRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 20);
+
+/**
+ * @generated from message millrace.training.v1.CompareModelsResponse
+ */
+export type CompareModelsResponse = Message<"millrace.training.v1.CompareModelsResponse"> & {
+  /**
+   * @generated from field: millrace.training.v1.ModelVersion left = 1;
+   */
+  left?: ModelVersion | undefined;
+
+  /**
+   * @generated from field: millrace.training.v1.ModelVersion right = 2;
+   */
+  right?: ModelVersion | undefined;
+
+  /**
+   * On the same rows; empty where they could not be asked.
+   *
+   * @generated from field: map<string, double> left_metrics = 3;
+   */
+  leftMetrics: { [key: string]: number };
+
+  /**
+   * @generated from field: map<string, double> right_metrics = 4;
+   */
+  rightMetrics: { [key: string]: number };
+
+  /**
+   * The dataset whose newest rows these are.
+   *
+   * @generated from field: string dataset_hash = 5;
+   */
+  datasetHash: string;
+
+  /**
+   * What should be known about it, one sentence each.
+   *
+   * @generated from field: repeated string remarks = 6;
+   */
+  remarks: string[];
+};
+
+/**
+ * Describes the message millrace.training.v1.CompareModelsResponse.
+ * Use `create(CompareModelsResponseSchema)` to create a new message.
+ */
+export const CompareModelsResponseSchema: GenMessage<CompareModelsResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 21);
+
+/**
+ * @generated from message millrace.training.v1.AdvanceModelRequest
+ */
+export type AdvanceModelRequest = Message<"millrace.training.v1.AdvanceModelRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * @generated from field: uint32 number = 2;
+   */
+  number: number;
+
+  /**
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: string author = 4;
+   */
+  author: string;
+
+  /**
+   * The stage that it is to leave. When it is further by now nothing changes, so that the call may be repeated. Absent: whichever it is in.
+   *
+   * @generated from field: millrace.training.v1.ModelState from = 5;
+   */
+  from: ModelState;
+};
+
+/**
+ * Describes the message millrace.training.v1.AdvanceModelRequest.
+ * Use `create(AdvanceModelRequestSchema)` to create a new message.
+ */
+export const AdvanceModelRequestSchema: GenMessage<AdvanceModelRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 22);
+
+/**
+ * @generated from message millrace.training.v1.AdvanceModelResponse
+ */
+export type AdvanceModelResponse = Message<"millrace.training.v1.AdvanceModelResponse"> & {
+  /**
+   * @generated from field: millrace.training.v1.ModelVersion model = 1;
+   */
+  model?: ModelVersion | undefined;
+};
+
+/**
+ * Describes the message millrace.training.v1.AdvanceModelResponse.
+ * Use `create(AdvanceModelResponseSchema)` to create a new message.
+ */
+export const AdvanceModelResponseSchema: GenMessage<AdvanceModelResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 23);
+
+/**
+ * @generated from message millrace.training.v1.RetireModelRequest
+ */
+export type RetireModelRequest = Message<"millrace.training.v1.RetireModelRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * @generated from field: uint32 number = 2;
+   */
+  number: number;
+
+  /**
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: string author = 4;
+   */
+  author: string;
+};
+
+/**
+ * Describes the message millrace.training.v1.RetireModelRequest.
+ * Use `create(RetireModelRequestSchema)` to create a new message.
+ */
+export const RetireModelRequestSchema: GenMessage<RetireModelRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 24);
+
+/**
+ * @generated from message millrace.training.v1.RetireModelResponse
+ */
+export type RetireModelResponse = Message<"millrace.training.v1.RetireModelResponse"> & {
+  /**
+   * @generated from field: millrace.training.v1.ModelVersion model = 1;
+   */
+  model?: ModelVersion | undefined;
+};
+
+/**
+ * Describes the message millrace.training.v1.RetireModelResponse.
+ * Use `create(RetireModelResponseSchema)` to create a new message.
+ */
+export const RetireModelResponseSchema: GenMessage<RetireModelResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 25);
+
+/**
+ * @generated from message millrace.training.v1.DeleteModelRequest
+ */
+export type DeleteModelRequest = Message<"millrace.training.v1.DeleteModelRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * @generated from field: uint32 number = 2;
+   */
+  number: number;
+
+  /**
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: string author = 4;
+   */
+  author: string;
+};
+
+/**
+ * Describes the message millrace.training.v1.DeleteModelRequest.
+ * Use `create(DeleteModelRequestSchema)` to create a new message.
+ */
+export const DeleteModelRequestSchema: GenMessage<DeleteModelRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 26);
+
+/**
+ * @generated from message millrace.training.v1.DeleteModelResponse
+ */
+export type DeleteModelResponse = Message<"millrace.training.v1.DeleteModelResponse"> & {
+  /**
+   * @generated from field: millrace.training.v1.ModelVersion model = 1;
+   */
+  model?: ModelVersion | undefined;
+};
+
+/**
+ * Describes the message millrace.training.v1.DeleteModelResponse.
+ * Use `create(DeleteModelResponseSchema)` to create a new message.
+ */
+export const DeleteModelResponseSchema: GenMessage<DeleteModelResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 27);
+
+/**
+ * @generated from message millrace.training.v1.DownloadModelRequest
+ */
+export type DownloadModelRequest = Message<"millrace.training.v1.DownloadModelRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * @generated from field: uint32 number = 2;
+   */
+  number: number;
+};
+
+/**
+ * Describes the message millrace.training.v1.DownloadModelRequest.
+ * Use `create(DownloadModelRequestSchema)` to create a new message.
+ */
+export const DownloadModelRequestSchema: GenMessage<DownloadModelRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 28);
+
+/**
+ * @generated from message millrace.training.v1.DownloadModelResponse
+ */
+export type DownloadModelResponse = Message<"millrace.training.v1.DownloadModelResponse"> & {
+  /**
+   * @generated from oneof millrace.training.v1.DownloadModelResponse.part
+   */
+  part: {
+    /**
+     * @generated from field: millrace.training.v1.ModelVersion model = 1;
+     */
+    value: ModelVersion;
+    case: "model";
+  } | {
+    /**
+     * @generated from field: bytes chunk = 2;
+     */
+    value: Uint8Array;
+    case: "chunk";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message millrace.training.v1.DownloadModelResponse.
+ * Use `create(DownloadModelResponseSchema)` to create a new message.
+ */
+export const DownloadModelResponseSchema: GenMessage<DownloadModelResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 29);
+
+/**
+ * @generated from message millrace.training.v1.ListJobsRequest
+ */
+export type ListJobsRequest = Message<"millrace.training.v1.ListJobsRequest"> & {
+  /**
+   * Empty: of all apps.
+   *
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * Of those that ended; default 20, at most 200.
+   *
+   * @generated from field: uint32 limit = 2;
+   */
+  limit: number;
+};
+
+/**
+ * Describes the message millrace.training.v1.ListJobsRequest.
+ * Use `create(ListJobsRequestSchema)` to create a new message.
+ */
+export const ListJobsRequestSchema: GenMessage<ListJobsRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 30);
+
+/**
+ * @generated from message millrace.training.v1.ListJobsResponse
+ */
+export type ListJobsResponse = Message<"millrace.training.v1.ListJobsResponse"> & {
+  /**
+   * @generated from field: repeated millrace.training.v1.JobStatus jobs = 1;
+   */
+  jobs: JobStatus[];
+};
+
+/**
+ * Describes the message millrace.training.v1.ListJobsResponse.
+ * Use `create(ListJobsResponseSchema)` to create a new message.
+ */
+export const ListJobsResponseSchema: GenMessage<ListJobsResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 31);
+
+/**
+ * @generated from message millrace.training.v1.CancelJobRequest
+ */
+export type CancelJobRequest = Message<"millrace.training.v1.CancelJobRequest"> & {
+  /**
+   * @generated from field: string job_id = 1;
+   */
+  jobId: string;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: string author = 3;
+   */
+  author: string;
+};
+
+/**
+ * Describes the message millrace.training.v1.CancelJobRequest.
+ * Use `create(CancelJobRequestSchema)` to create a new message.
+ */
+export const CancelJobRequestSchema: GenMessage<CancelJobRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 32);
+
+/**
+ * @generated from message millrace.training.v1.CancelJobResponse
+ */
+export type CancelJobResponse = Message<"millrace.training.v1.CancelJobResponse"> & {
+  /**
+   * @generated from field: millrace.training.v1.JobStatus job = 1;
+   */
+  job?: JobStatus | undefined;
+};
+
+/**
+ * Describes the message millrace.training.v1.CancelJobResponse.
+ * Use `create(CancelJobResponseSchema)` to create a new message.
+ */
+export const CancelJobResponseSchema: GenMessage<CancelJobResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 33);
+
+/**
  * The registry: which models exist, why they were accepted or not, and which one serves.
  *
  * @generated from service millrace.training.v1.RegistryService
@@ -614,6 +1051,77 @@ export const RegistryService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof UploadModelRequestSchema;
     output: typeof UploadModelResponseSchema;
+  },
+  /**
+   * The metrics of two versions side by side: those of their registration, and on the same rows, the newest of a dataset that is built now.
+   *
+   * @generated from rpc millrace.training.v1.RegistryService.CompareModels
+   */
+  compareModels: {
+    methodKind: "unary";
+    input: typeof CompareModelsRequestSchema;
+    output: typeof CompareModelsResponseSchema;
+  },
+  /**
+   * A person's word: lets a version that is on its way take its next step, whatever the evidence says so far.
+   *
+   * @generated from rpc millrace.training.v1.RegistryService.AdvanceModel
+   */
+  advanceModel: {
+    methodKind: "unary";
+    input: typeof AdvanceModelRequestSchema;
+    output: typeof AdvanceModelResponseSchema;
+  },
+  /**
+   * Takes a version out of the running: one on its way, or a candidate. One that is retired stays so.
+   *
+   * @generated from rpc millrace.training.v1.RegistryService.RetireModel
+   */
+  retireModel: {
+    methodKind: "unary";
+    input: typeof RetireModelRequestSchema;
+    output: typeof RetireModelResponseSchema;
+  },
+  /**
+   * Deletes a version's file; its record stays. FAILED_PRECONDITION for one that serves, stands ready as a fallback or is on its way, and
+   * while a job of the app runs. One that is deleted stays so.
+   *
+   * @generated from rpc millrace.training.v1.RegistryService.DeleteModel
+   */
+  deleteModel: {
+    methodKind: "unary";
+    input: typeof DeleteModelRequestSchema;
+    output: typeof DeleteModelResponseSchema;
+  },
+  /**
+   * The version, then the bytes of its file.
+   *
+   * @generated from rpc millrace.training.v1.RegistryService.DownloadModel
+   */
+  downloadModel: {
+    methodKind: "server_streaming";
+    input: typeof DownloadModelRequestSchema;
+    output: typeof DownloadModelResponseSchema;
+  },
+  /**
+   * Those that wait or run, oldest first, then those that ended, newest first.
+   *
+   * @generated from rpc millrace.training.v1.RegistryService.ListJobs
+   */
+  listJobs: {
+    methodKind: "unary";
+    input: typeof ListJobsRequestSchema;
+    output: typeof ListJobsResponseSchema;
+  },
+  /**
+   * Stops a job, or keeps one that waits from beginning. One that has ended stays as it is.
+   *
+   * @generated from rpc millrace.training.v1.RegistryService.CancelJob
+   */
+  cancelJob: {
+    methodKind: "unary";
+    input: typeof CancelJobRequestSchema;
+    output: typeof CancelJobResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_training_v1_registry_service, 0);
