@@ -119,7 +119,7 @@ test("too many rows, and an unknown app, fail the call and say why", async () =>
   assert.deepEqual((await gateway.client.predictBatch({ app: APP })).results, []);
 });
 
-test("a batch ends by the app's deadline when the model does not, every row with its fallback", async () => {
+test("a batch ends by the app's deadline when the model does not, every row with its fallback, or refused where the rows before it are too many", async () => {
   const stuck = { INFERENCE_MODE: "worker", INFERENCE_STUCK_MS: "60000" };
   await using gateway = await TestGateway.start(stuck, testApp(1_000));
   await gateway.serve(await gateway.model(1, countingModel([1, 0, 0]), 0.75));
@@ -130,8 +130,13 @@ test("a batch ends by the app's deadline when the model does not, every row with
   assert.ok(performance.now() - startedAt < 2_500);
   assert.equal(results.length, 300);
   for (const { result } of results) {
-    assert.equal(result.case === "prediction" && result.value.madeBy, MadeBy.BASELINE);
+    if (result.case === "error") assert.equal(result.value.code, status.RESOURCE_EXHAUSTED);
+    else assert.equal(result.value?.madeBy, MadeBy.BASELINE);
   }
+  assert.equal(
+    results.some(({ result }) => result.case === "prediction"),
+    true,
+  );
 });
 
 test("a batch whose caller has gone is dropped: nothing more of it is answered or stored", async () => {
