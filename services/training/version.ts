@@ -49,6 +49,7 @@ export function describeVersion(parts: VersionParts): ModelVersion {
       occurredAtMs: dataset.rows.occurredAtMs,
       train: split.train,
       holdout: split.holdout,
+      labels: rows.labels,
       predictions: best.probabilities,
       windowMs: monitoredWindowMs(app.app),
     }),

@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/training/v1/model.proto.
  */
 export const file_millrace_training_v1_model: GenFile = /*@__PURE__*/
-  fileDesc("CiBtaWxscmFjZS90cmFpbmluZy92MS9tb2RlbC5wcm90bxIUbWlsbHJhY2UudHJhaW5pbmcudjEilgYKDE1vZGVsVmVyc2lvbhILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNEhEKCWFsZ29yaXRobRgDIAEoCRIvCgVzdGF0ZRgEIAEoDjIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsU3RhdGUSEAoIYXJ0ZWZhY3QYBSABKAkSFgoOYXJ0ZWZhY3RfYnl0ZXMYBiABKAQSFQoNZmVhdHVyZV9uYW1lcxgHIAMoCRIUCgxkYXRhc2V0X2hhc2gYCCABKAkSEwoLYXBwX3ZlcnNpb24YCSABKA0SDgoGam9iX2lkGAogASgJEikKBWFzX29mGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJACgdtZXRyaWNzGAwgAygLMi8ubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLk1ldHJpY3NFbnRyeRJRChBjaGFtcGlvbl9tZXRyaWNzGA0gAygLMjcubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLkNoYW1waW9uTWV0cmljc0VudHJ5Eg8KB3ZlcmRpY3QYDiADKAkSEQoJYmFzZV9yYXRlGA8gASgBEj4KCXJlZmVyZW5jZRgQIAEoCzIrLm1pbGxyYWNlLnRyYWluaW5nLnYxLlJlZmVyZW5jZURpc3RyaWJ1dGlvbhISCgpwYXJhbWV0ZXJzGBEgASgJEhIKCmltcG9ydGFuY2UYEiADKAESMQoGb3JpZ2luGBMgASgLMiEubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxPcmlnaW4SQgoMcXVhbnRpemF0aW9uGBQgASgLMiwubWlsbHJhY2UudHJhaW5pbmcudjEuUXVhbnRpemF0aW9uQ29tcGFyaXNvbhouCgxNZXRyaWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ARo2ChRDaGFtcGlvbk1ldHJpY3NFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBIqIBCgtNb2RlbE9yaWdpbhIOCgZhdXRob3IYASABKAkSDwoHdHJhaW5lchgCIAEoCRINCgVub3RlcxgDIAEoCRIOCgZzaGEyNTYYBCABKAkSDQoFYnl0ZXMYBSABKAQSLwoLdXBsb2FkZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2FkYXB0YXRpb25zGAcgAygJIs4DChZRdWFudGl6YXRpb25Db21wYXJpc29uEhAKCGFjY2VwdGVkGAEgASgIEg8KB3ZlcmRpY3QYAiADKAkSEwoLY29tcGFyZWRfb24YAyABKAkSDAoEcm93cxgEIAEoBBIOCgZtZXRyaWMYBSABKAkSFwoPb3JpZ2luYWxfbWV0cmljGAYgASgBEhgKEHF1YW50aXplZF9tZXRyaWMYByABKAESEAoIbWF4X2xvc3MYCCABKAESFgoObWF4X2RpZmZlcmVuY2UYCSABKAESFwoPbWVhbl9kaWZmZXJlbmNlGAogASgBEhoKEmFsbG93ZWRfZGlmZmVyZW5jZRgLIAEoARIyCgd0aW1pbmdzGAwgAygLMiEubWlsbHJhY2UudHJhaW5pbmcudjEuQmF0Y2hUaW1pbmcSFgoOb3JpZ2luYWxfYnl0ZXMYDSABKAQSFwoPcXVhbnRpemVkX2J5dGVzGA4gASgEEhkKEW9yaWdpbmFsX2FydGVmYWN0GA8gASgJEhoKEnF1YW50aXplZF9hcnRlZmFjdBgQIAEoCRIYChBxdWFudGl6ZWRfbGF5ZXJzGBEgAygJEhYKDnNraXBwZWRfbGF5ZXJzGBIgAygJIkwKC0JhdGNoVGltaW5nEhIKCmJhdGNoX3Jvd3MYASABKA0SEwoLb3JpZ2luYWxfbXMYAiABKAESFAoMcXVhbnRpemVkX21zGAMgASgBIpsBChVSZWZlcmVuY2VEaXN0cmlidXRpb24SOAoIZmVhdHVyZXMYASADKAsyJi5taWxscmFjZS50cmFpbmluZy52MS5GZWF0dXJlUmVmZXJlbmNlEjoKCnByZWRpY3Rpb24YAiABKAsyJi5taWxscmFjZS50cmFpbmluZy52MS5GZWF0dXJlUmVmZXJlbmNlEgwKBHJvd3MYAyABKAQijgEKEEZlYXR1cmVSZWZlcmVuY2USDAoEbmFtZRgBIAEoCRINCgVlZGdlcxgCIAMoARIOCgZzaGFyZXMYAyADKAESDwoHbWlzc2luZxgEIAEoARIMCgRtZWFuGAUgASgBEhoKEnN0YW5kYXJkX2RldmlhdGlvbhgGIAEoARISCgp3aW5kb3dfcHNpGAcgAygBIrcBCgpNb2RlbEV2ZW50EgoKAmlkGAEgASgJEgsKA2FwcBgCIAEoCRIMCgR3aGF0GAMgASgJEjEKBW1vZGVsGAQgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uEg4KBnJlYXNvbhgFIAEoCRIOCgZqb2JfaWQYBiABKAkSLwoLb2NjdXJyZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIpwCCgpEZXBsb3ltZW50EgsKA2FwcBgBIAEoCRI0CghjaGFtcGlvbhgCIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhI0CghwcmV2aW91cxgDIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhIpCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAUgASgJEiwKBnNoYWRvdxgGIAEoCzIcLm1pbGxyYWNlLnRyYWluaW5nLnYxLlNoYWRvdxIsCgZjYW5hcnkYByABKAsyHC5taWxscmFjZS50cmFpbmluZy52MS5DYW5hcnkiXQoGU2hhZG93EjEKBW1vZGVsGAEgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uEhQKB3BlcmNlbnQYAiABKAFIAIgBAUIKCghfcGVyY2VudCJMCgZDYW5hcnkSMQoFbW9kZWwYASABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SDwoHcGVyY2VudBgCIAEoASqRAQoKTW9kZWxTdGF0ZRIbChdNT0RFTF9TVEFURV9VTlNQRUNJRklFRBAAEhkKFU1PREVMX1NUQVRFX0NBTkRJREFURRABEhgKFE1PREVMX1NUQVRFX1JFSkVDVEVEEAISGAoUTU9ERUxfU1RBVEVfQ0hBTVBJT04QAxIXChNNT0RFTF9TVEFURV9SRVRJUkVEEARiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("CiBtaWxscmFjZS90cmFpbmluZy92MS9tb2RlbC5wcm90bxIUbWlsbHJhY2UudHJhaW5pbmcudjEilgYKDE1vZGVsVmVyc2lvbhILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNEhEKCWFsZ29yaXRobRgDIAEoCRIvCgVzdGF0ZRgEIAEoDjIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsU3RhdGUSEAoIYXJ0ZWZhY3QYBSABKAkSFgoOYXJ0ZWZhY3RfYnl0ZXMYBiABKAQSFQoNZmVhdHVyZV9uYW1lcxgHIAMoCRIUCgxkYXRhc2V0X2hhc2gYCCABKAkSEwoLYXBwX3ZlcnNpb24YCSABKA0SDgoGam9iX2lkGAogASgJEikKBWFzX29mGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJACgdtZXRyaWNzGAwgAygLMi8ubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLk1ldHJpY3NFbnRyeRJRChBjaGFtcGlvbl9tZXRyaWNzGA0gAygLMjcubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLkNoYW1waW9uTWV0cmljc0VudHJ5Eg8KB3ZlcmRpY3QYDiADKAkSEQoJYmFzZV9yYXRlGA8gASgBEj4KCXJlZmVyZW5jZRgQIAEoCzIrLm1pbGxyYWNlLnRyYWluaW5nLnYxLlJlZmVyZW5jZURpc3RyaWJ1dGlvbhISCgpwYXJhbWV0ZXJzGBEgASgJEhIKCmltcG9ydGFuY2UYEiADKAESMQoGb3JpZ2luGBMgASgLMiEubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxPcmlnaW4SQgoMcXVhbnRpemF0aW9uGBQgASgLMiwubWlsbHJhY2UudHJhaW5pbmcudjEuUXVhbnRpemF0aW9uQ29tcGFyaXNvbhouCgxNZXRyaWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ARo2ChRDaGFtcGlvbk1ldHJpY3NFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBIqIBCgtNb2RlbE9yaWdpbhIOCgZhdXRob3IYASABKAkSDwoHdHJhaW5lchgCIAEoCRINCgVub3RlcxgDIAEoCRIOCgZzaGEyNTYYBCABKAkSDQoFYnl0ZXMYBSABKAQSLwoLdXBsb2FkZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2FkYXB0YXRpb25zGAcgAygJIs4DChZRdWFudGl6YXRpb25Db21wYXJpc29uEhAKCGFjY2VwdGVkGAEgASgIEg8KB3ZlcmRpY3QYAiADKAkSEwoLY29tcGFyZWRfb24YAyABKAkSDAoEcm93cxgEIAEoBBIOCgZtZXRyaWMYBSABKAkSFwoPb3JpZ2luYWxfbWV0cmljGAYgASgBEhgKEHF1YW50aXplZF9tZXRyaWMYByABKAESEAoIbWF4X2xvc3MYCCABKAESFgoObWF4X2RpZmZlcmVuY2UYCSABKAESFwoPbWVhbl9kaWZmZXJlbmNlGAogASgBEhoKEmFsbG93ZWRfZGlmZmVyZW5jZRgLIAEoARIyCgd0aW1pbmdzGAwgAygLMiEubWlsbHJhY2UudHJhaW5pbmcudjEuQmF0Y2hUaW1pbmcSFgoOb3JpZ2luYWxfYnl0ZXMYDSABKAQSFwoPcXVhbnRpemVkX2J5dGVzGA4gASgEEhkKEW9yaWdpbmFsX2FydGVmYWN0GA8gASgJEhoKEnF1YW50aXplZF9hcnRlZmFjdBgQIAEoCRIYChBxdWFudGl6ZWRfbGF5ZXJzGBEgAygJEhYKDnNraXBwZWRfbGF5ZXJzGBIgAygJIkwKC0JhdGNoVGltaW5nEhIKCmJhdGNoX3Jvd3MYASABKA0SEwoLb3JpZ2luYWxfbXMYAiABKAESFAoMcXVhbnRpemVkX21zGAMgASgBItABChVSZWZlcmVuY2VEaXN0cmlidXRpb24SOAoIZmVhdHVyZXMYASADKAsyJi5taWxscmFjZS50cmFpbmluZy52MS5GZWF0dXJlUmVmZXJlbmNlEjoKCnByZWRpY3Rpb24YAiABKAsyJi5taWxscmFjZS50cmFpbmluZy52MS5GZWF0dXJlUmVmZXJlbmNlEgwKBHJvd3MYAyABKAQSMwoFdHJ1dGgYBCADKAsyJC5taWxscmFjZS50cmFpbmluZy52MS5SZWZlcmVuY2VUcnV0aCJ6Cg5SZWZlcmVuY2VUcnV0aBIoCgRmcm9tGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRyb3dzGAIgASgNEhcKD2V4Y2Vzc19sb2dfbG9zcxgDIAEoARIXCg9leGNlc3NfdmFyaWFuY2UYBCABKAEi/AEKEEZlYXR1cmVSZWZlcmVuY2USDAoEbmFtZRgBIAEoCRINCgVlZGdlcxgCIAMoARIOCgZzaGFyZXMYAyADKAESDwoHbWlzc2luZxgEIAEoARIMCgRtZWFuGAUgASgBEhoKEnN0YW5kYXJkX2RldmlhdGlvbhgGIAEoARISCgp3aW5kb3dfcHNpGAcgAygBEjYKB3dpbmRvd3MYCCADKAsyJS5taWxscmFjZS50cmFpbmluZy52MS5SZWZlcmVuY2VXaW5kb3cSDwoHbWluaW11bRgJIAEoARIPCgdtYXhpbXVtGAogASgBEhIKCmNhdGVnb3JpZXMYCyADKAEiXAoPUmVmZXJlbmNlV2luZG93EigKBGZyb20YASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBmNvdW50cxgCIAMoDRIPCgdtaXNzaW5nGAMgASgNIrcBCgpNb2RlbEV2ZW50EgoKAmlkGAEgASgJEgsKA2FwcBgCIAEoCRIMCgR3aGF0GAMgASgJEjEKBW1vZGVsGAQgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uEg4KBnJlYXNvbhgFIAEoCRIOCgZqb2JfaWQYBiABKAkSLwoLb2NjdXJyZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIpwCCgpEZXBsb3ltZW50EgsKA2FwcBgBIAEoCRI0CghjaGFtcGlvbhgCIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhI0CghwcmV2aW91cxgDIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhIpCgVzaW5jZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAUgASgJEiwKBnNoYWRvdxgGIAEoCzIcLm1pbGxyYWNlLnRyYWluaW5nLnYxLlNoYWRvdxIsCgZjYW5hcnkYByABKAsyHC5taWxscmFjZS50cmFpbmluZy52MS5DYW5hcnkiXQoGU2hhZG93EjEKBW1vZGVsGAEgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uEhQKB3BlcmNlbnQYAiABKAFIAIgBAUIKCghfcGVyY2VudCJMCgZDYW5hcnkSMQoFbW9kZWwYASABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SDwoHcGVyY2VudBgCIAEoASqRAQoKTW9kZWxTdGF0ZRIbChdNT0RFTF9TVEFURV9VTlNQRUNJRklFRBAAEhkKFU1PREVMX1NUQVRFX0NBTkRJREFURRABEhgKFE1PREVMX1NUQVRFX1JFSkVDVEVEEAISGAoUTU9ERUxfU1RBVEVfQ0hBTVBJT04QAxIXChNNT0RFTF9TVEFURV9SRVRJUkVEEARiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * One trained model, everything needed to serve it and to watch it.
@@ -384,6 +384,13 @@ export type ReferenceDistribution = Message<"millrace.training.v1.ReferenceDistr
    * @generated from field: uint64 rows = 3;
    */
   rows: bigint;
+
+  /**
+   * How well the model's promises were kept in windows of the holdout, in order of time.
+   *
+   * @generated from field: repeated millrace.training.v1.ReferenceTruth truth = 4;
+   */
+  truth: ReferenceTruth[];
 };
 
 /**
@@ -392,6 +399,42 @@ export type ReferenceDistribution = Message<"millrace.training.v1.ReferenceDistr
  */
 export const ReferenceDistributionSchema: GenMessage<ReferenceDistribution> = /*@__PURE__*/
   messageDesc(file_millrace_training_v1_model, 4);
+
+/**
+ * One window of the holdout.
+ *
+ * @generated from message millrace.training.v1.ReferenceTruth
+ */
+export type ReferenceTruth = Message<"millrace.training.v1.ReferenceTruth"> & {
+  /**
+   * @generated from field: google.protobuf.Timestamp from = 1;
+   */
+  from?: Timestamp | undefined;
+
+  /**
+   * @generated from field: uint32 rows = 2;
+   */
+  rows: number;
+
+  /**
+   * Mean of the log loss less what the probabilities themselves promised, and its variance over the rows.
+   *
+   * @generated from field: double excess_log_loss = 3;
+   */
+  excessLogLoss: number;
+
+  /**
+   * @generated from field: double excess_variance = 4;
+   */
+  excessVariance: number;
+};
+
+/**
+ * Describes the message millrace.training.v1.ReferenceTruth.
+ * Use `create(ReferenceTruthSchema)` to create a new message.
+ */
+export const ReferenceTruthSchema: GenMessage<ReferenceTruth> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_model, 5);
 
 /**
  * Bins chosen at the training set's quantiles. Bin i holds edges[i-1] < x <= edges[i]; the first and the last are open.
@@ -434,12 +477,38 @@ export type FeatureReference = Message<"millrace.training.v1.FeatureReference"> 
   standardDeviation: number;
 
   /**
-   * PSI of each stretch of the training rows, as long as a monitored window, against all of them: how much windows differ
-   * when nothing is wrong. Empty where not computed.
+   * Of older versions only: PSI of each window against all rows; `windows` says more.
    *
    * @generated from field: repeated double window_psi = 7;
    */
   windowPsi: number[];
+
+  /**
+   * Stretches of the training rows, each as long as a monitored window: how much windows differ when nothing is wrong. In order of
+   * time, those of few rows left out; empty where not computed.
+   *
+   * @generated from field: repeated millrace.training.v1.ReferenceWindow windows = 8;
+   */
+  windows: ReferenceWindow[];
+
+  /**
+   * Of the finite values; both 0 when there are none.
+   *
+   * @generated from field: double minimum = 9;
+   */
+  minimum: number;
+
+  /**
+   * @generated from field: double maximum = 10;
+   */
+  maximum: number;
+
+  /**
+   * Every value that occurred, ascending, where these are few: categories, flags, small counts. Each has a bin of its own then.
+   *
+   * @generated from field: repeated double categories = 11;
+   */
+  categories: number[];
 };
 
 /**
@@ -447,7 +516,40 @@ export type FeatureReference = Message<"millrace.training.v1.FeatureReference"> 
  * Use `create(FeatureReferenceSchema)` to create a new message.
  */
 export const FeatureReferenceSchema: GenMessage<FeatureReference> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_model, 5);
+  messageDesc(file_millrace_training_v1_model, 6);
+
+/**
+ * One window of one column.
+ *
+ * @generated from message millrace.training.v1.ReferenceWindow
+ */
+export type ReferenceWindow = Message<"millrace.training.v1.ReferenceWindow"> & {
+  /**
+   * @generated from field: google.protobuf.Timestamp from = 1;
+   */
+  from?: Timestamp | undefined;
+
+  /**
+   * Rows per bin.
+   *
+   * @generated from field: repeated uint32 counts = 2;
+   */
+  counts: number[];
+
+  /**
+   * Rows in which it is missing.
+   *
+   * @generated from field: uint32 missing = 3;
+   */
+  missing: number;
+};
+
+/**
+ * Describes the message millrace.training.v1.ReferenceWindow.
+ * Use `create(ReferenceWindowSchema)` to create a new message.
+ */
+export const ReferenceWindowSchema: GenMessage<ReferenceWindow> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_model, 7);
 
 /**
  * Published on `models.<app>.<what>`: `candidate`, `rejected`, `promoted`, `rolled_back`, `failed`.
@@ -498,7 +600,7 @@ export type ModelEvent = Message<"millrace.training.v1.ModelEvent"> & {
  * Use `create(ModelEventSchema)` to create a new message.
  */
 export const ModelEventSchema: GenMessage<ModelEvent> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_model, 6);
+  messageDesc(file_millrace_training_v1_model, 8);
 
 /**
  * What the KV bucket `deployments` holds under the app's name: who answers.
@@ -549,7 +651,7 @@ export type Deployment = Message<"millrace.training.v1.Deployment"> & {
  * Use `create(DeploymentSchema)` to create a new message.
  */
 export const DeploymentSchema: GenMessage<Deployment> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_model, 7);
+  messageDesc(file_millrace_training_v1_model, 9);
 
 /**
  * A version that is asked what the others are asked, and answers nobody.
@@ -575,7 +677,7 @@ export type Shadow = Message<"millrace.training.v1.Shadow"> & {
  * Use `create(ShadowSchema)` to create a new message.
  */
 export const ShadowSchema: GenMessage<Shadow> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_model, 8);
+  messageDesc(file_millrace_training_v1_model, 10);
 
 /**
  * A version that answers before the champion for a share of the entities (`serving.canary_by`): always the same ones while the percentage
@@ -602,7 +704,7 @@ export type Canary = Message<"millrace.training.v1.Canary"> & {
  * Use `create(CanarySchema)` to create a new message.
  */
 export const CanarySchema: GenMessage<Canary> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_model, 9);
+  messageDesc(file_millrace_training_v1_model, 11);
 
 /**
  * @generated from enum millrace.training.v1.ModelState
