@@ -102,7 +102,7 @@ test("an effect that may well be chance opens nothing, however large, nor does a
 });
 
 test("the more is watched, the surer it has to be", () => {
-  const one = [psi("distance", 0.4, 0.05)];
+  const one = [psi("distance", 0.4, 0.02)];
   const among = [...one, ...Array.from({ length: 20 }, (_, index) => psi(`x${index}`, 0.01, 0.9))];
   assert.deepEqual(statesOf(live([one, one])), ["open 2"]);
   assert.deepEqual(live([among, among]), []);

@@ -52,8 +52,8 @@ export interface JudgedWindow extends Hold {
   readonly sources: Sources;
 }
 
-/** Share of false ones that are accepted among the differences found in one window. */
-const FALSE_DISCOVERY_RATE = 0.01;
+/** Share of false ones that are accepted among what is found in one window: where nothing is wrong, one window in 1,000 cries. */
+const FALSE_DISCOVERY_RATE = 0.001;
 /** An alert is told again when its worst effect has changed by this factor. */
 const WORTH_TELLING = 1.5;
 

@@ -129,11 +129,11 @@ test("values that were never seen in training are a matter of data quality", () 
   assert.deepEqual(subjectsOf(window)["data_quality"]?.includes("a"), true);
 });
 
-test("what an input is worth to the model moves its limit, by a factor of two at most", () => {
+test("what an input is worth to the model moves its limit, down to a half, up by a half", () => {
   assert.equal(limitFactor(Number.NaN, 9), 1);
   assert.equal(limitFactor(1 / 9, 9), 1);
   assert.equal(limitFactor(4 / 9, 9), 0.5);
-  assert.equal(limitFactor(0, 9), 2);
+  assert.equal(limitFactor(0, 9), 1.5);
 });
 
 test("a missing input is a matter of data quality", () => {

@@ -42,8 +42,8 @@ export interface Measurement extends Evidence {
 const MAX_MISSING_INCREASE = 0.1;
 /** The same for values that were never seen in training. */
 const MAX_UNSEEN_SHARE = 0.1;
-/** An input that is worth four times its share to the model matters at half the limit; one that is worth nothing, at twice the limit. */
-const IMPORTANCE_FACTORS = { least: 0.5, most: 2 } as const;
+/** An input that is worth four times its share to the model matters at half the limit; one that is worth little, at half more. */
+const IMPORTANCE_FACTORS = { least: 0.5, most: 1.5 } as const;
 
 /**
  * Measures the inputs and answers of a window: how far they are from the reference (population stability index), by how much more often they are

@@ -52,7 +52,8 @@ export class WindowVariation {
     const distance = this.#model.distance(rootShares(counts));
     const windows = this.#missing.length;
     const z = (Math.log(distance) - this.#mean) / (this.#deviation * Math.sqrt(1 + 1 / windows));
-    return studentTail(z, windows - 1);
+    // One degree of freedom for the mean, one because the distances were measured by the windows themselves.
+    return studentTail(z, windows - 2);
   }
 
   /** p-value of "its values are missing no more often than in one more of them". */

@@ -1,6 +1,6 @@
 import { CATEGORY } from "./flightRows.ts";
 import { randomNumbers } from "./random.ts";
-import type { Block, Stream } from "./streams.ts";
+import { type Block, pick, type Stream } from "./streams.ts";
 
 export const SIZES = ["small", "medium", "large"] as const;
 export type Size = (typeof SIZES)[number];
@@ -113,12 +113,11 @@ function remixed(block: Block, category: number, odds: number, random: () => num
     const row = Math.floor(random() * count);
     if ((categories[row] as number) < BUSIEST || random() < 1 / odds) chosen.push(row);
   }
-  const pick = (column: Float64Array): Float64Array => Float64Array.from(chosen, (row) => column[row] as number);
   return {
-    columns: block.columns.map(pick),
-    labels: pick(block.labels),
-    probabilities: pick(block.probabilities),
-    offsetsMs: pick(block.offsetsMs),
+    columns: block.columns.map((column) => pick(column, chosen)),
+    labels: pick(block.labels, chosen),
+    probabilities: pick(block.probabilities, chosen),
+    offsetsMs: pick(block.offsetsMs, chosen),
   };
 }
 

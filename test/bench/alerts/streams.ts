@@ -31,11 +31,11 @@ export interface StreamShape {
 
 const DAY_MS = 86_400_000;
 
-/** Rows by the day that they are of, in order of time. */
-export function rowsByDay({ atMs }: FlightRows, fromMs: number): number[][] {
+/** Rows by the day that they are of, in order of time; only every n-th. */
+export function rowsByDay({ atMs }: FlightRows, fromMs: number, every: number): number[][] {
   const days = new Map<number, number[]>();
   for (const [row, at] of atMs.entries()) {
-    if (at < fromMs) continue;
+    if (at < fromMs || row % every !== 0) continue;
     const day = Math.floor(at / DAY_MS);
     const rows = days.get(day);
     if (rows === undefined) days.set(day, [row]);
@@ -84,11 +84,17 @@ function blockOf(
   chosen: readonly number[],
   offsetsMs: readonly number[],
 ): Block {
-  const pick = (column: Float64Array): Float64Array => Float64Array.from(chosen, (row) => column[row] as number);
   return {
-    columns: rows.columns.map(pick),
-    labels: pick(rows.labels),
-    probabilities: pick(probabilities),
+    columns: rows.columns.map((column) => pick(column, chosen)),
+    labels: pick(rows.labels, chosen),
+    probabilities: pick(probabilities, chosen),
     offsetsMs: Float64Array.from(offsetsMs),
   };
+}
+
+/** The values of some rows of a column. A loop: `from` with a function takes several times as long. */
+export function pick(column: Float64Array, rows: readonly number[]): Float64Array {
+  const picked = new Float64Array(rows.length);
+  for (let index = 0; index < rows.length; index += 1) picked[index] = column[rows[index] as number] as number;
+  return picked;
 }
