@@ -174,7 +174,7 @@ export class Watcher {
     const memories = await store.memories();
     this.#watches.clear();
     for (const [app, rules] of this.#rules) {
-      const memory = memories.get(app) ?? emptyMemory();
+      const memory = { ...emptyMemory(), ...memories.get(app) };
       const watch = new AppWatch(rules, memory, models.get);
       const fromMs = Math.min(memory.truthJudgedMs, memory.inputsJudgedMs, ...memory.pooledTruth);
       for (const { key, toMs, sums } of await store.windowsSince(app, fromMs)) {

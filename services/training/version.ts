@@ -64,6 +64,7 @@ export function describeVersion(parts: VersionParts): ModelVersion {
       train: split.train,
       holdout: split.holdout,
       predictions: summaryOf(best.answers),
+      labels: best.answers.kind === "binary" ? rows.labels : undefined,
       windowMs: monitoredWindowMs(app.app),
     }),
     parameters: best.parameters,

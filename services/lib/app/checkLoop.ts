@@ -3,6 +3,7 @@ import { attempt } from "./attempt.ts";
 import { formatDuration } from "./duration.ts";
 import { enumName } from "./enumName.ts";
 import { compileDropRule, compileLabel, eventTypeOf } from "./expressionsOfApp.ts";
+import { monitoredWindowMs } from "./monitoredWindow.ts";
 import { checkNoise } from "./noiseRule.ts";
 import { listNames, type Problems, show } from "./problems.ts";
 import { durationToMs } from "./tile.ts";
@@ -79,6 +80,7 @@ export function checkOperation(app: App, problems: Problems): void {
   within("monitoring.max_psi", monitoring?.maxPsi, 0, Infinity);
   within("monitoring.max_log_loss_increase", monitoring?.maxLogLossIncrease, 0, Infinity);
   within("monitoring.max_fallback_share", monitoring?.maxFallbackShare, 0, 1);
+  checkWindows(app, problems);
   length("retraining.every", durationToMs(retraining?.every), MINUTE_MS);
   const every = durationToMs(retraining?.every);
   const cooldown = durationToMs(retraining?.cooldown);
@@ -100,4 +102,20 @@ export function checkOperation(app: App, problems: Problems): void {
   }
   if (ingestion?.drop) attempt(problems, () => compileDropRule(app, "ingestion.drop"));
   checkNoise(app, problems);
+}
+
+/** Checks what has to hold for how many windows, and which windows are compared. */
+function checkWindows(app: App, problems: Problems): void {
+  const { hold = 0, holdOf = 0, season } = app.monitoring ?? {};
+  if (holdOf > 0 && holdOf < Math.max(hold, 1)) {
+    const text = `must be at least monitoring.hold (${hold}): so many of the last ${holdOf} windows cannot be; got ${holdOf}`;
+    problems.add("monitoring.hold_of", "out_of_range", text);
+  }
+  const seasonMs = durationToMs(season);
+  const windowMs = monitoredWindowMs(app);
+  if (seasonMs !== undefined && (seasonMs <= windowMs || seasonMs % windowMs !== 0)) {
+    const [long, short] = [formatDuration(seasonMs), formatDuration(windowMs)];
+    const text = `must be a multiple of monitoring.window (${short}), such as ${formatDuration(2 * windowMs)}, not ${long}`;
+    problems.add("monitoring.season", "out_of_range", text);
+  }
 }

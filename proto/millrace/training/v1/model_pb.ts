@@ -14,7 +14,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/training/v1/model.proto.
  */
 export const file_millrace_training_v1_model: GenFile = /*@__PURE__*/
-  fileDesc("CiBtaWxscmFjZS90cmFpbmluZy92MS9tb2RlbC5wcm90bxIUbWlsbHJhY2UudHJhaW5pbmcudjEi2gcKDE1vZGVsVmVyc2lvbhILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNEhEKCWFsZ29yaXRobRgDIAEoCRIvCgVzdGF0ZRgEIAEoDjIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsU3RhdGUSEAoIYXJ0ZWZhY3QYBSABKAkSFgoOYXJ0ZWZhY3RfYnl0ZXMYBiABKAQSFQoNZmVhdHVyZV9uYW1lcxgHIAMoCRIUCgxkYXRhc2V0X2hhc2gYCCABKAkSEwoLYXBwX3ZlcnNpb24YCSABKA0SDgoGam9iX2lkGAogASgJEikKBWFzX29mGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJACgdtZXRyaWNzGAwgAygLMi8ubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLk1ldHJpY3NFbnRyeRJRChBjaGFtcGlvbl9tZXRyaWNzGA0gAygLMjcubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLkNoYW1waW9uTWV0cmljc0VudHJ5Eg8KB3ZlcmRpY3QYDiADKAkSEQoJYmFzZV9yYXRlGA8gASgBEj4KCXJlZmVyZW5jZRgQIAEoCzIrLm1pbGxyYWNlLnRyYWluaW5nLnYxLlJlZmVyZW5jZURpc3RyaWJ1dGlvbhISCgpwYXJhbWV0ZXJzGBEgASgJEhIKCmltcG9ydGFuY2UYEiADKAESMQoGb3JpZ2luGBMgASgLMiEubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxPcmlnaW4SQgoMcXVhbnRpemF0aW9uGBQgASgLMiwubWlsbHJhY2UudHJhaW5pbmcudjEuUXVhbnRpemF0aW9uQ29tcGFyaXNvbhIjCgR0YXNrGBUgASgOMhUubWlsbHJhY2UuYXBwLnYxLlRhc2sSDwoHY2xhc3NlcxgWIAMoCRIQCghjb3ZlcmFnZRgXIAEoARISCgpldmFsdWF0aW9uGBggASgJEg0KBXByaW9yGBkgAygBEg4KBnBhcmVudBgoIAEoDRIUCgxjb2RlX3ZlcnNpb24YKSABKAkSMQoNcmVnaXN0ZXJlZF9hdBgqIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaLgoMTWV0cmljc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEaNgoUQ2hhbXBpb25NZXRyaWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASKiAQoLTW9kZWxPcmlnaW4SDgoGYXV0aG9yGAEgASgJEg8KB3RyYWluZXIYAiABKAkSDQoFbm90ZXMYAyABKAkSDgoGc2hhMjU2GAQgASgJEg0KBWJ5dGVzGAUgASgEEi8KC3VwbG9hZGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgthZGFwdGF0aW9ucxgHIAMoCSLOAwoWUXVhbnRpemF0aW9uQ29tcGFyaXNvbhIQCghhY2NlcHRlZBgBIAEoCBIPCgd2ZXJkaWN0GAIgAygJEhMKC2NvbXBhcmVkX29uGAMgASgJEgwKBHJvd3MYBCABKAQSDgoGbWV0cmljGAUgASgJEhcKD29yaWdpbmFsX21ldHJpYxgGIAEoARIYChBxdWFudGl6ZWRfbWV0cmljGAcgASgBEhAKCG1heF9sb3NzGAggASgBEhYKDm1heF9kaWZmZXJlbmNlGAkgASgBEhcKD21lYW5fZGlmZmVyZW5jZRgKIAEoARIaChJhbGxvd2VkX2RpZmZlcmVuY2UYCyABKAESMgoHdGltaW5ncxgMIAMoCzIhLm1pbGxyYWNlLnRyYWluaW5nLnYxLkJhdGNoVGltaW5nEhYKDm9yaWdpbmFsX2J5dGVzGA0gASgEEhcKD3F1YW50aXplZF9ieXRlcxgOIAEoBBIZChFvcmlnaW5hbF9hcnRlZmFjdBgPIAEoCRIaChJxdWFudGl6ZWRfYXJ0ZWZhY3QYECABKAkSGAoQcXVhbnRpemVkX2xheWVycxgRIAMoCRIWCg5za2lwcGVkX2xheWVycxgSIAMoCSJMCgtCYXRjaFRpbWluZxISCgpiYXRjaF9yb3dzGAEgASgNEhMKC29yaWdpbmFsX21zGAIgASgBEhQKDHF1YW50aXplZF9tcxgDIAEoASKbAQoVUmVmZXJlbmNlRGlzdHJpYnV0aW9uEjgKCGZlYXR1cmVzGAEgAygLMiYubWlsbHJhY2UudHJhaW5pbmcudjEuRmVhdHVyZVJlZmVyZW5jZRI6CgpwcmVkaWN0aW9uGAIgASgLMiYubWlsbHJhY2UudHJhaW5pbmcudjEuRmVhdHVyZVJlZmVyZW5jZRIMCgRyb3dzGAMgASgEIo4BChBGZWF0dXJlUmVmZXJlbmNlEgwKBG5hbWUYASABKAkSDQoFZWRnZXMYAiADKAESDgoGc2hhcmVzGAMgAygBEg8KB21pc3NpbmcYBCABKAESDAoEbWVhbhgFIAEoARIaChJzdGFuZGFyZF9kZXZpYXRpb24YBiABKAESEgoKd2luZG93X3BzaRgHIAMoASK3AQoKTW9kZWxFdmVudBIKCgJpZBgBIAEoCRILCgNhcHAYAiABKAkSDAoEd2hhdBgDIAEoCRIxCgVtb2RlbBgEIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhIOCgZyZWFzb24YBSABKAkSDgoGam9iX2lkGAYgASgJEi8KC29jY3VycmVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKcAgoKRGVwbG95bWVudBILCgNhcHAYASABKAkSNAoIY2hhbXBpb24YAiABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SNAoIcHJldmlvdXMYAyABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SKQoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgFIAEoCRIsCgZzaGFkb3cYBiABKAsyHC5taWxscmFjZS50cmFpbmluZy52MS5TaGFkb3cSLAoGY2FuYXJ5GAcgASgLMhwubWlsbHJhY2UudHJhaW5pbmcudjEuQ2FuYXJ5Il0KBlNoYWRvdxIxCgVtb2RlbBgBIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhIUCgdwZXJjZW50GAIgASgBSACIAQFCCgoIX3BlcmNlbnQiTAoGQ2FuYXJ5EjEKBW1vZGVsGAEgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uEg8KB3BlcmNlbnQYAiABKAEiqQIKC01vZGVsQ2hhbmdlEi8KBXN0YXRlGAEgASgOMiAubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxTdGF0ZRILCgN3aG8YAiABKAkSCwoDd2h5GAMgASgJEi4KCmV2ZW50X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmNoYW5nZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEj8KB2ZpZ3VyZXMYBiADKAsyLi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbENoYW5nZS5GaWd1cmVzRW50cnkaLgoMRmlndXJlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEixgEKBVRyaWFsEg4KBm51bWJlchgBIAEoDRIQCghjaGFtcGlvbhgCIAEoDRIvCgVzdGFnZRgDIAEoDjIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsU3RhdGUSKQoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHNlZW4YBSABKAQSDgoGbmVlZGVkGAYgASgEEg8KB3dhaXRpbmcYByABKAgSEAoIZXZpZGVuY2UYCCADKAkq2gEKCk1vZGVsU3RhdGUSGwoXTU9ERUxfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVNT0RFTF9TVEFURV9DQU5ESURBVEUQARIYChRNT0RFTF9TVEFURV9SRUpFQ1RFRBACEhgKFE1PREVMX1NUQVRFX0NIQU1QSU9OEAMSFwoTTU9ERUxfU1RBVEVfUkVUSVJFRBAEEhYKEk1PREVMX1NUQVRFX1NIQURPVxAFEhYKEk1PREVMX1NUQVRFX0NBTkFSWRAGEhcKE01PREVMX1NUQVRFX0RFTEVURUQQB2IGcHJvdG8z", [file_google_protobuf_timestamp, file_millrace_app_v1_app]);
+  fileDesc("CiBtaWxscmFjZS90cmFpbmluZy92MS9tb2RlbC5wcm90bxIUbWlsbHJhY2UudHJhaW5pbmcudjEi2gcKDE1vZGVsVmVyc2lvbhILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNEhEKCWFsZ29yaXRobRgDIAEoCRIvCgVzdGF0ZRgEIAEoDjIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsU3RhdGUSEAoIYXJ0ZWZhY3QYBSABKAkSFgoOYXJ0ZWZhY3RfYnl0ZXMYBiABKAQSFQoNZmVhdHVyZV9uYW1lcxgHIAMoCRIUCgxkYXRhc2V0X2hhc2gYCCABKAkSEwoLYXBwX3ZlcnNpb24YCSABKA0SDgoGam9iX2lkGAogASgJEikKBWFzX29mGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJACgdtZXRyaWNzGAwgAygLMi8ubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLk1ldHJpY3NFbnRyeRJRChBjaGFtcGlvbl9tZXRyaWNzGA0gAygLMjcubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLkNoYW1waW9uTWV0cmljc0VudHJ5Eg8KB3ZlcmRpY3QYDiADKAkSEQoJYmFzZV9yYXRlGA8gASgBEj4KCXJlZmVyZW5jZRgQIAEoCzIrLm1pbGxyYWNlLnRyYWluaW5nLnYxLlJlZmVyZW5jZURpc3RyaWJ1dGlvbhISCgpwYXJhbWV0ZXJzGBEgASgJEhIKCmltcG9ydGFuY2UYEiADKAESMQoGb3JpZ2luGBMgASgLMiEubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxPcmlnaW4SQgoMcXVhbnRpemF0aW9uGBQgASgLMiwubWlsbHJhY2UudHJhaW5pbmcudjEuUXVhbnRpemF0aW9uQ29tcGFyaXNvbhIjCgR0YXNrGBUgASgOMhUubWlsbHJhY2UuYXBwLnYxLlRhc2sSDwoHY2xhc3NlcxgWIAMoCRIQCghjb3ZlcmFnZRgXIAEoARISCgpldmFsdWF0aW9uGBggASgJEg0KBXByaW9yGBkgAygBEg4KBnBhcmVudBgoIAEoDRIUCgxjb2RlX3ZlcnNpb24YKSABKAkSMQoNcmVnaXN0ZXJlZF9hdBgqIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaLgoMTWV0cmljc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEaNgoUQ2hhbXBpb25NZXRyaWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASKiAQoLTW9kZWxPcmlnaW4SDgoGYXV0aG9yGAEgASgJEg8KB3RyYWluZXIYAiABKAkSDQoFbm90ZXMYAyABKAkSDgoGc2hhMjU2GAQgASgJEg0KBWJ5dGVzGAUgASgEEi8KC3VwbG9hZGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgthZGFwdGF0aW9ucxgHIAMoCSLOAwoWUXVhbnRpemF0aW9uQ29tcGFyaXNvbhIQCghhY2NlcHRlZBgBIAEoCBIPCgd2ZXJkaWN0GAIgAygJEhMKC2NvbXBhcmVkX29uGAMgASgJEgwKBHJvd3MYBCABKAQSDgoGbWV0cmljGAUgASgJEhcKD29yaWdpbmFsX21ldHJpYxgGIAEoARIYChBxdWFudGl6ZWRfbWV0cmljGAcgASgBEhAKCG1heF9sb3NzGAggASgBEhYKDm1heF9kaWZmZXJlbmNlGAkgASgBEhcKD21lYW5fZGlmZmVyZW5jZRgKIAEoARIaChJhbGxvd2VkX2RpZmZlcmVuY2UYCyABKAESMgoHdGltaW5ncxgMIAMoCzIhLm1pbGxyYWNlLnRyYWluaW5nLnYxLkJhdGNoVGltaW5nEhYKDm9yaWdpbmFsX2J5dGVzGA0gASgEEhcKD3F1YW50aXplZF9ieXRlcxgOIAEoBBIZChFvcmlnaW5hbF9hcnRlZmFjdBgPIAEoCRIaChJxdWFudGl6ZWRfYXJ0ZWZhY3QYECABKAkSGAoQcXVhbnRpemVkX2xheWVycxgRIAMoCRIWCg5za2lwcGVkX2xheWVycxgSIAMoCSJMCgtCYXRjaFRpbWluZxISCgpiYXRjaF9yb3dzGAEgASgNEhMKC29yaWdpbmFsX21zGAIgASgBEhQKDHF1YW50aXplZF9tcxgDIAEoASLQAQoVUmVmZXJlbmNlRGlzdHJpYnV0aW9uEjgKCGZlYXR1cmVzGAEgAygLMiYubWlsbHJhY2UudHJhaW5pbmcudjEuRmVhdHVyZVJlZmVyZW5jZRI6CgpwcmVkaWN0aW9uGAIgASgLMiYubWlsbHJhY2UudHJhaW5pbmcudjEuRmVhdHVyZVJlZmVyZW5jZRIMCgRyb3dzGAMgASgEEjMKBXRydXRoGAQgAygLMiQubWlsbHJhY2UudHJhaW5pbmcudjEuUmVmZXJlbmNlVHJ1dGgiegoOUmVmZXJlbmNlVHJ1dGgSKAoEZnJvbRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEcm93cxgCIAEoDRIXCg9leGNlc3NfbG9nX2xvc3MYAyABKAESFwoPZXhjZXNzX3ZhcmlhbmNlGAQgASgBIvwBChBGZWF0dXJlUmVmZXJlbmNlEgwKBG5hbWUYASABKAkSDQoFZWRnZXMYAiADKAESDgoGc2hhcmVzGAMgAygBEg8KB21pc3NpbmcYBCABKAESDAoEbWVhbhgFIAEoARIaChJzdGFuZGFyZF9kZXZpYXRpb24YBiABKAESEgoKd2luZG93X3BzaRgHIAMoARI2Cgd3aW5kb3dzGAggAygLMiUubWlsbHJhY2UudHJhaW5pbmcudjEuUmVmZXJlbmNlV2luZG93Eg8KB21pbmltdW0YCSABKAESDwoHbWF4aW11bRgKIAEoARISCgpjYXRlZ29yaWVzGAsgAygBIlwKD1JlZmVyZW5jZVdpbmRvdxIoCgRmcm9tGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZjb3VudHMYAiADKA0SDwoHbWlzc2luZxgDIAEoDSK3AQoKTW9kZWxFdmVudBIKCgJpZBgBIAEoCRILCgNhcHAYAiABKAkSDAoEd2hhdBgDIAEoCRIxCgVtb2RlbBgEIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhIOCgZyZWFzb24YBSABKAkSDgoGam9iX2lkGAYgASgJEi8KC29jY3VycmVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKcAgoKRGVwbG95bWVudBILCgNhcHAYASABKAkSNAoIY2hhbXBpb24YAiABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SNAoIcHJldmlvdXMYAyABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SKQoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgFIAEoCRIsCgZzaGFkb3cYBiABKAsyHC5taWxscmFjZS50cmFpbmluZy52MS5TaGFkb3cSLAoGY2FuYXJ5GAcgASgLMhwubWlsbHJhY2UudHJhaW5pbmcudjEuQ2FuYXJ5Il0KBlNoYWRvdxIxCgVtb2RlbBgBIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhIUCgdwZXJjZW50GAIgASgBSACIAQFCCgoIX3BlcmNlbnQiTAoGQ2FuYXJ5EjEKBW1vZGVsGAEgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uEg8KB3BlcmNlbnQYAiABKAEiqQIKC01vZGVsQ2hhbmdlEi8KBXN0YXRlGAEgASgOMiAubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxTdGF0ZRILCgN3aG8YAiABKAkSCwoDd2h5GAMgASgJEi4KCmV2ZW50X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmNoYW5nZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEj8KB2ZpZ3VyZXMYBiADKAsyLi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbENoYW5nZS5GaWd1cmVzRW50cnkaLgoMRmlndXJlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEixgEKBVRyaWFsEg4KBm51bWJlchgBIAEoDRIQCghjaGFtcGlvbhgCIAEoDRIvCgVzdGFnZRgDIAEoDjIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsU3RhdGUSKQoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHNlZW4YBSABKAQSDgoGbmVlZGVkGAYgASgEEg8KB3dhaXRpbmcYByABKAgSEAoIZXZpZGVuY2UYCCADKAkq2gEKCk1vZGVsU3RhdGUSGwoXTU9ERUxfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVNT0RFTF9TVEFURV9DQU5ESURBVEUQARIYChRNT0RFTF9TVEFURV9SRUpFQ1RFRBACEhgKFE1PREVMX1NUQVRFX0NIQU1QSU9OEAMSFwoTTU9ERUxfU1RBVEVfUkVUSVJFRBAEEhYKEk1PREVMX1NUQVRFX1NIQURPVxAFEhYKEk1PREVMX1NUQVRFX0NBTkFSWRAGEhcKE01PREVMX1NUQVRFX0RFTEVURUQQB2IGcHJvdG8z", [file_google_protobuf_timestamp, file_millrace_app_v1_app]);
 
 /**
  * One trained model, everything needed to serve it and to watch it.
@@ -444,6 +444,13 @@ export type ReferenceDistribution = Message<"millrace.training.v1.ReferenceDistr
    * @generated from field: uint64 rows = 3;
    */
   rows: bigint;
+
+  /**
+   * How well the model's promises were kept in windows of the holdout, in order of time.
+   *
+   * @generated from field: repeated millrace.training.v1.ReferenceTruth truth = 4;
+   */
+  truth: ReferenceTruth[];
 };
 
 /**
@@ -452,6 +459,42 @@ export type ReferenceDistribution = Message<"millrace.training.v1.ReferenceDistr
  */
 export const ReferenceDistributionSchema: GenMessage<ReferenceDistribution> = /*@__PURE__*/
   messageDesc(file_millrace_training_v1_model, 4);
+
+/**
+ * One window of the holdout.
+ *
+ * @generated from message millrace.training.v1.ReferenceTruth
+ */
+export type ReferenceTruth = Message<"millrace.training.v1.ReferenceTruth"> & {
+  /**
+   * @generated from field: google.protobuf.Timestamp from = 1;
+   */
+  from?: Timestamp | undefined;
+
+  /**
+   * @generated from field: uint32 rows = 2;
+   */
+  rows: number;
+
+  /**
+   * Mean of the log loss less what the probabilities themselves promised, and its variance over the rows.
+   *
+   * @generated from field: double excess_log_loss = 3;
+   */
+  excessLogLoss: number;
+
+  /**
+   * @generated from field: double excess_variance = 4;
+   */
+  excessVariance: number;
+};
+
+/**
+ * Describes the message millrace.training.v1.ReferenceTruth.
+ * Use `create(ReferenceTruthSchema)` to create a new message.
+ */
+export const ReferenceTruthSchema: GenMessage<ReferenceTruth> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_model, 5);
 
 /**
  * Bins chosen at the training set's quantiles. Bin i holds edges[i-1] < x <= edges[i]; the first and the last are open.
@@ -494,12 +537,38 @@ export type FeatureReference = Message<"millrace.training.v1.FeatureReference"> 
   standardDeviation: number;
 
   /**
-   * PSI of each stretch of the training rows, as long as a monitored window, against all of them: how much windows differ
-   * when nothing is wrong. Empty where not computed.
+   * Of older versions only: PSI of each window against all rows; `windows` says more.
    *
    * @generated from field: repeated double window_psi = 7;
    */
   windowPsi: number[];
+
+  /**
+   * Stretches of the training rows, each as long as a monitored window: how much windows differ when nothing is wrong. In order of
+   * time, those of few rows left out; empty where not computed.
+   *
+   * @generated from field: repeated millrace.training.v1.ReferenceWindow windows = 8;
+   */
+  windows: ReferenceWindow[];
+
+  /**
+   * Of the finite values; both 0 when there are none.
+   *
+   * @generated from field: double minimum = 9;
+   */
+  minimum: number;
+
+  /**
+   * @generated from field: double maximum = 10;
+   */
+  maximum: number;
+
+  /**
+   * Every value that occurred, ascending, where these are few: categories, flags, small counts. Each has a bin of its own then.
+   *
+   * @generated from field: repeated double categories = 11;
+   */
+  categories: number[];
 };
 
 /**
@@ -507,7 +576,40 @@ export type FeatureReference = Message<"millrace.training.v1.FeatureReference"> 
  * Use `create(FeatureReferenceSchema)` to create a new message.
  */
 export const FeatureReferenceSchema: GenMessage<FeatureReference> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_model, 5);
+  messageDesc(file_millrace_training_v1_model, 6);
+
+/**
+ * One window of one column.
+ *
+ * @generated from message millrace.training.v1.ReferenceWindow
+ */
+export type ReferenceWindow = Message<"millrace.training.v1.ReferenceWindow"> & {
+  /**
+   * @generated from field: google.protobuf.Timestamp from = 1;
+   */
+  from?: Timestamp | undefined;
+
+  /**
+   * Rows per bin.
+   *
+   * @generated from field: repeated uint32 counts = 2;
+   */
+  counts: number[];
+
+  /**
+   * Rows in which it is missing.
+   *
+   * @generated from field: uint32 missing = 3;
+   */
+  missing: number;
+};
+
+/**
+ * Describes the message millrace.training.v1.ReferenceWindow.
+ * Use `create(ReferenceWindowSchema)` to create a new message.
+ */
+export const ReferenceWindowSchema: GenMessage<ReferenceWindow> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_model, 7);
 
 /**
  * Published on `models.<app>.<what>`. A job ends with `rejected`, `failed`, `promoted`, or `accepted`: the model passed its gates, and
@@ -560,7 +662,7 @@ export type ModelEvent = Message<"millrace.training.v1.ModelEvent"> & {
  * Use `create(ModelEventSchema)` to create a new message.
  */
 export const ModelEventSchema: GenMessage<ModelEvent> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_model, 6);
+  messageDesc(file_millrace_training_v1_model, 8);
 
 /**
  * What the KV bucket `deployments` holds under the app's name: who answers.
@@ -611,7 +713,7 @@ export type Deployment = Message<"millrace.training.v1.Deployment"> & {
  * Use `create(DeploymentSchema)` to create a new message.
  */
 export const DeploymentSchema: GenMessage<Deployment> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_model, 7);
+  messageDesc(file_millrace_training_v1_model, 9);
 
 /**
  * A version that is asked what the others are asked, and answers nobody.
@@ -637,7 +739,7 @@ export type Shadow = Message<"millrace.training.v1.Shadow"> & {
  * Use `create(ShadowSchema)` to create a new message.
  */
 export const ShadowSchema: GenMessage<Shadow> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_model, 8);
+  messageDesc(file_millrace_training_v1_model, 10);
 
 /**
  * A version that answers before the champion for a share of the entities (`serving.canary_by`): always the same ones while the percentage
@@ -664,7 +766,7 @@ export type Canary = Message<"millrace.training.v1.Canary"> & {
  * Use `create(CanarySchema)` to create a new message.
  */
 export const CanarySchema: GenMessage<Canary> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_model, 9);
+  messageDesc(file_millrace_training_v1_model, 11);
 
 /**
  * One change of a version, as it was noted.
@@ -714,7 +816,7 @@ export type ModelChange = Message<"millrace.training.v1.ModelChange"> & {
  * Use `create(ModelChangeSchema)` to create a new message.
  */
 export const ModelChangeSchema: GenMessage<ModelChange> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_model, 10);
+  messageDesc(file_millrace_training_v1_model, 12);
 
 /**
  * How far a version is on its way to champion.
@@ -778,7 +880,7 @@ export type Trial = Message<"millrace.training.v1.Trial"> & {
  * Use `create(TrialSchema)` to create a new message.
  */
 export const TrialSchema: GenMessage<Trial> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_model, 11);
+  messageDesc(file_millrace_training_v1_model, 13);
 
 /**
  * @generated from enum millrace.training.v1.ModelState
