@@ -1,4 +1,4 @@
-import { watchApps } from "@millrace/app";
+import { monitoredWindowMs, watchApps } from "@millrace/app";
 import type { Bus, KeyValueWatch } from "@millrace/bus";
 import { describeError, type Logger } from "@millrace/runtime";
 import { LabelRule } from "./labelRule.ts";
@@ -8,6 +8,8 @@ import { type RetrainingRules, retrainingRules } from "./retrainingPolicy.ts";
 export interface FollowedApp {
   readonly name: string;
   readonly label: LabelRule;
+  /** Length of the windows in which labels are watched, as the monitor's. */
+  readonly windowMs: number;
   readonly retraining: RetrainingRules | undefined;
 }
 
@@ -31,7 +33,12 @@ export class Apps implements AsyncDisposable {
         if (app === undefined) return;
         let followed: FollowedApp;
         try {
-          followed = { name: app.app, label: new LabelRule(app), retraining: retrainingRules(app) };
+          followed = {
+            name: app.app,
+            label: new LabelRule(app),
+            windowMs: monitoredWindowMs(app),
+            retraining: retrainingRules(app),
+          };
         } catch (error) {
           logger.error({ err: error, app: app.app, version }, `${app.app} is not followed: ${describeError(error)}`);
           return;
@@ -42,6 +49,10 @@ export class Apps implements AsyncDisposable {
       },
       { logger, onFailure },
     );
+  }
+
+  get all(): Iterable<FollowedApp> {
+    return this.#known.values();
   }
 
   get(name: string): FollowedApp | undefined {

@@ -1,24 +1,43 @@
 import { create } from "@bufbuild/protobuf";
 import {
   FeedbackService,
+  ListContradictionsResponseSchema,
   ReadOutcomesResponseSchema,
 } from "@millrace/proto/millrace/feedback/v1/feedback_service_pb.ts";
 import { type ImplementedService, implement } from "@millrace/rpc";
 import { MillraceError } from "@millrace/runtime";
 import type { FollowedApp } from "./apps.ts";
+import type { LabelWatch } from "./labelWatch.ts";
 import type { Reports } from "./reports.ts";
 
 const ROWS_PER_MESSAGE = 1_000;
+const MOST_CONTRADICTIONS = 1_000;
+
+export interface FeedbackServiceOptions {
+  readonly reports: Reports;
+  readonly labelWatch: LabelWatch;
+  readonly app: (name: string) => FollowedApp | undefined;
+}
 
 /** `millrace.feedback.v1.FeedbackService`. */
-export function feedbackService(reports: Reports, find: (name: string) => FollowedApp | undefined): ImplementedService {
+export function feedbackService({ reports, labelWatch, app: find }: FeedbackServiceOptions): ImplementedService {
   const appOf = (name: string): FollowedApp => {
     const app = find(name);
     if (app !== undefined) return app;
     throw new MillraceError("not_found", `app: there is no app ${JSON.stringify(name)}; apply its file first`);
   };
   return implement(FeedbackService, {
-    getSummary: async ({ app }) => reports.summary(app, appOf(app).label.waitMs),
+    async getSummary({ app }) {
+      const followed = appOf(app);
+      const summary = await reports.summary(app, followed.label.window.waitMs);
+      summary.labels = await labelWatch.quality(followed);
+      return summary;
+    },
+    async listContradictions({ app, max }) {
+      appOf(app);
+      const contradictions = await reports.contradictions(app, Math.min(max || 100, MOST_CONTRADICTIONS));
+      return create(ListContradictionsResponseSchema, { contradictions });
+    },
     async *readOutcomes({ app }) {
       appOf(app);
       for await (const rows of reports.outcomes(app, ROWS_PER_MESSAGE))

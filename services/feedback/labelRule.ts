@@ -3,11 +3,16 @@ import { compileLabel, durationToMs, type Expression } from "@millrace/app";
 import type { App } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { AcceptedEvent, Value } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 
+/** Who says so, the weakest first: of two labels about the same moment, the later source's counts. */
+export const LABEL_SOURCES = ["event", "report", "review"] as const;
+export type LabelSource = (typeof LABEL_SOURCES)[number];
+
 /** What one label event says: the truth about everything that was predicted for `joinKey`. */
 export interface Label {
   readonly joinKey: string;
   readonly eventId: string;
-  /** 0 or 1. */
+  readonly source: LabelSource;
+  /** As the app's label expression has it; 0 or 1 where it is true or false. */
   readonly value: number;
   readonly occurredAtMs: number;
   readonly knownAtMs: number;
@@ -15,12 +20,37 @@ export interface Label {
   readonly traceparent: string;
 }
 
+/**
+ * Which labels can be the truth about a prediction made at T, in milliseconds of event time, by when they became known: those from T - early to
+ * T + corrections. If the first of them was known by T + wait, the newest of them is the truth: the one that happened last; of those of one
+ * moment, the one of the later source (`LABEL_SOURCES`), then the one that is later in the log. Without one in time there is no truth. So
+ * it does not matter in which order predictions and labels arrive.
+ */
+export interface LabelWindow {
+  readonly waitMs: number;
+  readonly earlyMs: number;
+  readonly correctionsMs: number;
+}
+
+/** For corrections that count whenever they come: longer than anybody keeps a prediction, and still a whole number. */
+const ALWAYS_MS = 2 ** 50;
+
+/** The window of an app's labels. */
+export function labelWindow({ label }: App): LabelWindow {
+  const waitMs = durationToMs(label?.wait) ?? 0;
+  return {
+    waitMs,
+    earlyMs: durationToMs(label?.early) ?? waitMs,
+    correctionsMs: durationToMs(label?.corrections) ?? ALWAYS_MS,
+  };
+}
+
 /** How an app tells the truth: which event brings it, which field it is joined by, and what it says. */
 export class LabelRule {
   readonly app: string;
   /** The event type that brings labels. */
   readonly on: string;
-  readonly waitMs: number;
+  readonly window: LabelWindow;
   readonly #join: string;
   readonly #value: Expression;
 
@@ -29,7 +59,7 @@ export class LabelRule {
     this.app = app.app;
     this.on = app.label?.on ?? "";
     this.#join = app.label?.join ?? "";
-    this.waitMs = durationToMs(app.label?.wait) ?? 0;
+    this.window = labelWindow(app);
     this.#value = compileLabel(app, "label.value");
   }
 
@@ -41,7 +71,17 @@ export class LabelRule {
     const value = this.#value.evaluate(event.fields, occurredAtMs);
     if (joinKey === undefined || value === undefined) return undefined;
     const knownAtMs = knownAt === undefined ? occurredAtMs : timestampMs(knownAt);
-    return { joinKey, eventId: event.id, value: Number(value), occurredAtMs, knownAtMs, logSequence, traceparent };
+    const source = "event";
+    return {
+      joinKey,
+      eventId: event.id,
+      source,
+      value: Number(value),
+      occurredAtMs,
+      knownAtMs,
+      logSequence,
+      traceparent,
+    };
   }
 }
 
@@ -58,22 +98,4 @@ export function keyOf(value: Value | undefined): string | undefined {
     default:
       return undefined;
   }
-}
-
-/**
- * The newest label of each key. A correction is the event that happened later, or, at the same time, came later: the same whatever the
- * order of arrival.
- */
-export function newestPerKey(labels: Iterable<Label>): Label[] {
-  const newest = new Map<string, Label>();
-  for (const label of labels) {
-    const other = newest.get(label.joinKey);
-    if (other === undefined || isNewer(label, other)) newest.set(label.joinKey, label);
-  }
-  return [...newest.values()];
-}
-
-function isNewer(label: Label, other: Label): boolean {
-  if (label.occurredAtMs !== other.occurredAtMs) return label.occurredAtMs > other.occurredAtMs;
-  return label.logSequence > other.logSequence;
 }

@@ -13,11 +13,13 @@ export {
   alertSubject,
   eventSubject,
   featureBucket,
+  labelQualitySubject,
   modelSubject,
   outcomeSubject,
   predictionSubject,
   qualitySubject,
   rejectedSubject,
+  reviewSubject,
   trainingJobSubject,
 } from "./subjects.ts";
 export {

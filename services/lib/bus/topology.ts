@@ -35,6 +35,8 @@ export const STREAMS: readonly StreamDefinition[] = [
   stream("QUALITY", ["quality.>"], { maxAgeMs: 90 * DAY_MS }),
   stream("PREDICTIONS", ["predictions.>"], { maxAgeMs: 7 * DAY_MS }),
   stream("OUTCOMES", ["outcomes.>"], { maxAgeMs: 7 * DAY_MS }),
+  stream("LABELS", ["labels.>"], { maxAgeMs: 90 * DAY_MS }),
+  stream("REVIEW", ["feedback.review.>"], { maxAgeMs: 30 * DAY_MS }),
   stream("TRAINING", ["training.jobs.>"], { retention: "work queue", maxAgeMs: 30 * DAY_MS, whenFull: "refuse new" }),
   stream("MODELS", ["models.>"], { maxAgeMs: 365 * DAY_MS }),
   stream("ALERTS", ["alerts.>"], { maxAgeMs: 90 * DAY_MS }),

@@ -6,13 +6,15 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Contradiction, LabelQuality } from "./label_quality_pb.ts";
+import { file_millrace_feedback_v1_label_quality } from "./label_quality_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file millrace/feedback/v1/feedback_service.proto.
  */
 export const file_millrace_feedback_v1_feedback_service: GenFile = /*@__PURE__*/
-  fileDesc("CittaWxscmFjZS9mZWVkYmFjay92MS9mZWVkYmFja19zZXJ2aWNlLnByb3RvEhRtaWxscmFjZS5mZWVkYmFjay52MSIgChFHZXRTdW1tYXJ5UmVxdWVzdBILCgNhcHAYASABKAki/AIKEkdldFN1bW1hcnlSZXNwb25zZRJOCgtwcmVkaWN0aW9ucxgBIAMoCzI5Lm1pbGxyYWNlLmZlZWRiYWNrLnYxLkdldFN1bW1hcnlSZXNwb25zZS5QcmVkaWN0aW9uc0VudHJ5EhAKCG91dGNvbWVzGAIgASgEEgwKBG9wZW4YAyABKAQSFgoObmV2ZXJfbGFiZWxsZWQYBCABKAQSNQoSbWVkaWFuX2xhYmVsX2RlbGF5GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKEHVubWF0Y2hlZF9sYWJlbHMYBiABKAQSHAoUdW5wdWJsaXNoZWRfb3V0Y29tZXMYByABKAQSOwoJZGVjaXNpb25zGAggAygLMigubWlsbHJhY2UuZmVlZGJhY2sudjEuUmV0cmFpbmluZ0RlY2lzaW9uGjIKEFByZWRpY3Rpb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASKGAQoSUmV0cmFpbmluZ0RlY2lzaW9uEi4KCmRlY2lkZWRfYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3JldHJhaW4YAiABKAgSDwoHdHJpZ2dlchgDIAEoCRIOCgZyZWFzb24YBCABKAkSDgoGam9iX2lkGAUgASgJIiIKE1JlYWRPdXRjb21lc1JlcXVlc3QSCwoDYXBwGAEgASgJIkwKFFJlYWRPdXRjb21lc1Jlc3BvbnNlEjQKBHJvd3MYASADKAsyJi5taWxscmFjZS5mZWVkYmFjay52MS5TY29yZWRQcmVkaWN0aW9uIvkBChBTY29yZWRQcmVkaWN0aW9uEhUKDXByZWRpY3Rpb25faWQYASABKAkSEAoIam9pbl9rZXkYAiABKAkSMAoMcHJlZGljdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghrbm93bl9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFbGFiZWwYBSABKAESEwoLcHJvYmFiaWxpdHkYBiABKAESFQoNbW9kZWxfdmVyc2lvbhgHIAEoCRIPCgdtYWRlX2J5GAggASgJEhAKCGZlYXR1cmVzGAkgAygBMtsBCg9GZWVkYmFja1NlcnZpY2USXwoKR2V0U3VtbWFyeRInLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkdldFN1bW1hcnlSZXF1ZXN0GigubWlsbHJhY2UuZmVlZGJhY2sudjEuR2V0U3VtbWFyeVJlc3BvbnNlEmcKDFJlYWRPdXRjb21lcxIpLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJlYWRPdXRjb21lc1JlcXVlc3QaKi5taWxscmFjZS5mZWVkYmFjay52MS5SZWFkT3V0Y29tZXNSZXNwb25zZTABYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("CittaWxscmFjZS9mZWVkYmFjay92MS9mZWVkYmFja19zZXJ2aWNlLnByb3RvEhRtaWxscmFjZS5mZWVkYmFjay52MSIgChFHZXRTdW1tYXJ5UmVxdWVzdBILCgNhcHAYASABKAki3gMKEkdldFN1bW1hcnlSZXNwb25zZRJOCgtwcmVkaWN0aW9ucxgBIAMoCzI5Lm1pbGxyYWNlLmZlZWRiYWNrLnYxLkdldFN1bW1hcnlSZXNwb25zZS5QcmVkaWN0aW9uc0VudHJ5EhAKCG91dGNvbWVzGAIgASgEEgwKBG9wZW4YAyABKAQSFgoObmV2ZXJfbGFiZWxsZWQYBCABKAQSNQoSbWVkaWFuX2xhYmVsX2RlbGF5GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKEHVubWF0Y2hlZF9sYWJlbHMYBiABKAQSHAoUdW5wdWJsaXNoZWRfb3V0Y29tZXMYByABKAQSOwoJZGVjaXNpb25zGAggAygLMigubWlsbHJhY2UuZmVlZGJhY2sudjEuUmV0cmFpbmluZ0RlY2lzaW9uEhQKDGxhYmVsc19haGVhZBgJIAEoBBIWCg5jb250cmFkaWN0aW9ucxgKIAEoBBIyCgZsYWJlbHMYCyADKAsyIi5taWxscmFjZS5mZWVkYmFjay52MS5MYWJlbFF1YWxpdHkaMgoQUHJlZGljdGlvbnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBIoYBChJSZXRyYWluaW5nRGVjaXNpb24SLgoKZGVjaWRlZF9hdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHcmV0cmFpbhgCIAEoCBIPCgd0cmlnZ2VyGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIOCgZqb2JfaWQYBSABKAkiIgoTUmVhZE91dGNvbWVzUmVxdWVzdBILCgNhcHAYASABKAkiTAoUUmVhZE91dGNvbWVzUmVzcG9uc2USNAoEcm93cxgBIAMoCzImLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlNjb3JlZFByZWRpY3Rpb24i+QEKEFNjb3JlZFByZWRpY3Rpb24SFQoNcHJlZGljdGlvbl9pZBgBIAEoCRIQCghqb2luX2tleRgCIAEoCRIwCgxwcmVkaWN0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGtub3duX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVsYWJlbBgFIAEoARITCgtwcm9iYWJpbGl0eRgGIAEoARIVCg1tb2RlbF92ZXJzaW9uGAcgASgJEg8KB21hZGVfYnkYCCABKAkSEAoIZmVhdHVyZXMYCSADKAEiNQoZTGlzdENvbnRyYWRpY3Rpb25zUmVxdWVzdBILCgNhcHAYASABKAkSCwoDbWF4GAIgASgNIlkKGkxpc3RDb250cmFkaWN0aW9uc1Jlc3BvbnNlEjsKDmNvbnRyYWRpY3Rpb25zGAEgAygLMiMubWlsbHJhY2UuZmVlZGJhY2sudjEuQ29udHJhZGljdGlvbjLUAgoPRmVlZGJhY2tTZXJ2aWNlEl8KCkdldFN1bW1hcnkSJy5taWxscmFjZS5mZWVkYmFjay52MS5HZXRTdW1tYXJ5UmVxdWVzdBooLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkdldFN1bW1hcnlSZXNwb25zZRJnCgxSZWFkT3V0Y29tZXMSKS5taWxscmFjZS5mZWVkYmFjay52MS5SZWFkT3V0Y29tZXNSZXF1ZXN0GioubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVhZE91dGNvbWVzUmVzcG9uc2UwARJ3ChJMaXN0Q29udHJhZGljdGlvbnMSLy5taWxscmFjZS5mZWVkYmFjay52MS5MaXN0Q29udHJhZGljdGlvbnNSZXF1ZXN0GjAubWlsbHJhY2UuZmVlZGJhY2sudjEuTGlzdENvbnRyYWRpY3Rpb25zUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_feedback_v1_label_quality]);
 
 /**
  * @generated from message millrace.feedback.v1.GetSummaryRequest
@@ -82,6 +84,27 @@ export type GetSummaryResponse = Message<"millrace.feedback.v1.GetSummaryRespons
    * @generated from field: repeated millrace.feedback.v1.RetrainingDecision decisions = 8;
    */
   decisions: RetrainingDecision[];
+
+  /**
+   * Label events dated further ahead than the app's clock believes; they wait until it does.
+   *
+   * @generated from field: uint64 labels_ahead = 9;
+   */
+  labelsAhead: bigint;
+
+  /**
+   * Pairs of labels that contradict each other: `ListContradictions`.
+   *
+   * @generated from field: uint64 contradictions = 10;
+   */
+  contradictions: bigint;
+
+  /**
+   * One for each model version, over the windows of the last 90 days whose wait is over; `revision` is 0.
+   *
+   * @generated from field: repeated millrace.feedback.v1.LabelQuality labels = 11;
+   */
+  labels: LabelQuality[];
 };
 
 /**
@@ -224,6 +247,47 @@ export const ScoredPredictionSchema: GenMessage<ScoredPrediction> = /*@__PURE__*
   messageDesc(file_millrace_feedback_v1_feedback_service, 5);
 
 /**
+ * @generated from message millrace.feedback.v1.ListContradictionsRequest
+ */
+export type ListContradictionsRequest = Message<"millrace.feedback.v1.ListContradictionsRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * 0 means 100; at most 1,000.
+   *
+   * @generated from field: uint32 max = 2;
+   */
+  max: number;
+};
+
+/**
+ * Describes the message millrace.feedback.v1.ListContradictionsRequest.
+ * Use `create(ListContradictionsRequestSchema)` to create a new message.
+ */
+export const ListContradictionsRequestSchema: GenMessage<ListContradictionsRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 6);
+
+/**
+ * @generated from message millrace.feedback.v1.ListContradictionsResponse
+ */
+export type ListContradictionsResponse = Message<"millrace.feedback.v1.ListContradictionsResponse"> & {
+  /**
+   * @generated from field: repeated millrace.feedback.v1.Contradiction contradictions = 1;
+   */
+  contradictions: Contradiction[];
+};
+
+/**
+ * Describes the message millrace.feedback.v1.ListContradictionsResponse.
+ * Use `create(ListContradictionsResponseSchema)` to create a new message.
+ */
+export const ListContradictionsResponseSchema: GenMessage<ListContradictionsResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 7);
+
+/**
  * What came of the predictions, and what was decided about retraining.
  *
  * @generated from service millrace.feedback.v1.FeedbackService
@@ -246,6 +310,16 @@ export const FeedbackService: GenService<{
     methodKind: "server_streaming";
     input: typeof ReadOutcomesRequestSchema;
     output: typeof ReadOutcomesResponseSchema;
+  },
+  /**
+   * Labels that contradict each other, the newest first.
+   *
+   * @generated from rpc millrace.feedback.v1.FeedbackService.ListContradictions
+   */
+  listContradictions: {
+    methodKind: "unary";
+    input: typeof ListContradictionsRequestSchema;
+    output: typeof ListContradictionsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_feedback_v1_feedback_service, 0);
