@@ -66,14 +66,20 @@ export const STORE_PREDICTIONS = {
   SELECT ${OUTCOME} FROM (SELECT *, predicted_at AS first_known FROM stored WHERE revision > 0) o`,
 };
 
-/** Stores labels that are not known yet, and answers their keys, and which of these had labels before. */
+/** Which of the keys have labels already. */
+export const KNOWN_KEYS = {
+  name: "known_keys",
+  text: "SELECT DISTINCT join_key FROM label WHERE app = $1 AND join_key = ANY($2::text[])",
+};
+
+/** Stores labels that are not known yet, and answers their keys. */
 export const STORE_LABELS = {
   name: "store_labels",
   text: `INSERT INTO label (app, join_key, event_id, source, value, occurred_at, log_sequence, known_at, traceparent)
     SELECT $1, i.* FROM unnest($2::text[], $3::text[], $4::smallint[], $5::float8[], $6::bigint[], $7::bigint[], $8::bigint[],
       $9::text[]) AS i (join_key, event_id, source, value, occurred_at, log_sequence, known_at, traceparent)
     ON CONFLICT DO NOTHING
-    RETURNING join_key, EXISTS (SELECT FROM label o WHERE o.app = $1 AND o.join_key = label.join_key) AS known`,
+    RETURNING join_key`,
 };
 
 /** Counts keys that got their first label. */

@@ -10,6 +10,7 @@ import type { PredictionRow } from "./predictionRow.ts";
 import {
   COUNT_LABELLED,
   COUNT_LABELS,
+  KNOWN_KEYS,
   LOCK_PROGRESS,
   MATCH_LABELS,
   NOTE_CONTRADICTIONS,
@@ -185,24 +186,22 @@ class JoinTransaction {
   async #storeBelieved(labels: readonly Label[]): Promise<void> {
     if (labels.length === 0) return;
     const { app } = this.#scope;
-    const stored = await this.#client.query<{ join_key: string; known: boolean }>({
-      ...STORE_LABELS,
-      values: [app, ...columnsOf(labels)],
-    });
+    const columns = columnsOf(labels);
+    const before = await this.#client.query<{ join_key: string }>({ ...KNOWN_KEYS, values: [app, columns[0]] });
+    const known = new Set(before.rows.map(({ join_key }) => join_key));
+    const stored = await this.#client.query<{ join_key: string }>({ ...STORE_LABELS, values: [app, ...columns] });
     this.#labels.stored += stored.rows.length;
     this.#labels.repeated += labels.length - stored.rows.length;
     const keys = new Set<string>();
     // Keys of which there is more than one label.
     const several = new Set<string>();
-    for (const { join_key: key, known } of stored.rows) {
-      if (known || keys.has(key)) several.add(key);
+    for (const { join_key: key } of stored.rows) {
+      if (known.has(key) || keys.has(key)) several.add(key);
       keys.add(key);
     }
     if (keys.size === 0) return;
-    const first = stored.rows.filter(({ known }) => !known);
     const earliestMs = labels.reduce((earliest, { knownAtMs }) => Math.min(earliest, knownAtMs), Infinity);
-    const newKeys = new Set(first.map(({ join_key }) => join_key)).size;
-    await this.#client.query({ ...COUNT_LABELS, values: [app, newKeys, earliestMs] });
+    await this.#client.query({ ...COUNT_LABELS, values: [app, keys.difference(known).size, earliestMs] });
     if (several.size > 0) {
       const noted = await this.#client.query({ ...NOTE_CONTRADICTIONS, values: [app, [...several]] });
       this.#labels.contradictions += noted.rows.length;
