@@ -15,6 +15,8 @@ import { quality } from "./commands/events/quality.ts";
 import { rejected } from "./commands/events/rejected.ts";
 import { replay } from "./commands/events/replay.ts";
 import { show } from "./commands/events/show.ts";
+import { retrain } from "./commands/feedback/retrain.ts";
+import { retrainingList } from "./commands/feedback/retrainingList.ts";
 import { modelsList } from "./commands/models/list.ts";
 import { modelsShow } from "./commands/models/show.ts";
 import { modelsUpload } from "./commands/models/upload.ts";
@@ -40,6 +42,8 @@ const COMMANDS: readonly Command[] = [
   modelsList,
   modelsShow,
   modelsUpload,
+  retrainingList,
+  retrain,
 ];
 
 await runCommand(async () => {

@@ -63,7 +63,7 @@ export async function startFeedback(
   const predictions = { ...durable("PREDICTIONS", "predictions.>", 1_000), lingerMs: PREDICTION_LINGER_MS };
   stack.use(await bus.consume({ ...predictions, handle: handlePredictions(joiner) }));
 
-  const services = [feedbackService({ reports: new Reports(database), labelWatch, app: find })];
+  const services = [feedbackService({ reports: new Reports(database), labelWatch, retraining, app: find })];
   const rpc = stack.use(await startRpcServer({ address: config.grpcAddress, services, logger }));
   logger.info({ grpc: rpc.address }, `gRPC on ${rpc.address}`);
   return { rpc };

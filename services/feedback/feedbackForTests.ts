@@ -168,14 +168,14 @@ export class TestApp {
     });
   }
 
-  async promote(number: number, hour: number, what = "promoted"): Promise<void> {
+  async promote(number: number, hour: number, what = "promoted", jobId = `job-${number}`): Promise<void> {
     unique += 1;
     const event = create(ModelEventSchema, {
       id: `promoted-${number}-${hour}`,
       app: this.name,
       what,
       model: { app: this.name, number, asOf: timestampFromMs(hourMs(hour)) },
-      jobId: `job-${number}`,
+      jobId,
       occurredAt: timestampFromMs(hourMs(hour)),
     });
     const id = `${event.id}-${unique}`;

@@ -1,26 +1,37 @@
 import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   FeedbackService,
   ListContradictionsResponseSchema,
+  ListDecisionsResponseSchema,
   ReadOutcomesResponseSchema,
+  RequestRetrainingResponseSchema,
 } from "@millrace/proto/millrace/feedback/v1/feedback_service_pb.ts";
 import { type ImplementedService, implement } from "@millrace/rpc";
 import { MillraceError } from "@millrace/runtime";
 import type { FollowedApp } from "./apps.ts";
 import type { LabelWatch } from "./labelWatch.ts";
 import type { Reports } from "./reports.ts";
+import { checkTexts } from "./requestRules.ts";
+import type { Retraining } from "./retraining.ts";
 
 const ROWS_PER_MESSAGE = 1_000;
-const MOST_CONTRADICTIONS = 1_000;
+const MOST_ROWS = 1_000;
 
 export interface FeedbackServiceOptions {
   readonly reports: Reports;
   readonly labelWatch: LabelWatch;
+  readonly retraining: Retraining;
   readonly app: (name: string) => FollowedApp | undefined;
 }
 
 /** `millrace.feedback.v1.FeedbackService`. */
-export function feedbackService({ reports, labelWatch, app: find }: FeedbackServiceOptions): ImplementedService {
+export function feedbackService({
+  reports,
+  labelWatch,
+  retraining,
+  app: find,
+}: FeedbackServiceOptions): ImplementedService {
   const appOf = (name: string): FollowedApp => {
     const app = find(name);
     if (app !== undefined) return app;
@@ -33,9 +44,23 @@ export function feedbackService({ reports, labelWatch, app: find }: FeedbackServ
       summary.labels = await labelWatch.quality(followed);
       return summary;
     },
+    async listDecisions({ app, max, before }) {
+      appOf(app);
+      const decisions = await reports.decisions(app, Math.min(max || 100, MOST_ROWS), before);
+      return create(ListDecisionsResponseSchema, { decisions });
+    },
+    async requestRetraining({ app, why, who, despiteDataQuality }) {
+      const followed = appOf(app);
+      checkTexts({ why, who }, { why: true });
+      const { decision, jobId } = await retraining.askByHand(followed, { why, who, despiteDataQuality });
+      const { atMs, ...rest } = decision;
+      return create(RequestRetrainingResponseSchema, {
+        decision: { ...rest, jobId, decidedAt: timestampFromMs(atMs) },
+      });
+    },
     async listContradictions({ app, max }) {
       appOf(app);
-      const contradictions = await reports.contradictions(app, Math.min(max || 100, MOST_CONTRADICTIONS));
+      const contradictions = await reports.contradictions(app, Math.min(max || 100, MOST_ROWS));
       return create(ListContradictionsResponseSchema, { contradictions });
     },
     async *readOutcomes({ app }) {

@@ -29,7 +29,7 @@ export class Reports {
         values: [app],
       }),
       this.#database.query<TotalsRow>({ text: TOTALS, values: [app, waitMs] }),
-      this.#decisions(app),
+      this.decisions(app, 100),
     ]);
     const {
       outcomes = 0,
@@ -88,14 +88,16 @@ export class Reports {
     return rows.map(contradictionOf);
   }
 
-  async #decisions(app: string): Promise<RetrainingDecision[]> {
+  /** The newest first; those before a number, or all. */
+  async decisions(app: string, max: number, before = 0n): Promise<RetrainingDecision[]> {
     const rows = await this.#database.query<DecisionRow>({
-      text: `SELECT decided_at::float8 AS decided_at, retrain, trigger, reason, job_id FROM decision WHERE app = $1
-        ORDER BY number DESC LIMIT 100`,
-      values: [app],
+      text: `SELECT number::text AS number, decided_at::float8 AS decided_at, retrain, trigger, reason, job_id FROM decision
+        WHERE app = $1 AND ($3::bigint = 0 OR number < $3::bigint) ORDER BY number DESC LIMIT $2`,
+      values: [app, max, before],
     });
     return rows.map((row) =>
       create(RetrainingDecisionSchema, {
+        number: BigInt(row.number),
         decidedAt: timestampFromMs(row.decided_at),
         retrain: row.retrain,
         trigger: row.trigger,
@@ -173,6 +175,7 @@ interface ScoredRow {
 }
 
 interface DecisionRow {
+  number: string;
   decided_at: number;
   retrain: boolean;
   trigger: string;

@@ -44,3 +44,54 @@ test("after a roll-back alerts about the version before count again, although ev
     ["drift"],
   );
 });
+
+test("by hand a training is asked for with a reason; a second one waits; bad data stands against it, and all is kept", async () => {
+  const app = await feedback.app();
+  const { client } = feedback;
+  await app.land({ flight: "f1", hour: 20, delay: 0 });
+  await app.settled();
+  await app.promote(1, 0);
+  await app.alert(AlertState.OPEN, 20, 20, "data_quality");
+  const ask = { app: app.name, why: "a fix is in", who: "Ada" };
+  const refused = (await client.requestRetraining(ask)).decision;
+  assert.match(refused?.reason ?? "", /a fix is in Not now: the data_quality alert is open/);
+  const granted = (await client.requestRetraining({ ...ask, despiteDataQuality: true })).decision;
+  assert.equal(granted?.retrain, true);
+  assert.deepEqual(
+    (await app.jobs()).map(({ id, trigger }) => [id, trigger]),
+    [[granted?.jobId, "manual"]],
+  );
+  assert.match((await client.requestRetraining(ask)).decision?.reason ?? "", /has not ended/);
+  const { decisions } = await client.listDecisions({ app: app.name, max: 3 });
+  assert.deepEqual(
+    decisions.map(({ retrain, trigger }) => [retrain, trigger]),
+    [
+      [false, "manual"],
+      [true, "manual"],
+      [false, "manual"],
+    ],
+  );
+  const page = await client.listDecisions({ app: app.name, max: 1, before: decisions[2]?.number ?? 0n });
+  assert.equal(page.decisions[0]?.trigger, "");
+  await assert.rejects(client.requestRetraining({ app: app.name, why: " " }), {
+    code: "invalid_argument",
+    violations: [{ field: "why", reason: "missing", description: "why is required: it is kept with what is done" }],
+  });
+});
+
+test("the budget counts what was trained before", async () => {
+  const app = await feedback.app([
+    /retraining:\n( {2}.*\n)+/,
+    "retraining: { on: [DRIFT], budget: { trainings: 1, per: 30d } }\n",
+  ]);
+  await app.land({ flight: "f1", hour: 20, delay: 0 });
+  await app.settled();
+  await app.promote(1, 0);
+  await app.alert(AlertState.OPEN, 20);
+  const [job] = await app.jobs();
+  assert.equal(job?.trigger, "drift");
+  await app.promote(1, 20, "rejected", job?.id);
+  await app.alert(AlertState.OPEN, 21);
+  const { decisions } = await feedback.client.listDecisions({ app: app.name, max: 1 });
+  assert.match(decisions[0]?.reason ?? "", /1 trainings in the last 30 days; the budget is 1/);
+});

@@ -5,6 +5,7 @@ import { createValidator } from "@bufbuild/protovalidate";
 import { type App, AppSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { parseDocument } from "yaml";
 import { checkEntities, checkEvents, checkFeatures } from "./checkData.ts";
+import { checkFeedback } from "./checkFeedback.ts";
 import { checkLabel, checkOperation } from "./checkLoop.ts";
 import { checkServing } from "./checkServing.ts";
 import { formatDuration } from "./duration.ts";
@@ -44,6 +45,7 @@ export function checkApp(app: App, problems: Problems): void {
   checkLabel(app, problems);
   checkServing(app, problems);
   checkOperation(app, problems);
+  checkFeedback(app, problems);
 }
 
 function checkRules(app: App, problems: Problems): void {

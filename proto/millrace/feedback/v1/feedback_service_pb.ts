@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/feedback/v1/feedback_service.proto.
  */
 export const file_millrace_feedback_v1_feedback_service: GenFile = /*@__PURE__*/
-  fileDesc("CittaWxscmFjZS9mZWVkYmFjay92MS9mZWVkYmFja19zZXJ2aWNlLnByb3RvEhRtaWxscmFjZS5mZWVkYmFjay52MSIgChFHZXRTdW1tYXJ5UmVxdWVzdBILCgNhcHAYASABKAki3gMKEkdldFN1bW1hcnlSZXNwb25zZRJOCgtwcmVkaWN0aW9ucxgBIAMoCzI5Lm1pbGxyYWNlLmZlZWRiYWNrLnYxLkdldFN1bW1hcnlSZXNwb25zZS5QcmVkaWN0aW9uc0VudHJ5EhAKCG91dGNvbWVzGAIgASgEEgwKBG9wZW4YAyABKAQSFgoObmV2ZXJfbGFiZWxsZWQYBCABKAQSNQoSbWVkaWFuX2xhYmVsX2RlbGF5GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKEHVubWF0Y2hlZF9sYWJlbHMYBiABKAQSHAoUdW5wdWJsaXNoZWRfb3V0Y29tZXMYByABKAQSOwoJZGVjaXNpb25zGAggAygLMigubWlsbHJhY2UuZmVlZGJhY2sudjEuUmV0cmFpbmluZ0RlY2lzaW9uEhQKDGxhYmVsc19haGVhZBgJIAEoBBIWCg5jb250cmFkaWN0aW9ucxgKIAEoBBIyCgZsYWJlbHMYCyADKAsyIi5taWxscmFjZS5mZWVkYmFjay52MS5MYWJlbFF1YWxpdHkaMgoQUHJlZGljdGlvbnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBIoYBChJSZXRyYWluaW5nRGVjaXNpb24SLgoKZGVjaWRlZF9hdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHcmV0cmFpbhgCIAEoCBIPCgd0cmlnZ2VyGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIOCgZqb2JfaWQYBSABKAkiIgoTUmVhZE91dGNvbWVzUmVxdWVzdBILCgNhcHAYASABKAkiTAoUUmVhZE91dGNvbWVzUmVzcG9uc2USNAoEcm93cxgBIAMoCzImLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlNjb3JlZFByZWRpY3Rpb24i+QEKEFNjb3JlZFByZWRpY3Rpb24SFQoNcHJlZGljdGlvbl9pZBgBIAEoCRIQCghqb2luX2tleRgCIAEoCRIwCgxwcmVkaWN0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGtub3duX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVsYWJlbBgFIAEoARITCgtwcm9iYWJpbGl0eRgGIAEoARIVCg1tb2RlbF92ZXJzaW9uGAcgASgJEg8KB21hZGVfYnkYCCABKAkSEAoIZmVhdHVyZXMYCSADKAEiNQoZTGlzdENvbnRyYWRpY3Rpb25zUmVxdWVzdBILCgNhcHAYASABKAkSCwoDbWF4GAIgASgNIlkKGkxpc3RDb250cmFkaWN0aW9uc1Jlc3BvbnNlEjsKDmNvbnRyYWRpY3Rpb25zGAEgAygLMiMubWlsbHJhY2UuZmVlZGJhY2sudjEuQ29udHJhZGljdGlvbjLUAgoPRmVlZGJhY2tTZXJ2aWNlEl8KCkdldFN1bW1hcnkSJy5taWxscmFjZS5mZWVkYmFjay52MS5HZXRTdW1tYXJ5UmVxdWVzdBooLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkdldFN1bW1hcnlSZXNwb25zZRJnCgxSZWFkT3V0Y29tZXMSKS5taWxscmFjZS5mZWVkYmFjay52MS5SZWFkT3V0Y29tZXNSZXF1ZXN0GioubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVhZE91dGNvbWVzUmVzcG9uc2UwARJ3ChJMaXN0Q29udHJhZGljdGlvbnMSLy5taWxscmFjZS5mZWVkYmFjay52MS5MaXN0Q29udHJhZGljdGlvbnNSZXF1ZXN0GjAubWlsbHJhY2UuZmVlZGJhY2sudjEuTGlzdENvbnRyYWRpY3Rpb25zUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_feedback_v1_label_quality]);
+  fileDesc("CittaWxscmFjZS9mZWVkYmFjay92MS9mZWVkYmFja19zZXJ2aWNlLnByb3RvEhRtaWxscmFjZS5mZWVkYmFjay52MSIgChFHZXRTdW1tYXJ5UmVxdWVzdBILCgNhcHAYASABKAki3gMKEkdldFN1bW1hcnlSZXNwb25zZRJOCgtwcmVkaWN0aW9ucxgBIAMoCzI5Lm1pbGxyYWNlLmZlZWRiYWNrLnYxLkdldFN1bW1hcnlSZXNwb25zZS5QcmVkaWN0aW9uc0VudHJ5EhAKCG91dGNvbWVzGAIgASgEEgwKBG9wZW4YAyABKAQSFgoObmV2ZXJfbGFiZWxsZWQYBCABKAQSNQoSbWVkaWFuX2xhYmVsX2RlbGF5GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKEHVubWF0Y2hlZF9sYWJlbHMYBiABKAQSHAoUdW5wdWJsaXNoZWRfb3V0Y29tZXMYByABKAQSOwoJZGVjaXNpb25zGAggAygLMigubWlsbHJhY2UuZmVlZGJhY2sudjEuUmV0cmFpbmluZ0RlY2lzaW9uEhQKDGxhYmVsc19haGVhZBgJIAEoBBIWCg5jb250cmFkaWN0aW9ucxgKIAEoBBIyCgZsYWJlbHMYCyADKAsyIi5taWxscmFjZS5mZWVkYmFjay52MS5MYWJlbFF1YWxpdHkaMgoQUHJlZGljdGlvbnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBIpYBChJSZXRyYWluaW5nRGVjaXNpb24SLgoKZGVjaWRlZF9hdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHcmV0cmFpbhgCIAEoCBIPCgd0cmlnZ2VyGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIOCgZqb2JfaWQYBSABKAkSDgoGbnVtYmVyGAYgASgEIiIKE1JlYWRPdXRjb21lc1JlcXVlc3QSCwoDYXBwGAEgASgJIkwKFFJlYWRPdXRjb21lc1Jlc3BvbnNlEjQKBHJvd3MYASADKAsyJi5taWxscmFjZS5mZWVkYmFjay52MS5TY29yZWRQcmVkaWN0aW9uIvkBChBTY29yZWRQcmVkaWN0aW9uEhUKDXByZWRpY3Rpb25faWQYASABKAkSEAoIam9pbl9rZXkYAiABKAkSMAoMcHJlZGljdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghrbm93bl9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFbGFiZWwYBSABKAESEwoLcHJvYmFiaWxpdHkYBiABKAESFQoNbW9kZWxfdmVyc2lvbhgHIAEoCRIPCgdtYWRlX2J5GAggASgJEhAKCGZlYXR1cmVzGAkgAygBIjUKGUxpc3RDb250cmFkaWN0aW9uc1JlcXVlc3QSCwoDYXBwGAEgASgJEgsKA21heBgCIAEoDSJZChpMaXN0Q29udHJhZGljdGlvbnNSZXNwb25zZRI7Cg5jb250cmFkaWN0aW9ucxgBIAMoCzIjLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkNvbnRyYWRpY3Rpb24iQAoUTGlzdERlY2lzaW9uc1JlcXVlc3QSCwoDYXBwGAEgASgJEgsKA21heBgCIAEoDRIOCgZiZWZvcmUYAyABKAQiVAoVTGlzdERlY2lzaW9uc1Jlc3BvbnNlEjsKCWRlY2lzaW9ucxgBIAMoCzIoLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJldHJhaW5pbmdEZWNpc2lvbiJfChhSZXF1ZXN0UmV0cmFpbmluZ1JlcXVlc3QSCwoDYXBwGAEgASgJEgsKA3doeRgCIAEoCRILCgN3aG8YAyABKAkSHAoUZGVzcGl0ZV9kYXRhX3F1YWxpdHkYBCABKAgiVwoZUmVxdWVzdFJldHJhaW5pbmdSZXNwb25zZRI6CghkZWNpc2lvbhgBIAEoCzIoLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJldHJhaW5pbmdEZWNpc2lvbjK0BAoPRmVlZGJhY2tTZXJ2aWNlEl8KCkdldFN1bW1hcnkSJy5taWxscmFjZS5mZWVkYmFjay52MS5HZXRTdW1tYXJ5UmVxdWVzdBooLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkdldFN1bW1hcnlSZXNwb25zZRJnCgxSZWFkT3V0Y29tZXMSKS5taWxscmFjZS5mZWVkYmFjay52MS5SZWFkT3V0Y29tZXNSZXF1ZXN0GioubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVhZE91dGNvbWVzUmVzcG9uc2UwARJoCg1MaXN0RGVjaXNpb25zEioubWlsbHJhY2UuZmVlZGJhY2sudjEuTGlzdERlY2lzaW9uc1JlcXVlc3QaKy5taWxscmFjZS5mZWVkYmFjay52MS5MaXN0RGVjaXNpb25zUmVzcG9uc2USdAoRUmVxdWVzdFJldHJhaW5pbmcSLi5taWxscmFjZS5mZWVkYmFjay52MS5SZXF1ZXN0UmV0cmFpbmluZ1JlcXVlc3QaLy5taWxscmFjZS5mZWVkYmFjay52MS5SZXF1ZXN0UmV0cmFpbmluZ1Jlc3BvbnNlEncKEkxpc3RDb250cmFkaWN0aW9ucxIvLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkxpc3RDb250cmFkaWN0aW9uc1JlcXVlc3QaMC5taWxscmFjZS5mZWVkYmFjay52MS5MaXN0Q29udHJhZGljdGlvbnNSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_feedback_v1_label_quality]);
 
 /**
  * @generated from message millrace.feedback.v1.GetSummaryRequest
@@ -129,7 +129,7 @@ export type RetrainingDecision = Message<"millrace.feedback.v1.RetrainingDecisio
   retrain: boolean;
 
   /**
-   * `schedule`, `drift`, `performance`, `first_model`, `manual`.
+   * `schedule`, `drift`, `performance`, `estimated_performance`, `volume`, `first_model`, `manual`; empty when nothing asked.
    *
    * @generated from field: string trigger = 3;
    */
@@ -144,6 +144,13 @@ export type RetrainingDecision = Message<"millrace.feedback.v1.RetrainingDecisio
    * @generated from field: string job_id = 5;
    */
   jobId: string;
+
+  /**
+   * Grows with every decision of the app.
+   *
+   * @generated from field: uint64 number = 6;
+   */
+  number: bigint;
 };
 
 /**
@@ -288,6 +295,107 @@ export const ListContradictionsResponseSchema: GenMessage<ListContradictionsResp
   messageDesc(file_millrace_feedback_v1_feedback_service, 7);
 
 /**
+ * @generated from message millrace.feedback.v1.ListDecisionsRequest
+ */
+export type ListDecisionsRequest = Message<"millrace.feedback.v1.ListDecisionsRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * 0 means 100; at most 1,000.
+   *
+   * @generated from field: uint32 max = 2;
+   */
+  max: number;
+
+  /**
+   * Only decisions with a smaller number: the next page. 0: from the newest on.
+   *
+   * @generated from field: uint64 before = 3;
+   */
+  before: bigint;
+};
+
+/**
+ * Describes the message millrace.feedback.v1.ListDecisionsRequest.
+ * Use `create(ListDecisionsRequestSchema)` to create a new message.
+ */
+export const ListDecisionsRequestSchema: GenMessage<ListDecisionsRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 8);
+
+/**
+ * @generated from message millrace.feedback.v1.ListDecisionsResponse
+ */
+export type ListDecisionsResponse = Message<"millrace.feedback.v1.ListDecisionsResponse"> & {
+  /**
+   * @generated from field: repeated millrace.feedback.v1.RetrainingDecision decisions = 1;
+   */
+  decisions: RetrainingDecision[];
+};
+
+/**
+ * Describes the message millrace.feedback.v1.ListDecisionsResponse.
+ * Use `create(ListDecisionsResponseSchema)` to create a new message.
+ */
+export const ListDecisionsResponseSchema: GenMessage<ListDecisionsResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 9);
+
+/**
+ * @generated from message millrace.feedback.v1.RequestRetrainingRequest
+ */
+export type RequestRetrainingRequest = Message<"millrace.feedback.v1.RequestRetrainingRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * For the record: why, in one sentence.
+   *
+   * @generated from field: string why = 2;
+   */
+  why: string;
+
+  /**
+   * For the record: who.
+   *
+   * @generated from field: string who = 3;
+   */
+  who: string;
+
+  /**
+   * @generated from field: bool despite_data_quality = 4;
+   */
+  despiteDataQuality: boolean;
+};
+
+/**
+ * Describes the message millrace.feedback.v1.RequestRetrainingRequest.
+ * Use `create(RequestRetrainingRequestSchema)` to create a new message.
+ */
+export const RequestRetrainingRequestSchema: GenMessage<RequestRetrainingRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 10);
+
+/**
+ * @generated from message millrace.feedback.v1.RequestRetrainingResponse
+ */
+export type RequestRetrainingResponse = Message<"millrace.feedback.v1.RequestRetrainingResponse"> & {
+  /**
+   * @generated from field: millrace.feedback.v1.RetrainingDecision decision = 1;
+   */
+  decision?: RetrainingDecision | undefined;
+};
+
+/**
+ * Describes the message millrace.feedback.v1.RequestRetrainingResponse.
+ * Use `create(RequestRetrainingResponseSchema)` to create a new message.
+ */
+export const RequestRetrainingResponseSchema: GenMessage<RequestRetrainingResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 11);
+
+/**
  * What came of the predictions, and what was decided about retraining.
  *
  * @generated from service millrace.feedback.v1.FeedbackService
@@ -310,6 +418,27 @@ export const FeedbackService: GenService<{
     methodKind: "server_streaming";
     input: typeof ReadOutcomesRequestSchema;
     output: typeof ReadOutcomesResponseSchema;
+  },
+  /**
+   * Decisions about retraining, also those not to, the newest first.
+   *
+   * @generated from rpc millrace.feedback.v1.FeedbackService.ListDecisions
+   */
+  listDecisions: {
+    methodKind: "unary";
+    input: typeof ListDecisionsRequestSchema;
+    output: typeof ListDecisionsResponseSchema;
+  },
+  /**
+   * Asks for a training by hand. A training that runs stands against it, and an open data quality alert unless `despite_data_quality`: the
+   * decision says so. Schedule, cool-down, budget and number of labels do not.
+   *
+   * @generated from rpc millrace.feedback.v1.FeedbackService.RequestRetraining
+   */
+  requestRetraining: {
+    methodKind: "unary";
+    input: typeof RequestRetrainingRequestSchema;
+    output: typeof RequestRetrainingResponseSchema;
   },
   /**
    * Labels that contradict each other, the newest first.
