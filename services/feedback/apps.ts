@@ -1,6 +1,7 @@
 import { monitoredWindowMs, watchApps } from "@millrace/app";
 import type { Bus, KeyValueWatch } from "@millrace/bus";
 import { describeError, type Logger } from "@millrace/runtime";
+import { type ReportRules, reportRules } from "./labelReport.ts";
 import { LabelRule } from "./labelRule.ts";
 import { type RetrainingRules, retrainingRules } from "./retrainingPolicy.ts";
 
@@ -10,6 +11,7 @@ export interface FollowedApp {
   readonly label: LabelRule;
   /** Length of the windows in which labels are watched, as the monitor's. */
   readonly windowMs: number;
+  readonly reports: ReportRules;
   readonly retraining: RetrainingRules | undefined;
 }
 
@@ -37,6 +39,7 @@ export class Apps implements AsyncDisposable {
             name: app.app,
             label: new LabelRule(app),
             windowMs: monitoredWindowMs(app),
+            reports: reportRules(app),
             retraining: retrainingRules(app),
           };
         } catch (error) {

@@ -13,6 +13,7 @@ import { observeLabels } from "./metrics.ts";
 import { migrations } from "./migrations/migrations.ts";
 import { handleAlerts, handleModelEvents } from "./newsConsumers.ts";
 import { handlePredictions } from "./predictionConsumer.ts";
+import { Reporter } from "./reporter.ts";
 import { Reports } from "./reports.ts";
 import { Retraining } from "./retraining.ts";
 import { RetrainingStore } from "./retrainingStore.ts";
@@ -63,7 +64,9 @@ export async function startFeedback(
   const predictions = { ...durable("PREDICTIONS", "predictions.>", 1_000), lingerMs: PREDICTION_LINGER_MS };
   stack.use(await bus.consume({ ...predictions, handle: handlePredictions(joiner) }));
 
-  const services = [feedbackService({ reports: new Reports(database), labelWatch, retraining, app: find })];
+  const reports = new Reports(database);
+  const reporter = new Reporter(database, bus, clock);
+  const services = [feedbackService({ reports, labelWatch, retraining, reporter, app: find })];
   const rpc = stack.use(await startRpcServer({ address: config.grpcAddress, services, logger }));
   logger.info({ grpc: rpc.address }, `gRPC on ${rpc.address}`);
   return { rpc };

@@ -199,14 +199,15 @@ export class TestApp {
     await this.settled();
   }
 
-  /** Everything that was published has been handled and acknowledged. */
-  async settled(): Promise<void> {
+  /** Everything that was published has been handled and acknowledged. @param more durables of ACCEPTED to wait for */
+  async settled(...more: readonly string[]): Promise<void> {
     const { bus } = this.#feedback;
     const durables = [
       ["PREDICTIONS", "feedback-predictions"],
       ["ACCEPTED", `feedback-${this.name}`],
       ["MODELS", "feedback-models"],
       ["ALERTS", "feedback-alerts"],
+      ...more.map((durable) => ["ACCEPTED", durable] as const),
     ] as const;
     await waitFor(
       async () => {

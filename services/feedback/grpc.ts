@@ -2,15 +2,19 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   FeedbackService,
+  LabelReportSchema,
   ListContradictionsResponseSchema,
   ListDecisionsResponseSchema,
   ReadOutcomesResponseSchema,
+  ReportBatchResponseSchema,
+  ReportResponseSchema,
   RequestRetrainingResponseSchema,
 } from "@millrace/proto/millrace/feedback/v1/feedback_service_pb.ts";
 import { type ImplementedService, implement } from "@millrace/rpc";
 import { MillraceError } from "@millrace/runtime";
 import type { FollowedApp } from "./apps.ts";
 import type { LabelWatch } from "./labelWatch.ts";
+import type { Reporter } from "./reporter.ts";
 import type { Reports } from "./reports.ts";
 import { checkTexts } from "./requestRules.ts";
 import type { Retraining } from "./retraining.ts";
@@ -22,6 +26,7 @@ export interface FeedbackServiceOptions {
   readonly reports: Reports;
   readonly labelWatch: LabelWatch;
   readonly retraining: Retraining;
+  readonly reporter: Reporter;
   readonly app: (name: string) => FollowedApp | undefined;
 }
 
@@ -30,6 +35,7 @@ export function feedbackService({
   reports,
   labelWatch,
   retraining,
+  reporter,
   app: find,
 }: FeedbackServiceOptions): ImplementedService {
   const appOf = (name: string): FollowedApp => {
@@ -43,6 +49,16 @@ export function feedbackService({
       const summary = await reports.summary(app, followed.label.window.waitMs);
       summary.labels = await labelWatch.quality(followed);
       return summary;
+    },
+    async report({ app, label = create(LabelReportSchema) }) {
+      const [taken] = await reporter.report(appOf(app).reports, [label], () => "label");
+      return create(ReportResponseSchema, { joinKey: taken?.joinKey ?? "", eventId: taken?.eventId ?? "" });
+    },
+    async reportBatch({ app, labels }) {
+      const taken = await reporter.report(appOf(app).reports, labels, (place) => `labels[${place}]`);
+      return create(ReportBatchResponseSchema, {
+        labels: taken.map(({ joinKey, eventId }) => create(ReportResponseSchema, { joinKey, eventId })),
+      });
     },
     async listDecisions({ app, max, before }) {
       appOf(app);

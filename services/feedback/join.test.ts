@@ -84,6 +84,7 @@ function scenario(random: (below: number) => number): { predictions: PredictionR
 
 const prediction = (id: string, joinKey: string, predictedAtMs: number): PredictionRow => ({
   id,
+  requestId: id,
   joinKey,
   predictedAtMs,
   probability: 0.5,

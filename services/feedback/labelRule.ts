@@ -1,7 +1,7 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { compileLabel, durationToMs, type Expression } from "@millrace/app";
+import { compileLabel, durationToMs, type Expression, REPORTED_LABEL, REPORTED_LABEL_FIELDS } from "@millrace/app";
 import type { App } from "@millrace/proto/millrace/app/v1/app_pb.ts";
-import type { AcceptedEvent, Value } from "@millrace/proto/millrace/event/v1/event_pb.ts";
+import type { AcceptedEvent, Event, Value } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 
 /** Who says so, the weakest first: of two labels about the same moment, the later source's counts. */
 export const LABEL_SOURCES = ["event", "report", "review"] as const;
@@ -48,16 +48,18 @@ export function labelWindow({ label }: App): LabelWindow {
 /** How an app tells the truth: which event brings it, which field it is joined by, and what it says. */
 export class LabelRule {
   readonly app: string;
-  /** The event type that brings labels. */
-  readonly on: string;
+  /** The event types that bring labels: the app's own, and that of reported ones when the app takes them. */
+  readonly types: readonly string[];
   readonly window: LabelWindow;
+  readonly #on: string;
   readonly #join: string;
   readonly #value: Expression;
 
   /** @throws `invalid_argument` for an app without a label that can be computed. */
   constructor(app: App) {
     this.app = app.app;
-    this.on = app.label?.on ?? "";
+    this.#on = app.label?.on ?? "";
+    this.types = [this.#on, ...Object.keys(app.events).filter((type) => type === REPORTED_LABEL)];
     this.#join = app.label?.join ?? "";
     this.window = labelWindow(app);
     this.#value = compileLabel(app, "label.value");
@@ -65,24 +67,25 @@ export class LabelRule {
 
   /** The label that an event brings; undefined when it lacks its key or what its value is computed from. */
   labelOf({ event, knownAt, logSequence, traceparent }: AcceptedEvent): Label | undefined {
-    if (event?.occurredAt === undefined || event.type !== this.on) return undefined;
+    if (event?.occurredAt === undefined) return undefined;
     const joinKey = keyOf(event.fields[this.#join]);
     const occurredAtMs = timestampMs(event.occurredAt);
-    const value = this.#value.evaluate(event.fields, occurredAtMs);
-    if (joinKey === undefined || value === undefined) return undefined;
+    const told = event.type === REPORTED_LABEL ? reported(event) : this.#observed(event, occurredAtMs);
+    if (joinKey === undefined || told === undefined) return undefined;
     const knownAtMs = knownAt === undefined ? occurredAtMs : timestampMs(knownAt);
-    const source = "event";
-    return {
-      joinKey,
-      eventId: event.id,
-      source,
-      value: Number(value),
-      occurredAtMs,
-      knownAtMs,
-      logSequence,
-      traceparent,
-    };
+    return { joinKey, eventId: event.id, ...told, occurredAtMs, knownAtMs, logSequence, traceparent };
   }
+
+  #observed({ type, fields }: Event, occurredAtMs: number): Pick<Label, "source" | "value"> | undefined {
+    const value = type === this.#on ? this.#value.evaluate(fields, occurredAtMs) : undefined;
+    return value === undefined ? undefined : { source: "event", value: Number(value) };
+  }
+}
+
+function reported({ fields }: Event): Pick<Label, "source" | "value"> | undefined {
+  const value = fields[REPORTED_LABEL_FIELDS.value]?.kind;
+  const source = fields[REPORTED_LABEL_FIELDS.source]?.kind.value === "review" ? "review" : "report";
+  return value?.case === "doubleValue" ? { source, value: value.value } : undefined;
 }
 
 /** A field as the text by which predictions are joined; the gateway writes it the same way. */

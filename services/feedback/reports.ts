@@ -92,7 +92,7 @@ export class Reports {
   async decisions(app: string, max: number, before = 0n): Promise<RetrainingDecision[]> {
     const rows = await this.#database.query<DecisionRow>({
       text: `SELECT number::text AS number, decided_at::float8 AS decided_at, retrain, trigger, reason, job_id FROM decision
-        WHERE app = $1 AND ($3::bigint = 0 OR number < $3::bigint) ORDER BY number DESC LIMIT $2`,
+        WHERE app = $1 AND ($3::bigint = 0 OR decision.number < $3::bigint) ORDER BY decision.number DESC LIMIT $2`,
       values: [app, max, before],
     });
     return rows.map((row) =>

@@ -45,13 +45,14 @@ export const PLAN_BY_INDEX =
 export const STORE_PREDICTIONS = {
   name: "store_predictions",
   text: `WITH stored AS (
-    INSERT INTO prediction (app, join_key, id, predicted_at, probability, decision, model_version, made_by, features,
+    INSERT INTO prediction (app, join_key, id, request_id, predicted_at, probability, decision, model_version, made_by, features,
       traceparent, revision, label, label_event_id, label_occurred_at, label_source, label_sequence, known_at, label_traceparent)
-    SELECT $1, i.join_key, i.id, i.predicted_at, i.probability, i.decision, i.model_version, i.made_by, i.features,
+    SELECT $1, i.join_key, i.id, i.request_id, i.predicted_at, i.probability, i.decision, i.model_version, i.made_by, i.features,
       i.traceparent, CASE WHEN l.app IS NULL THEN 0 ELSE 1 END, l.value, l.event_id, l.occurred_at, l.source, l.log_sequence,
       greatest(l.known_at, i.predicted_at + CASE WHEN l.app IS NULL THEN NULL ELSE 0 END), l.traceparent
     FROM unnest($6::text[], $7::text[], $8::bigint[], $9::float8[], $10::text[], $11::text[], $12::smallint[], $13::bytea[],
-      $14::text[]) AS i (join_key, id, predicted_at, probability, decision, model_version, made_by, features, traceparent)
+      $14::text[], $15::text[]) AS i (join_key, id, predicted_at, probability, decision, model_version, made_by, features, traceparent,
+      request_id)
     LEFT JOIN LATERAL (
       SELECT * FROM (${truth("i.join_key", "i.predicted_at")}) t WHERE t.first_known <= i.predicted_at + $2::bigint
     ) l ON true

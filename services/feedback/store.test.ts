@@ -39,6 +39,7 @@ test("the join costs a few index entries per row, also with plans that were made
 
 const prediction = (joinKey: string) => ({
   id: `prediction of ${joinKey}`,
+  requestId: `prediction of ${joinKey}`,
   joinKey,
   predictedAtMs: 1,
   probability: 0.5,

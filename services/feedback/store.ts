@@ -154,6 +154,7 @@ class JoinTransaction {
       rows.map((row) => row.madeBy),
       rows.map((row) => row.features),
       rows.map((row) => row.traceparent),
+      rows.map((row) => row.requestId),
     ]);
   }
 

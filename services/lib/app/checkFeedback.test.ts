@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import type { MillraceError } from "@millrace/runtime";
+import { checkCompatible } from "./compatibility.ts";
 import { parseApp } from "./parseApp.ts";
 
 const FLIGHTS = readFileSync(new URL("../../../deploy/apps/flight-delays/app.yaml", import.meta.url), "utf8");
@@ -48,4 +49,22 @@ test("how early a label may be, and how late a correction, has to make sense", (
   assert.deepEqual(mistakes("wait: 36h", "wait: 36h\n  early: 0s\n  corrections: 36h"), []);
   assert.deepEqual(mistakes("wait: 36h", "wait: 36h\n  corrections: 1h"), ["label.corrections out_of_range"]);
   assert.deepEqual(mistakes("wait: 36h", "wait: 36h\n  early: 500d"), ["label.early out_of_range"]);
+});
+
+test("a review needs probabilities that are uncertain: its own, or those for which the policy abstains", () => {
+  const review = (rules: string): string[] => mistakes("wait: 36h", `wait: 36h\n  review: ${rules}`);
+  assert.deepEqual(review("{ from: 40%, to: 60%, per_day: 50 }"), []);
+  assert.deepEqual(review("{ per_day: 50 }"), ["label.review missing"]);
+  assert.deepEqual(review("{ from: 0.6, to: 0.4, per_day: 50 }"), ["label.review.from empty_range"]);
+  assert.deepEqual(review("{ from: 0.4, to: 0.6 }"), ["label.review.per_day uint32.gte_lte"]);
+  assert.deepEqual(review("{ from: 0.4, to: 0.6, per_day: 5, expires: 1s }"), ["label.review.expires out_of_range"]);
+});
+
+test("an app that takes reported labels has their event type, which it must not declare and may give up again", () => {
+  const reporting = parseApp(FLIGHTS.replace("wait: 36h", "wait: 36h\n  reports: true"));
+  assert.equal(reporting.events["label.reported"]?.fields["flight_id"]?.required, true);
+  assert.deepEqual(checkCompatible(reporting, parseApp(FLIGHTS)), []);
+  assert.deepEqual(mistakes("  flight.landed:", "  label.reported: { version: 1 }\n  flight.landed:"), [
+    'events["label.reported"] reserved',
+  ]);
 });

@@ -10,6 +10,7 @@ const YEAR_MS = 365 * 86_400_000;
 /** Checks which labels count and when the app is retrained: rules that could never be kept, or never matter, are mistakes. */
 export function checkFeedback(app: App, problems: Problems): void {
   checkLabelTimes(app, problems);
+  checkReview(app, problems);
   checkTriggers(app, problems);
   checkPace(app, problems);
 }
@@ -24,6 +25,22 @@ function checkLabelTimes({ label }: App, problems: Problems): void {
     const description = `${formatDuration(corrections)} is shorter than label.wait (${formatDuration(wait)}), in which labels count anyway`;
     problems.add("label.corrections", "out_of_range", description);
   }
+}
+
+function checkReview({ label, serving }: App, problems: Problems): void {
+  const review = label?.review;
+  if (review === undefined) return;
+  const from = review.from ?? serving?.abstain?.from;
+  const to = review.to ?? serving?.abstain?.to;
+  if (from === undefined || to === undefined) {
+    const description = "which probabilities are uncertain? Give from and to, as there is no serving.abstain to go by";
+    problems.add("label.review", "missing", description);
+  } else if (from >= to) {
+    problems.add("label.review.from", "empty_range", `must be less than to: ${from} is not less than ${to}`);
+  }
+  const expires = durationToMs(review.expires);
+  if (expires !== undefined && expires < MINUTE_MS)
+    problems.add("label.review.expires", "out_of_range", `must be at least 1m, not ${formatDuration(expires)}`);
 }
 
 function checkTriggers({ retraining, monitoring }: App, problems: Problems): void {

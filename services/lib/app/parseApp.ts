@@ -11,6 +11,7 @@ import { checkServing } from "./checkServing.ts";
 import { formatDuration } from "./duration.ts";
 import { normaliseApp } from "./normalise.ts";
 import { joinPath, Problems, show } from "./problems.ts";
+import { addReportedLabels } from "./reportedLabel.ts";
 
 const validator = createValidator();
 
@@ -31,6 +32,7 @@ export function parseApp(yamlText: string): App {
   const json = normaliseApp(document.toJS({ maxAliasCount: 100 }), problems);
   problems.throwIfAny(subject);
   const app = fromJson(AppSchema, json);
+  addReportedLabels(app, problems);
   checkApp(app, problems);
   problems.throwIfAny(subject);
   return app;

@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/app/v1/app.proto.
  */
 export const file_millrace_app_v1_app: GenFile = /*@__PURE__*/
-  fileDesc("ChltaWxscmFjZS9hcHAvdjEvYXBwLnByb3RvEg9taWxscmFjZS5hcHAudjEilAcKA0FwcBIqCgNhcHAYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw0N30kEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxI+CghlbnRpdGllcxgDIAMoCzIiLm1pbGxyYWNlLmFwcC52MS5BcHAuRW50aXRpZXNFbnRyeUIIukgFmgECEEASaAoGZXZlbnRzGAQgAygLMiAubWlsbHJhY2UuYXBwLnYxLkFwcC5FdmVudHNFbnRyeUI2ukgzmgEwCAEQgAIiKXInMiVeW2Etel1bYS16MC05X10qKFwuW2Etel1bYS16MC05X10qKSokEjcKCnByZWRpY3Rpb24YBSABKAsyGy5taWxscmFjZS5hcHAudjEuUHJlZGljdGlvbkIGukgDyAEBEl0KCGZlYXR1cmVzGAYgAygLMiIubWlsbHJhY2UuYXBwLnYxLkFwcC5GZWF0dXJlc0VudHJ5Qie6SCSaASEIARDoByIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQSLQoFbGFiZWwYByABKAsyFi5taWxscmFjZS5hcHAudjEuTGFiZWxCBrpIA8gBARItCgVtb2RlbBgIIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5Nb2RlbEIGukgDyAEBEjEKB3NlcnZpbmcYCSABKAsyGC5taWxscmFjZS5hcHAudjEuU2VydmluZ0IGukgDyAEBEi8KCm1vbml0b3JpbmcYCiABKAsyGy5taWxscmFjZS5hcHAudjEuTW9uaXRvcmluZxIvCgpyZXRyYWluaW5nGAsgASgLMhsubWlsbHJhY2UuYXBwLnYxLlJldHJhaW5pbmcSLQoJaW5nZXN0aW9uGAwgASgLMhoubWlsbHJhY2UuYXBwLnYxLkluZ2VzdGlvbhpICg1FbnRpdGllc0VudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLm1pbGxyYWNlLmFwcC52MS5FbnRpdHk6AjgBGkkKC0V2ZW50c0VudHJ5EgsKA2tleRgBIAEoCRIpCgV2YWx1ZRgCIAEoCzIaLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGU6AjgBGkkKDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEicKBXZhbHVlGAIgASgLMhgubWlsbHJhY2UuYXBwLnYxLkZlYXR1cmU6AjgBIiEKBkVudGl0eRIXCgNrZXkYASADKAlCCrpIB5IBBAgBEAgiyAEKCUV2ZW50VHlwZRIYCgd2ZXJzaW9uGAEgASgNQge6SAQqAigBEloKBmZpZWxkcxgCIAMoCzImLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGUuRmllbGRzRW50cnlCIrpIH5oBHCIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQaRQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEiUKBXZhbHVlGAIgASgLMhYubWlsbHJhY2UuYXBwLnYxLkZpZWxkOgI4ASLbAQoFRmllbGQSNAoEdHlwZRgBIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5GaWVsZFR5cGVCCrpIB4IBBBABIAASEAoIcmVxdWlyZWQYAiABKAgSFwoKbWF4X2xlbmd0aBgDIAEoDUgAiAEBEg8KB3BhdHRlcm4YBCABKAkSEAoDbWluGAUgASgBSAGIAQESEAoDbWF4GAYgASgBSAKIAQESDAoEdW5pdBgHIAEoCRIPCgdhbGxvd2VkGAggAygJQg0KC19tYXhfbGVuZ3RoQgYKBF9taW5CBgoEX21heCIhCgpQcmVkaWN0aW9uEhMKAmF0GAEgASgJQge6SARyAhABIrcCCgdGZWF0dXJlEhIKCmF0X3JlcXVlc3QYASABKAkSDgoGZW50aXR5GAIgASgJEgoKAm9uGAMgASgJEg0KBXZhbHVlGAQgASgJEjcKCWFnZ3JlZ2F0ZRgFIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5BZ2dyZWdhdGVCCLpIBYIBAhABEikKBndpbmRvdxgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCgR0aWxlGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBXdoZXJlGAggASgJEhMKC2Rlc2NyaXB0aW9uGAkgASgJEjwKDHdoZW5fbWlzc2luZxgKIAEoDjIcLm1pbGxyYWNlLmFwcC52MS5XaGVuTWlzc2luZ0IIukgFggECEAEi2wEKBUxhYmVsEhMKAm9uGAEgASgJQge6SARyAhABEhUKBGpvaW4YAiABKAlCB7pIBHICEAESFgoFdmFsdWUYAyABKAlCB7pIBHICEAESNAoEd2FpdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgASKAoFZWFybHkYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLgoLY29ycmVjdGlvbnMYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24ivQIKBU1vZGVsEi8KBHRhc2sYASABKA4yFS5taWxscmFjZS5hcHAudjEuVGFza0IKukgHggEEEAEgABJDCgpjYW5kaWRhdGVzGAIgAygOMhoubWlsbHJhY2UuYXBwLnYxLkFsZ29yaXRobUITukgQkgENCAEYASIHggEEEAEgABIzCgZtZXRyaWMYAyABKA4yFy5taWxscmFjZS5hcHAudjEuTWV0cmljQgq6SAeCAQQQASAAEigKB2hvbGRvdXQYBCABKAFCF7pIFBISEc3MzMzMzOw/IQAAAAAAAAAAEioKB2hpc3RvcnkYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJQoFZ2F0ZXMYBiABKAsyFi5taWxscmFjZS5hcHAudjEuR2F0ZXMSDAoEc2VlZBgHIAEoDSK4AQoFR2F0ZXMSFAoHbWluX2F1YxgBIAEoAUgAiAEBEhkKDG1heF9sb2dfbG9zcxgCIAEoAUgBiAEBEiIKFW1heF9jYWxpYnJhdGlvbl9lcnJvchgDIAEoAUgCiAEBEhEKCXRvbGVyYW5jZRgEIAEoARIQCghtaW5fcm93cxgFIAEoDUIKCghfbWluX2F1Y0IPCg1fbWF4X2xvZ19sb3NzQhgKFl9tYXhfY2FsaWJyYXRpb25fZXJyb3IivgMKB1NlcnZpbmcSOAoIZGVhZGxpbmUYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CC7pICMgBAaoBAioAEiUKBWJhdGNoGAIgASgLMhYubWlsbHJhY2UuYXBwLnYxLkJhdGNoEisKCGZhbGxiYWNrGAMgAygOMhkubWlsbHJhY2UuYXBwLnYxLkZhbGxiYWNrEiwKCWRlY2lzaW9ucxgEIAMoCzIZLm1pbGxyYWNlLmFwcC52MS5EZWNpc2lvbhIpCghjb25zdGFudBgFIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAAASKQoHYWJzdGFpbhgGIAEoCzIYLm1pbGxyYWNlLmFwcC52MS5BYnN0YWluEikKB2J1ZGdldHMYByABKAsyGC5taWxscmFjZS5hcHAudjEuQnVkZ2V0cxI8Cgx3aGVuX21pc3NpbmcYCCABKA4yHC5taWxscmFjZS5hcHAudjEuV2hlbk1pc3NpbmdCCLpIBYIBAhABEiUKBWNhY2hlGAkgASgLMhYubWlsbHJhY2UuYXBwLnYxLkNhY2hlEhEKCWNhbmFyeV9ieRgKIAEoCSK8AQoHQnVkZ2V0cxIsCgZjYW5hcnkYASABKAFCF7pIFBISGQAAAAAAAPA/IQAAAAAAAAAASACIAQESLgoIY2hhbXBpb24YAiABKAFCF7pIFBISGQAAAAAAAPA/IQAAAAAAAAAASAGIAQESLgoIcHJldmlvdXMYAyABKAFCF7pIFBISGQAAAAAAAPA/IQAAAAAAAAAASAKIAQFCCQoHX2NhbmFyeUILCglfY2hhbXBpb25CCwoJX3ByZXZpb3VzImcKB0Fic3RhaW4SJQoEZnJvbRgBIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAAASIwoCdG8YAiABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAEhAKCGRlY2lzaW9uGAMgASgJIlwKBUNhY2hlEjMKA3R0bBgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgASHgoLbWF4X2VudHJpZXMYAiABKA1CCbpIBioEGMCEPSJRCgVCYXRjaBIaCghtYXhfc2l6ZRgBIAEoDUIIukgFKgMYgCASLAoJbWF4X2RlbGF5GAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uInEKCERlY2lzaW9uEhUKBG5hbWUYASABKAlCB7pIBHICEAESKQoIYXRfbGVhc3QYAiABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAEiMKBGNvc3QYAyABKAsyFS5taWxscmFjZS5hcHAudjEuQ29zdCI8CgRDb3N0EhkKCHBvc2l0aXZlGAEgASgBQge6SAQSAkABEhkKCG5lZ2F0aXZlGAIgASgBQge6SAQSAkABIp4CCgpNb25pdG9yaW5nEi0KCXJlZmVyZW5jZRgBIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5SZWZlcmVuY2USKQoGd2luZG93GAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCG1pbl9yb3dzGAMgASgNEhQKB21heF9wc2kYBCABKAFIAIgBARIiChVtYXhfbG9nX2xvc3NfaW5jcmVhc2UYBSABKAFIAYgBARIfChJtYXhfZmFsbGJhY2tfc2hhcmUYBiABKAFIAogBARIMCgRob2xkGAcgASgNQgoKCF9tYXhfcHNpQhgKFl9tYXhfbG9nX2xvc3NfaW5jcmVhc2VCFQoTX21heF9mYWxsYmFja19zaGFyZSLqAQoKUmV0cmFpbmluZxIoCgVldmVyeRgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIkCgJvbhgCIAMoDjIYLm1pbGxyYWNlLmFwcC52MS5UcmlnZ2VyEhYKDm1pbl9uZXdfbGFiZWxzGAMgASgNEisKCGNvb2xkb3duGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhQKDGV2ZXJ5X2xhYmVscxgFIAEoDRIxCgZidWRnZXQYBiABKAsyIS5taWxscmFjZS5hcHAudjEuUmV0cmFpbmluZ0J1ZGdldCJjChBSZXRyYWluaW5nQnVkZ2V0EhoKCXRyYWluaW5ncxgBIAEoDUIHukgEKgIoARIzCgNwZXIYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CC7pICMgBAaoBAioAIvwBCglJbmdlc3Rpb24SKwoIbGF0ZW5lc3MYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKQoGZnV0dXJlGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjYKDnVua25vd25fZmllbGRzGAMgASgOMh4ubWlsbHJhY2UuYXBwLnYxLlVua25vd25GaWVsZHMSDAoEZHJvcBgEIAEoCRIcCgpwYXJ0aXRpb25zGAUgASgNQgi6SAUqAxiAAhIzCgVub2lzZRgGIAMoCzIaLm1pbGxyYWNlLmFwcC52MS5Ob2lzZVJ1bGVCCLpIBZIBAhBAIncKCU5vaXNlUnVsZRIsCgRuYW1lGAEgASgJQh66SBtyGTIXXlthLXpdW2EtejAtOV8tXXswLDYyfSQSFQoEd2hlbhgCIAEoCUIHukgEcgIQARIlCgRrZWVwGAMgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAACKfAgoKQXBwVmVyc2lvbhIPCgd2ZXJzaW9uGAEgASgNEiEKA2FwcBgCIAEoCzIULm1pbGxyYWNlLmFwcC52MS5BcHASDgoGc291cmNlGAMgASgJEi4KCmFwcGxpZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEkYKDmVhcmxpZXJfZXZlbnRzGAUgAygLMi4ubWlsbHJhY2UuYXBwLnYxLkFwcFZlcnNpb24uRWFybGllckV2ZW50c0VudHJ5GlUKEkVhcmxpZXJFdmVudHNFbnRyeRILCgNrZXkYASABKAkSLgoFdmFsdWUYAiABKAsyHy5taWxscmFjZS5hcHAudjEuRWFybGllclNjaGVtYXM6AjgBIj0KDkVhcmxpZXJTY2hlbWFzEisKB3NjaGVtYXMYASADKAsyGi5taWxscmFjZS5hcHAudjEuRXZlbnRUeXBlKpoBCglGaWVsZFR5cGUSGgoWRklFTERfVFlQRV9VTlNQRUNJRklFRBAAEhUKEUZJRUxEX1RZUEVfU1RSSU5HEAESFQoRRklFTERfVFlQRV9ET1VCTEUQAhIUChBGSUVMRF9UWVBFX0lOVDY0EAMSEwoPRklFTERfVFlQRV9CT09MEAQSGAoURklFTERfVFlQRV9USU1FU1RBTVAQBSrKAQoJQWdncmVnYXRlEhkKFUFHR1JFR0FURV9VTlNQRUNJRklFRBAAEhMKD0FHR1JFR0FURV9DT1VOVBABEhEKDUFHR1JFR0FURV9TVU0QAhISCg5BR0dSRUdBVEVfTUVBThADEhEKDUFHR1JFR0FURV9NSU4QBBIRCg1BR0dSRUdBVEVfTUFYEAUSEgoOQUdHUkVHQVRFX0xBU1QQBhIUChBBR0dSRUdBVEVfU1REREVWEAcSFgoSQUdHUkVHQVRFX0RJU1RJTkNUEAgqLQoEVGFzaxIUChBUQVNLX1VOU1BFQ0lGSUVEEAASDwoLVEFTS19CSU5BUlkQASpqCglBbGdvcml0aG0SGQoVQUxHT1JJVEhNX1VOU1BFQ0lGSUVEEAASEgoOQUxHT1JJVEhNX0dCRFQQARIWChJBTEdPUklUSE1fTE9HSVNUSUMQAhIWChJBTEdPUklUSE1fQkFTRUxJTkUQAypXCgZNZXRyaWMSFgoSTUVUUklDX1VOU1BFQ0lGSUVEEAASEwoPTUVUUklDX0xPR19MT1NTEAESDgoKTUVUUklDX0FVQxACEhAKDE1FVFJJQ19CUklFUhADKnkKC1doZW5NaXNzaW5nEhwKGFdIRU5fTUlTU0lOR19VTlNQRUNJRklFRBAAEhcKE1dIRU5fTUlTU0lOR19JTVBVVEUQARIaChZXSEVOX01JU1NJTkdfRkFMTF9CQUNLEAISFwoTV0hFTl9NSVNTSU5HX1JFRlVTRRADKmkKCEZhbGxiYWNrEhgKFEZBTExCQUNLX1VOU1BFQ0lGSUVEEAASFQoRRkFMTEJBQ0tfUFJFVklPVVMQARIVChFGQUxMQkFDS19CQVNFTElORRACEhUKEUZBTExCQUNLX0NPTlNUQU5UEAMqPgoJUmVmZXJlbmNlEhkKFVJFRkVSRU5DRV9VTlNQRUNJRklFRBAAEhYKElJFRkVSRU5DRV9UUkFJTklORxABKq8BCgdUcmlnZ2VyEhcKE1RSSUdHRVJfVU5TUEVDSUZJRUQQABIRCg1UUklHR0VSX0RSSUZUEAESFwoTVFJJR0dFUl9QRVJGT1JNQU5DRRACEhQKEFRSSUdHRVJfU0NIRURVTEUQAxISCg5UUklHR0VSX01BTlVBTBAEEhIKDlRSSUdHRVJfVk9MVU1FEAUSIQodVFJJR0dFUl9FU1RJTUFURURfUEVSRk9STUFOQ0UQBip8Cg1Vbmtub3duRmllbGRzEh4KGlVOS05PV05fRklFTERTX1VOU1BFQ0lGSUVEEAASFwoTVU5LTk9XTl9GSUVMRFNfS0VFUBABEhcKE1VOS05PV05fRklFTERTX0RST1AQAhIZChVVTktOT1dOX0ZJRUxEU19SRUpFQ1QQA2IGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChltaWxscmFjZS9hcHAvdjEvYXBwLnByb3RvEg9taWxscmFjZS5hcHAudjEilAcKA0FwcBIqCgNhcHAYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw0N30kEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxI+CghlbnRpdGllcxgDIAMoCzIiLm1pbGxyYWNlLmFwcC52MS5BcHAuRW50aXRpZXNFbnRyeUIIukgFmgECEEASaAoGZXZlbnRzGAQgAygLMiAubWlsbHJhY2UuYXBwLnYxLkFwcC5FdmVudHNFbnRyeUI2ukgzmgEwCAEQgAIiKXInMiVeW2Etel1bYS16MC05X10qKFwuW2Etel1bYS16MC05X10qKSokEjcKCnByZWRpY3Rpb24YBSABKAsyGy5taWxscmFjZS5hcHAudjEuUHJlZGljdGlvbkIGukgDyAEBEl0KCGZlYXR1cmVzGAYgAygLMiIubWlsbHJhY2UuYXBwLnYxLkFwcC5GZWF0dXJlc0VudHJ5Qie6SCSaASEIARDoByIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQSLQoFbGFiZWwYByABKAsyFi5taWxscmFjZS5hcHAudjEuTGFiZWxCBrpIA8gBARItCgVtb2RlbBgIIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5Nb2RlbEIGukgDyAEBEjEKB3NlcnZpbmcYCSABKAsyGC5taWxscmFjZS5hcHAudjEuU2VydmluZ0IGukgDyAEBEi8KCm1vbml0b3JpbmcYCiABKAsyGy5taWxscmFjZS5hcHAudjEuTW9uaXRvcmluZxIvCgpyZXRyYWluaW5nGAsgASgLMhsubWlsbHJhY2UuYXBwLnYxLlJldHJhaW5pbmcSLQoJaW5nZXN0aW9uGAwgASgLMhoubWlsbHJhY2UuYXBwLnYxLkluZ2VzdGlvbhpICg1FbnRpdGllc0VudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLm1pbGxyYWNlLmFwcC52MS5FbnRpdHk6AjgBGkkKC0V2ZW50c0VudHJ5EgsKA2tleRgBIAEoCRIpCgV2YWx1ZRgCIAEoCzIaLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGU6AjgBGkkKDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEicKBXZhbHVlGAIgASgLMhgubWlsbHJhY2UuYXBwLnYxLkZlYXR1cmU6AjgBIiEKBkVudGl0eRIXCgNrZXkYASADKAlCCrpIB5IBBAgBEAgiyAEKCUV2ZW50VHlwZRIYCgd2ZXJzaW9uGAEgASgNQge6SAQqAigBEloKBmZpZWxkcxgCIAMoCzImLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGUuRmllbGRzRW50cnlCIrpIH5oBHCIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQaRQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEiUKBXZhbHVlGAIgASgLMhYubWlsbHJhY2UuYXBwLnYxLkZpZWxkOgI4ASLbAQoFRmllbGQSNAoEdHlwZRgBIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5GaWVsZFR5cGVCCrpIB4IBBBABIAASEAoIcmVxdWlyZWQYAiABKAgSFwoKbWF4X2xlbmd0aBgDIAEoDUgAiAEBEg8KB3BhdHRlcm4YBCABKAkSEAoDbWluGAUgASgBSAGIAQESEAoDbWF4GAYgASgBSAKIAQESDAoEdW5pdBgHIAEoCRIPCgdhbGxvd2VkGAggAygJQg0KC19tYXhfbGVuZ3RoQgYKBF9taW5CBgoEX21heCIhCgpQcmVkaWN0aW9uEhMKAmF0GAEgASgJQge6SARyAhABIrcCCgdGZWF0dXJlEhIKCmF0X3JlcXVlc3QYASABKAkSDgoGZW50aXR5GAIgASgJEgoKAm9uGAMgASgJEg0KBXZhbHVlGAQgASgJEjcKCWFnZ3JlZ2F0ZRgFIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5BZ2dyZWdhdGVCCLpIBYIBAhABEikKBndpbmRvdxgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCgR0aWxlGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBXdoZXJlGAggASgJEhMKC2Rlc2NyaXB0aW9uGAkgASgJEjwKDHdoZW5fbWlzc2luZxgKIAEoDjIcLm1pbGxyYWNlLmFwcC52MS5XaGVuTWlzc2luZ0IIukgFggECEAEimgIKBUxhYmVsEhMKAm9uGAEgASgJQge6SARyAhABEhUKBGpvaW4YAiABKAlCB7pIBHICEAESFgoFdmFsdWUYAyABKAlCB7pIBHICEAESNAoEd2FpdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgASKAoFZWFybHkYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLgoLY29ycmVjdGlvbnMYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SDwoHcmVwb3J0cxgHIAEoCBIsCgZyZXZpZXcYCCABKAsyHC5taWxscmFjZS5hcHAudjEuTGFiZWxSZXZpZXci9AEKC0xhYmVsUmV2aWV3EioKBGZyb20YASABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAASACIAQESKAoCdG8YAiABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAASAGIAQESKwoFc2hhcmUYAyABKAFCF7pIFBISGQAAAAAAAPA/IQAAAAAAAAAASAKIAQESHAoHcGVyX2RheRgEIAEoDUILukgIKgYYoI0GKAESKgoHZXhwaXJlcxgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIHCgVfZnJvbUIFCgNfdG9CCAoGX3NoYXJlIr0CCgVNb2RlbBIvCgR0YXNrGAEgASgOMhUubWlsbHJhY2UuYXBwLnYxLlRhc2tCCrpIB4IBBBABIAASQwoKY2FuZGlkYXRlcxgCIAMoDjIaLm1pbGxyYWNlLmFwcC52MS5BbGdvcml0aG1CE7pIEJIBDQgBGAEiB4IBBBABIAASMwoGbWV0cmljGAMgASgOMhcubWlsbHJhY2UuYXBwLnYxLk1ldHJpY0IKukgHggEEEAEgABIoCgdob2xkb3V0GAQgASgBQhe6SBQSEhHNzMzMzMzsPyEAAAAAAAAAABIqCgdoaXN0b3J5GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiUKBWdhdGVzGAYgASgLMhYubWlsbHJhY2UuYXBwLnYxLkdhdGVzEgwKBHNlZWQYByABKA0iuAEKBUdhdGVzEhQKB21pbl9hdWMYASABKAFIAIgBARIZCgxtYXhfbG9nX2xvc3MYAiABKAFIAYgBARIiChVtYXhfY2FsaWJyYXRpb25fZXJyb3IYAyABKAFIAogBARIRCgl0b2xlcmFuY2UYBCABKAESEAoIbWluX3Jvd3MYBSABKA1CCgoIX21pbl9hdWNCDwoNX21heF9sb2dfbG9zc0IYChZfbWF4X2NhbGlicmF0aW9uX2Vycm9yIr4DCgdTZXJ2aW5nEjgKCGRlYWRsaW5lGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgu6SAjIAQGqAQIqABIlCgViYXRjaBgCIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5CYXRjaBIrCghmYWxsYmFjaxgDIAMoDjIZLm1pbGxyYWNlLmFwcC52MS5GYWxsYmFjaxIsCglkZWNpc2lvbnMYBCADKAsyGS5taWxscmFjZS5hcHAudjEuRGVjaXNpb24SKQoIY29uc3RhbnQYBSABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAEikKB2Fic3RhaW4YBiABKAsyGC5taWxscmFjZS5hcHAudjEuQWJzdGFpbhIpCgdidWRnZXRzGAcgASgLMhgubWlsbHJhY2UuYXBwLnYxLkJ1ZGdldHMSPAoMd2hlbl9taXNzaW5nGAggASgOMhwubWlsbHJhY2UuYXBwLnYxLldoZW5NaXNzaW5nQgi6SAWCAQIQARIlCgVjYWNoZRgJIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5DYWNoZRIRCgljYW5hcnlfYnkYCiABKAkivAEKB0J1ZGdldHMSLAoGY2FuYXJ5GAEgASgBQhe6SBQSEhkAAAAAAADwPyEAAAAAAAAAAEgAiAEBEi4KCGNoYW1waW9uGAIgASgBQhe6SBQSEhkAAAAAAADwPyEAAAAAAAAAAEgBiAEBEi4KCHByZXZpb3VzGAMgASgBQhe6SBQSEhkAAAAAAADwPyEAAAAAAAAAAEgCiAEBQgkKB19jYW5hcnlCCwoJX2NoYW1waW9uQgsKCV9wcmV2aW91cyJnCgdBYnN0YWluEiUKBGZyb20YASABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAEiMKAnRvGAIgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAABIQCghkZWNpc2lvbhgDIAEoCSJcCgVDYWNoZRIzCgN0dGwYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CC7pICMgBAaoBAioAEh4KC21heF9lbnRyaWVzGAIgASgNQgm6SAYqBBjAhD0iUQoFQmF0Y2gSGgoIbWF4X3NpemUYASABKA1CCLpIBSoDGIAgEiwKCW1heF9kZWxheRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJxCghEZWNpc2lvbhIVCgRuYW1lGAEgASgJQge6SARyAhABEikKCGF0X2xlYXN0GAIgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAABIjCgRjb3N0GAMgASgLMhUubWlsbHJhY2UuYXBwLnYxLkNvc3QiPAoEQ29zdBIZCghwb3NpdGl2ZRgBIAEoAUIHukgEEgJAARIZCghuZWdhdGl2ZRgCIAEoAUIHukgEEgJAASKeAgoKTW9uaXRvcmluZxItCglyZWZlcmVuY2UYASABKA4yGi5taWxscmFjZS5hcHAudjEuUmVmZXJlbmNlEikKBndpbmRvdxgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIQCghtaW5fcm93cxgDIAEoDRIUCgdtYXhfcHNpGAQgASgBSACIAQESIgoVbWF4X2xvZ19sb3NzX2luY3JlYXNlGAUgASgBSAGIAQESHwoSbWF4X2ZhbGxiYWNrX3NoYXJlGAYgASgBSAKIAQESDAoEaG9sZBgHIAEoDUIKCghfbWF4X3BzaUIYChZfbWF4X2xvZ19sb3NzX2luY3JlYXNlQhUKE19tYXhfZmFsbGJhY2tfc2hhcmUi6gEKClJldHJhaW5pbmcSKAoFZXZlcnkYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJAoCb24YAiADKA4yGC5taWxscmFjZS5hcHAudjEuVHJpZ2dlchIWCg5taW5fbmV3X2xhYmVscxgDIAEoDRIrCghjb29sZG93bhgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIUCgxldmVyeV9sYWJlbHMYBSABKA0SMQoGYnVkZ2V0GAYgASgLMiEubWlsbHJhY2UuYXBwLnYxLlJldHJhaW5pbmdCdWRnZXQiYwoQUmV0cmFpbmluZ0J1ZGdldBIaCgl0cmFpbmluZ3MYASABKA1CB7pIBCoCKAESMwoDcGVyGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgu6SAjIAQGqAQIqACL8AQoJSW5nZXN0aW9uEisKCGxhdGVuZXNzGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEikKBmZ1dHVyZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI2Cg51bmtub3duX2ZpZWxkcxgDIAEoDjIeLm1pbGxyYWNlLmFwcC52MS5Vbmtub3duRmllbGRzEgwKBGRyb3AYBCABKAkSHAoKcGFydGl0aW9ucxgFIAEoDUIIukgFKgMYgAISMwoFbm9pc2UYBiADKAsyGi5taWxscmFjZS5hcHAudjEuTm9pc2VSdWxlQgi6SAWSAQIQQCJ3CglOb2lzZVJ1bGUSLAoEbmFtZRgBIAEoCUIeukgbchkyF15bYS16XVthLXowLTlfLV17MCw2Mn0kEhUKBHdoZW4YAiABKAlCB7pIBHICEAESJQoEa2VlcBgDIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAAAinwIKCkFwcFZlcnNpb24SDwoHdmVyc2lvbhgBIAEoDRIhCgNhcHAYAiABKAsyFC5taWxscmFjZS5hcHAudjEuQXBwEg4KBnNvdXJjZRgDIAEoCRIuCgphcHBsaWVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJGCg5lYXJsaWVyX2V2ZW50cxgFIAMoCzIuLm1pbGxyYWNlLmFwcC52MS5BcHBWZXJzaW9uLkVhcmxpZXJFdmVudHNFbnRyeRpVChJFYXJsaWVyRXZlbnRzRW50cnkSCwoDa2V5GAEgASgJEi4KBXZhbHVlGAIgASgLMh8ubWlsbHJhY2UuYXBwLnYxLkVhcmxpZXJTY2hlbWFzOgI4ASI9Cg5FYXJsaWVyU2NoZW1hcxIrCgdzY2hlbWFzGAEgAygLMhoubWlsbHJhY2UuYXBwLnYxLkV2ZW50VHlwZSqaAQoJRmllbGRUeXBlEhoKFkZJRUxEX1RZUEVfVU5TUEVDSUZJRUQQABIVChFGSUVMRF9UWVBFX1NUUklORxABEhUKEUZJRUxEX1RZUEVfRE9VQkxFEAISFAoQRklFTERfVFlQRV9JTlQ2NBADEhMKD0ZJRUxEX1RZUEVfQk9PTBAEEhgKFEZJRUxEX1RZUEVfVElNRVNUQU1QEAUqygEKCUFnZ3JlZ2F0ZRIZChVBR0dSRUdBVEVfVU5TUEVDSUZJRUQQABITCg9BR0dSRUdBVEVfQ09VTlQQARIRCg1BR0dSRUdBVEVfU1VNEAISEgoOQUdHUkVHQVRFX01FQU4QAxIRCg1BR0dSRUdBVEVfTUlOEAQSEQoNQUdHUkVHQVRFX01BWBAFEhIKDkFHR1JFR0FURV9MQVNUEAYSFAoQQUdHUkVHQVRFX1NURERFVhAHEhYKEkFHR1JFR0FURV9ESVNUSU5DVBAIKi0KBFRhc2sSFAoQVEFTS19VTlNQRUNJRklFRBAAEg8KC1RBU0tfQklOQVJZEAEqagoJQWxnb3JpdGhtEhkKFUFMR09SSVRITV9VTlNQRUNJRklFRBAAEhIKDkFMR09SSVRITV9HQkRUEAESFgoSQUxHT1JJVEhNX0xPR0lTVElDEAISFgoSQUxHT1JJVEhNX0JBU0VMSU5FEAMqVwoGTWV0cmljEhYKEk1FVFJJQ19VTlNQRUNJRklFRBAAEhMKD01FVFJJQ19MT0dfTE9TUxABEg4KCk1FVFJJQ19BVUMQAhIQCgxNRVRSSUNfQlJJRVIQAyp5CgtXaGVuTWlzc2luZxIcChhXSEVOX01JU1NJTkdfVU5TUEVDSUZJRUQQABIXChNXSEVOX01JU1NJTkdfSU1QVVRFEAESGgoWV0hFTl9NSVNTSU5HX0ZBTExfQkFDSxACEhcKE1dIRU5fTUlTU0lOR19SRUZVU0UQAyppCghGYWxsYmFjaxIYChRGQUxMQkFDS19VTlNQRUNJRklFRBAAEhUKEUZBTExCQUNLX1BSRVZJT1VTEAESFQoRRkFMTEJBQ0tfQkFTRUxJTkUQAhIVChFGQUxMQkFDS19DT05TVEFOVBADKj4KCVJlZmVyZW5jZRIZChVSRUZFUkVOQ0VfVU5TUEVDSUZJRUQQABIWChJSRUZFUkVOQ0VfVFJBSU5JTkcQASqvAQoHVHJpZ2dlchIXChNUUklHR0VSX1VOU1BFQ0lGSUVEEAASEQoNVFJJR0dFUl9EUklGVBABEhcKE1RSSUdHRVJfUEVSRk9STUFOQ0UQAhIUChBUUklHR0VSX1NDSEVEVUxFEAMSEgoOVFJJR0dFUl9NQU5VQUwQBBISCg5UUklHR0VSX1ZPTFVNRRAFEiEKHVRSSUdHRVJfRVNUSU1BVEVEX1BFUkZPUk1BTkNFEAYqfAoNVW5rbm93bkZpZWxkcxIeChpVTktOT1dOX0ZJRUxEU19VTlNQRUNJRklFRBAAEhcKE1VOS05PV05fRklFTERTX0tFRVAQARIXChNVTktOT1dOX0ZJRUxEU19EUk9QEAISGQoVVU5LTk9XTl9GSUVMRFNfUkVKRUNUEANiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * One ML application: what a team writes as `app.yaml`.
@@ -349,6 +349,21 @@ export type Label = Message<"millrace.app.v1.Label"> & {
    * @generated from field: google.protobuf.Duration corrections = 6;
    */
   corrections?: Duration | undefined;
+
+  /**
+   * Applications may tell the truth, too, by `FeedbackService.Report`. Such labels, and people's answers to reviews, are events of the
+   * type `label.reported`, which the app then has without declaring it.
+   *
+   * @generated from field: bool reports = 7;
+   */
+  reports: boolean;
+
+  /**
+   * Which predictions people are asked about. Absent: none.
+   *
+   * @generated from field: millrace.app.v1.LabelReview review = 8;
+   */
+  review?: LabelReview | undefined;
 };
 
 /**
@@ -357,6 +372,53 @@ export type Label = Message<"millrace.app.v1.Label"> & {
  */
 export const LabelSchema: GenMessage<Label> = /*@__PURE__*/
   messageDesc(file_millrace_app_v1_app, 6);
+
+/**
+ * Predictions that are offered to people: the uncertain ones, and those about which labels contradict each other.
+ *
+ * @generated from message millrace.app.v1.LabelReview
+ */
+export type LabelReview = Message<"millrace.app.v1.LabelReview"> & {
+  /**
+   * Probabilities that are uncertain, from `from` up to, but without, `to`. Default: those of `serving.abstain`.
+   *
+   * @generated from field: optional double from = 1;
+   */
+  from?: number | undefined;
+
+  /**
+   * @generated from field: optional double to = 2;
+   */
+  to?: number | undefined;
+
+  /**
+   * Share of the uncertain ones, 0 to 1 (`10%` in YAML), by a hash of the prediction's id. Default: all.
+   *
+   * @generated from field: optional double share = 3;
+   */
+  share?: number | undefined;
+
+  /**
+   * Most that are offered of a day of event time.
+   *
+   * @generated from field: uint32 per_day = 4;
+   */
+  perDay: number;
+
+  /**
+   * Event time after which nobody is asked any more. Default: `wait`.
+   *
+   * @generated from field: google.protobuf.Duration expires = 5;
+   */
+  expires?: Duration | undefined;
+};
+
+/**
+ * Describes the message millrace.app.v1.LabelReview.
+ * Use `create(LabelReviewSchema)` to create a new message.
+ */
+export const LabelReviewSchema: GenMessage<LabelReview> = /*@__PURE__*/
+  messageDesc(file_millrace_app_v1_app, 7);
 
 /**
  * @generated from message millrace.app.v1.Model
@@ -409,7 +471,7 @@ export type Model = Message<"millrace.app.v1.Model"> & {
  * Use `create(ModelSchema)` to create a new message.
  */
 export const ModelSchema: GenMessage<Model> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 7);
+  messageDesc(file_millrace_app_v1_app, 8);
 
 /**
  * What a candidate must reach on the holdout, calculated from the ONNX artefact's own answers.
@@ -450,7 +512,7 @@ export type Gates = Message<"millrace.app.v1.Gates"> & {
  * Use `create(GatesSchema)` to create a new message.
  */
 export const GatesSchema: GenMessage<Gates> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 8);
+  messageDesc(file_millrace_app_v1_app, 9);
 
 /**
  * @generated from message millrace.app.v1.Serving
@@ -530,7 +592,7 @@ export type Serving = Message<"millrace.app.v1.Serving"> & {
  * Use `create(ServingSchema)` to create a new message.
  */
 export const ServingSchema: GenMessage<Serving> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 9);
+  messageDesc(file_millrace_app_v1_app, 10);
 
 /**
  * Shares of the time that a call leaves for models, 0 to 1 (`60%` in YAML): a version that has not answered when its share is over is given
@@ -561,7 +623,7 @@ export type Budgets = Message<"millrace.app.v1.Budgets"> & {
  * Use `create(BudgetsSchema)` to create a new message.
  */
 export const BudgetsSchema: GenMessage<Budgets> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 10);
+  messageDesc(file_millrace_app_v1_app, 11);
 
 /**
  * The answer's `abstain`, from `from` up to, but without, `to`.
@@ -592,7 +654,7 @@ export type Abstain = Message<"millrace.app.v1.Abstain"> & {
  * Use `create(AbstainSchema)` to create a new message.
  */
 export const AbstainSchema: GenMessage<Abstain> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 11);
+  messageDesc(file_millrace_app_v1_app, 12);
 
 /**
  * By model version and exact inputs. Questions that come while the model is asked the same wait for that answer.
@@ -618,7 +680,7 @@ export type Cache = Message<"millrace.app.v1.Cache"> & {
  * Use `create(CacheSchema)` to create a new message.
  */
 export const CacheSchema: GenMessage<Cache> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 12);
+  messageDesc(file_millrace_app_v1_app, 13);
 
 /**
  * @generated from message millrace.app.v1.Batch
@@ -640,7 +702,7 @@ export type Batch = Message<"millrace.app.v1.Batch"> & {
  * Use `create(BatchSchema)` to create a new message.
  */
 export const BatchSchema: GenMessage<Batch> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 13);
+  messageDesc(file_millrace_app_v1_app, 14);
 
 /**
  * @generated from message millrace.app.v1.Decision
@@ -669,7 +731,7 @@ export type Decision = Message<"millrace.app.v1.Decision"> & {
  * Use `create(DecisionSchema)` to create a new message.
  */
 export const DecisionSchema: GenMessage<Decision> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 14);
+  messageDesc(file_millrace_app_v1_app, 15);
 
 /**
  * @generated from message millrace.app.v1.Cost
@@ -695,7 +757,7 @@ export type Cost = Message<"millrace.app.v1.Cost"> & {
  * Use `create(CostSchema)` to create a new message.
  */
 export const CostSchema: GenMessage<Cost> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 15);
+  messageDesc(file_millrace_app_v1_app, 16);
 
 /**
  * @generated from message millrace.app.v1.Monitoring
@@ -750,7 +812,7 @@ export type Monitoring = Message<"millrace.app.v1.Monitoring"> & {
  * Use `create(MonitoringSchema)` to create a new message.
  */
 export const MonitoringSchema: GenMessage<Monitoring> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 16);
+  messageDesc(file_millrace_app_v1_app, 17);
 
 /**
  * @generated from message millrace.app.v1.Retraining
@@ -804,7 +866,7 @@ export type Retraining = Message<"millrace.app.v1.Retraining"> & {
  * Use `create(RetrainingSchema)` to create a new message.
  */
 export const RetrainingSchema: GenMessage<Retraining> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 17);
+  messageDesc(file_millrace_app_v1_app, 18);
 
 /**
  * @generated from message millrace.app.v1.RetrainingBudget
@@ -826,7 +888,7 @@ export type RetrainingBudget = Message<"millrace.app.v1.RetrainingBudget"> & {
  * Use `create(RetrainingBudgetSchema)` to create a new message.
  */
 export const RetrainingBudgetSchema: GenMessage<RetrainingBudget> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 18);
+  messageDesc(file_millrace_app_v1_app, 19);
 
 /**
  * @generated from message millrace.app.v1.Ingestion
@@ -880,7 +942,7 @@ export type Ingestion = Message<"millrace.app.v1.Ingestion"> & {
  * Use `create(IngestionSchema)` to create a new message.
  */
 export const IngestionSchema: GenMessage<Ingestion> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 19);
+  messageDesc(file_millrace_app_v1_app, 20);
 
 /**
  * Events that say little: of those for which `when` is true a share is kept, and the others are dropped and counted under the name.
@@ -915,7 +977,7 @@ export type NoiseRule = Message<"millrace.app.v1.NoiseRule"> & {
  * Use `create(NoiseRuleSchema)` to create a new message.
  */
 export const NoiseRuleSchema: GenMessage<NoiseRule> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 20);
+  messageDesc(file_millrace_app_v1_app, 21);
 
 /**
  * What the KV bucket `apps` holds under the app's name.
@@ -961,7 +1023,7 @@ export type AppVersion = Message<"millrace.app.v1.AppVersion"> & {
  * Use `create(AppVersionSchema)` to create a new message.
  */
 export const AppVersionSchema: GenMessage<AppVersion> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 21);
+  messageDesc(file_millrace_app_v1_app, 22);
 
 /**
  * @generated from message millrace.app.v1.EarlierSchemas
@@ -978,7 +1040,7 @@ export type EarlierSchemas = Message<"millrace.app.v1.EarlierSchemas"> & {
  * Use `create(EarlierSchemasSchema)` to create a new message.
  */
 export const EarlierSchemasSchema: GenMessage<EarlierSchemas> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 22);
+  messageDesc(file_millrace_app_v1_app, 23);
 
 /**
  * @generated from enum millrace.app.v1.FieldType

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/feedback/v1/feedback_service.proto.
  */
 export const file_millrace_feedback_v1_feedback_service: GenFile = /*@__PURE__*/
-  fileDesc("CittaWxscmFjZS9mZWVkYmFjay92MS9mZWVkYmFja19zZXJ2aWNlLnByb3RvEhRtaWxscmFjZS5mZWVkYmFjay52MSIgChFHZXRTdW1tYXJ5UmVxdWVzdBILCgNhcHAYASABKAki3gMKEkdldFN1bW1hcnlSZXNwb25zZRJOCgtwcmVkaWN0aW9ucxgBIAMoCzI5Lm1pbGxyYWNlLmZlZWRiYWNrLnYxLkdldFN1bW1hcnlSZXNwb25zZS5QcmVkaWN0aW9uc0VudHJ5EhAKCG91dGNvbWVzGAIgASgEEgwKBG9wZW4YAyABKAQSFgoObmV2ZXJfbGFiZWxsZWQYBCABKAQSNQoSbWVkaWFuX2xhYmVsX2RlbGF5GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKEHVubWF0Y2hlZF9sYWJlbHMYBiABKAQSHAoUdW5wdWJsaXNoZWRfb3V0Y29tZXMYByABKAQSOwoJZGVjaXNpb25zGAggAygLMigubWlsbHJhY2UuZmVlZGJhY2sudjEuUmV0cmFpbmluZ0RlY2lzaW9uEhQKDGxhYmVsc19haGVhZBgJIAEoBBIWCg5jb250cmFkaWN0aW9ucxgKIAEoBBIyCgZsYWJlbHMYCyADKAsyIi5taWxscmFjZS5mZWVkYmFjay52MS5MYWJlbFF1YWxpdHkaMgoQUHJlZGljdGlvbnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBIpYBChJSZXRyYWluaW5nRGVjaXNpb24SLgoKZGVjaWRlZF9hdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHcmV0cmFpbhgCIAEoCBIPCgd0cmlnZ2VyGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIOCgZqb2JfaWQYBSABKAkSDgoGbnVtYmVyGAYgASgEIiIKE1JlYWRPdXRjb21lc1JlcXVlc3QSCwoDYXBwGAEgASgJIkwKFFJlYWRPdXRjb21lc1Jlc3BvbnNlEjQKBHJvd3MYASADKAsyJi5taWxscmFjZS5mZWVkYmFjay52MS5TY29yZWRQcmVkaWN0aW9uIvkBChBTY29yZWRQcmVkaWN0aW9uEhUKDXByZWRpY3Rpb25faWQYASABKAkSEAoIam9pbl9rZXkYAiABKAkSMAoMcHJlZGljdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghrbm93bl9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFbGFiZWwYBSABKAESEwoLcHJvYmFiaWxpdHkYBiABKAESFQoNbW9kZWxfdmVyc2lvbhgHIAEoCRIPCgdtYWRlX2J5GAggASgJEhAKCGZlYXR1cmVzGAkgAygBIjUKGUxpc3RDb250cmFkaWN0aW9uc1JlcXVlc3QSCwoDYXBwGAEgASgJEgsKA21heBgCIAEoDSJZChpMaXN0Q29udHJhZGljdGlvbnNSZXNwb25zZRI7Cg5jb250cmFkaWN0aW9ucxgBIAMoCzIjLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkNvbnRyYWRpY3Rpb24iQAoUTGlzdERlY2lzaW9uc1JlcXVlc3QSCwoDYXBwGAEgASgJEgsKA21heBgCIAEoDRIOCgZiZWZvcmUYAyABKAQiVAoVTGlzdERlY2lzaW9uc1Jlc3BvbnNlEjsKCWRlY2lzaW9ucxgBIAMoCzIoLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJldHJhaW5pbmdEZWNpc2lvbiJfChhSZXF1ZXN0UmV0cmFpbmluZ1JlcXVlc3QSCwoDYXBwGAEgASgJEgsKA3doeRgCIAEoCRILCgN3aG8YAyABKAkSHAoUZGVzcGl0ZV9kYXRhX3F1YWxpdHkYBCABKAgiVwoZUmVxdWVzdFJldHJhaW5pbmdSZXNwb25zZRI6CghkZWNpc2lvbhgBIAEoCzIoLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJldHJhaW5pbmdEZWNpc2lvbjK0BAoPRmVlZGJhY2tTZXJ2aWNlEl8KCkdldFN1bW1hcnkSJy5taWxscmFjZS5mZWVkYmFjay52MS5HZXRTdW1tYXJ5UmVxdWVzdBooLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkdldFN1bW1hcnlSZXNwb25zZRJnCgxSZWFkT3V0Y29tZXMSKS5taWxscmFjZS5mZWVkYmFjay52MS5SZWFkT3V0Y29tZXNSZXF1ZXN0GioubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVhZE91dGNvbWVzUmVzcG9uc2UwARJoCg1MaXN0RGVjaXNpb25zEioubWlsbHJhY2UuZmVlZGJhY2sudjEuTGlzdERlY2lzaW9uc1JlcXVlc3QaKy5taWxscmFjZS5mZWVkYmFjay52MS5MaXN0RGVjaXNpb25zUmVzcG9uc2USdAoRUmVxdWVzdFJldHJhaW5pbmcSLi5taWxscmFjZS5mZWVkYmFjay52MS5SZXF1ZXN0UmV0cmFpbmluZ1JlcXVlc3QaLy5taWxscmFjZS5mZWVkYmFjay52MS5SZXF1ZXN0UmV0cmFpbmluZ1Jlc3BvbnNlEncKEkxpc3RDb250cmFkaWN0aW9ucxIvLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkxpc3RDb250cmFkaWN0aW9uc1JlcXVlc3QaMC5taWxscmFjZS5mZWVkYmFjay52MS5MaXN0Q29udHJhZGljdGlvbnNSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_feedback_v1_label_quality]);
+  fileDesc("CittaWxscmFjZS9mZWVkYmFjay92MS9mZWVkYmFja19zZXJ2aWNlLnByb3RvEhRtaWxscmFjZS5mZWVkYmFjay52MSIgChFHZXRTdW1tYXJ5UmVxdWVzdBILCgNhcHAYASABKAki3gMKEkdldFN1bW1hcnlSZXNwb25zZRJOCgtwcmVkaWN0aW9ucxgBIAMoCzI5Lm1pbGxyYWNlLmZlZWRiYWNrLnYxLkdldFN1bW1hcnlSZXNwb25zZS5QcmVkaWN0aW9uc0VudHJ5EhAKCG91dGNvbWVzGAIgASgEEgwKBG9wZW4YAyABKAQSFgoObmV2ZXJfbGFiZWxsZWQYBCABKAQSNQoSbWVkaWFuX2xhYmVsX2RlbGF5GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKEHVubWF0Y2hlZF9sYWJlbHMYBiABKAQSHAoUdW5wdWJsaXNoZWRfb3V0Y29tZXMYByABKAQSOwoJZGVjaXNpb25zGAggAygLMigubWlsbHJhY2UuZmVlZGJhY2sudjEuUmV0cmFpbmluZ0RlY2lzaW9uEhQKDGxhYmVsc19haGVhZBgJIAEoBBIWCg5jb250cmFkaWN0aW9ucxgKIAEoBBIyCgZsYWJlbHMYCyADKAsyIi5taWxscmFjZS5mZWVkYmFjay52MS5MYWJlbFF1YWxpdHkaMgoQUHJlZGljdGlvbnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBIpYBChJSZXRyYWluaW5nRGVjaXNpb24SLgoKZGVjaWRlZF9hdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHcmV0cmFpbhgCIAEoCBIPCgd0cmlnZ2VyGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIOCgZqb2JfaWQYBSABKAkSDgoGbnVtYmVyGAYgASgEIiIKE1JlYWRPdXRjb21lc1JlcXVlc3QSCwoDYXBwGAEgASgJIkwKFFJlYWRPdXRjb21lc1Jlc3BvbnNlEjQKBHJvd3MYASADKAsyJi5taWxscmFjZS5mZWVkYmFjay52MS5TY29yZWRQcmVkaWN0aW9uIvkBChBTY29yZWRQcmVkaWN0aW9uEhUKDXByZWRpY3Rpb25faWQYASABKAkSEAoIam9pbl9rZXkYAiABKAkSMAoMcHJlZGljdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghrbm93bl9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFbGFiZWwYBSABKAESEwoLcHJvYmFiaWxpdHkYBiABKAESFQoNbW9kZWxfdmVyc2lvbhgHIAEoCRIPCgdtYWRlX2J5GAggASgJEhAKCGZlYXR1cmVzGAkgAygBIjUKGUxpc3RDb250cmFkaWN0aW9uc1JlcXVlc3QSCwoDYXBwGAEgASgJEgsKA21heBgCIAEoDSJZChpMaXN0Q29udHJhZGljdGlvbnNSZXNwb25zZRI7Cg5jb250cmFkaWN0aW9ucxgBIAMoCzIjLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkNvbnRyYWRpY3Rpb24iQAoUTGlzdERlY2lzaW9uc1JlcXVlc3QSCwoDYXBwGAEgASgJEgsKA21heBgCIAEoDRIOCgZiZWZvcmUYAyABKAQiVAoVTGlzdERlY2lzaW9uc1Jlc3BvbnNlEjsKCWRlY2lzaW9ucxgBIAMoCzIoLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJldHJhaW5pbmdEZWNpc2lvbiJfChhSZXF1ZXN0UmV0cmFpbmluZ1JlcXVlc3QSCwoDYXBwGAEgASgJEgsKA3doeRgCIAEoCRILCgN3aG8YAyABKAkSHAoUZGVzcGl0ZV9kYXRhX3F1YWxpdHkYBCABKAgiVwoZUmVxdWVzdFJldHJhaW5pbmdSZXNwb25zZRI6CghkZWNpc2lvbhgBIAEoCzIoLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJldHJhaW5pbmdEZWNpc2lvbiKyAQoLTGFiZWxSZXBvcnQSCgoCaWQYASABKAkSFAoKcmVxdWVzdF9pZBgCIAEoCUgAEhcKDXByZWRpY3Rpb25faWQYAyABKAlIABISCghqb2luX2tleRgEIAEoCUgAEg0KBXZhbHVlGAUgASgBEi8KC29jY3VycmVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBILCgN3aG8YByABKAlCBwoFYWJvdXQiTgoNUmVwb3J0UmVxdWVzdBILCgNhcHAYASABKAkSMAoFbGFiZWwYAiABKAsyIS5taWxscmFjZS5mZWVkYmFjay52MS5MYWJlbFJlcG9ydCI0Cg5SZXBvcnRSZXNwb25zZRIQCghqb2luX2tleRgBIAEoCRIQCghldmVudF9pZBgCIAEoCSJUChJSZXBvcnRCYXRjaFJlcXVlc3QSCwoDYXBwGAEgASgJEjEKBmxhYmVscxgCIAMoCzIhLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkxhYmVsUmVwb3J0IksKE1JlcG9ydEJhdGNoUmVzcG9uc2USNAoGbGFiZWxzGAEgAygLMiQubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVwb3J0UmVzcG9uc2Uy7QUKD0ZlZWRiYWNrU2VydmljZRJfCgpHZXRTdW1tYXJ5EicubWlsbHJhY2UuZmVlZGJhY2sudjEuR2V0U3VtbWFyeVJlcXVlc3QaKC5taWxscmFjZS5mZWVkYmFjay52MS5HZXRTdW1tYXJ5UmVzcG9uc2USZwoMUmVhZE91dGNvbWVzEikubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVhZE91dGNvbWVzUmVxdWVzdBoqLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJlYWRPdXRjb21lc1Jlc3BvbnNlMAESUwoGUmVwb3J0EiMubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVwb3J0UmVxdWVzdBokLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJlcG9ydFJlc3BvbnNlEmIKC1JlcG9ydEJhdGNoEigubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVwb3J0QmF0Y2hSZXF1ZXN0GikubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVwb3J0QmF0Y2hSZXNwb25zZRJoCg1MaXN0RGVjaXNpb25zEioubWlsbHJhY2UuZmVlZGJhY2sudjEuTGlzdERlY2lzaW9uc1JlcXVlc3QaKy5taWxscmFjZS5mZWVkYmFjay52MS5MaXN0RGVjaXNpb25zUmVzcG9uc2USdAoRUmVxdWVzdFJldHJhaW5pbmcSLi5taWxscmFjZS5mZWVkYmFjay52MS5SZXF1ZXN0UmV0cmFpbmluZ1JlcXVlc3QaLy5taWxscmFjZS5mZWVkYmFjay52MS5SZXF1ZXN0UmV0cmFpbmluZ1Jlc3BvbnNlEncKEkxpc3RDb250cmFkaWN0aW9ucxIvLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkxpc3RDb250cmFkaWN0aW9uc1JlcXVlc3QaMC5taWxscmFjZS5mZWVkYmFjay52MS5MaXN0Q29udHJhZGljdGlvbnNSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_feedback_v1_label_quality]);
 
 /**
  * @generated from message millrace.feedback.v1.GetSummaryRequest
@@ -396,6 +396,164 @@ export const RequestRetrainingResponseSchema: GenMessage<RequestRetrainingRespon
   messageDesc(file_millrace_feedback_v1_feedback_service, 11);
 
 /**
+ * The truth about everything that was predicted for one join key.
+ *
+ * @generated from message millrace.feedback.v1.LabelReport
+ */
+export type LabelReport = Message<"millrace.feedback.v1.LabelReport"> & {
+  /**
+   * The caller's own name for it, unique within the app: what makes repeating harmless. 1 to 200 visible ASCII characters without spaces.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * What it is about. A prediction that has not arrived here yet is NOT_FOUND, and may be tried again; a join key need not be known yet.
+   *
+   * @generated from oneof millrace.feedback.v1.LabelReport.about
+   */
+  about: {
+    /**
+     * @generated from field: string request_id = 2;
+     */
+    value: string;
+    case: "requestId";
+  } | {
+    /**
+     * @generated from field: string prediction_id = 3;
+     */
+    value: string;
+    case: "predictionId";
+  } | {
+    /**
+     * A number as its digits.
+     *
+     * @generated from field: string join_key = 4;
+     */
+    value: string;
+    case: "joinKey";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * 0 or 1 for binary tasks.
+   *
+   * @generated from field: double value = 5;
+   */
+  value: number;
+
+  /**
+   * When it came true, event time.
+   *
+   * @generated from field: google.protobuf.Timestamp occurred_at = 6;
+   */
+  occurredAt?: Timestamp | undefined;
+
+  /**
+   * For the record: who says so, at most 200 characters.
+   *
+   * @generated from field: string who = 7;
+   */
+  who: string;
+};
+
+/**
+ * Describes the message millrace.feedback.v1.LabelReport.
+ * Use `create(LabelReportSchema)` to create a new message.
+ */
+export const LabelReportSchema: GenMessage<LabelReport> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 12);
+
+/**
+ * @generated from message millrace.feedback.v1.ReportRequest
+ */
+export type ReportRequest = Message<"millrace.feedback.v1.ReportRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * @generated from field: millrace.feedback.v1.LabelReport label = 2;
+   */
+  label?: LabelReport | undefined;
+};
+
+/**
+ * Describes the message millrace.feedback.v1.ReportRequest.
+ * Use `create(ReportRequestSchema)` to create a new message.
+ */
+export const ReportRequestSchema: GenMessage<ReportRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 13);
+
+/**
+ * @generated from message millrace.feedback.v1.ReportResponse
+ */
+export type ReportResponse = Message<"millrace.feedback.v1.ReportResponse"> & {
+  /**
+   * @generated from field: string join_key = 1;
+   */
+  joinKey: string;
+
+  /**
+   * Of the event that it became.
+   *
+   * @generated from field: string event_id = 2;
+   */
+  eventId: string;
+};
+
+/**
+ * Describes the message millrace.feedback.v1.ReportResponse.
+ * Use `create(ReportResponseSchema)` to create a new message.
+ */
+export const ReportResponseSchema: GenMessage<ReportResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 14);
+
+/**
+ * @generated from message millrace.feedback.v1.ReportBatchRequest
+ */
+export type ReportBatchRequest = Message<"millrace.feedback.v1.ReportBatchRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * At most 1,000.
+   *
+   * @generated from field: repeated millrace.feedback.v1.LabelReport labels = 2;
+   */
+  labels: LabelReport[];
+};
+
+/**
+ * Describes the message millrace.feedback.v1.ReportBatchRequest.
+ * Use `create(ReportBatchRequestSchema)` to create a new message.
+ */
+export const ReportBatchRequestSchema: GenMessage<ReportBatchRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 15);
+
+/**
+ * @generated from message millrace.feedback.v1.ReportBatchResponse
+ */
+export type ReportBatchResponse = Message<"millrace.feedback.v1.ReportBatchResponse"> & {
+  /**
+   * In the order of the request.
+   *
+   * @generated from field: repeated millrace.feedback.v1.ReportResponse labels = 1;
+   */
+  labels: ReportResponse[];
+};
+
+/**
+ * Describes the message millrace.feedback.v1.ReportBatchResponse.
+ * Use `create(ReportBatchResponseSchema)` to create a new message.
+ */
+export const ReportBatchResponseSchema: GenMessage<ReportBatchResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 16);
+
+/**
  * What came of the predictions, and what was decided about retraining.
  *
  * @generated from service millrace.feedback.v1.FeedbackService
@@ -418,6 +576,28 @@ export const FeedbackService: GenService<{
     methodKind: "server_streaming";
     input: typeof ReadOutcomesRequestSchema;
     output: typeof ReadOutcomesResponseSchema;
+  },
+  /**
+   * Takes a label from an application that holds the truth itself (`label.reports` in its app file). It is an event of the app, of the type
+   * `label.reported`, and goes the way of all events: into the event log, to the predictions that it is the truth of, into datasets. The
+   * answer comes once it is stored on the bus. The same `id` again changes nothing; ALREADY_EXISTS when it said something else before.
+   *
+   * @generated from rpc millrace.feedback.v1.FeedbackService.Report
+   */
+  report: {
+    methodKind: "unary";
+    input: typeof ReportRequestSchema;
+    output: typeof ReportResponseSchema;
+  },
+  /**
+   * Several at once: all of them, or, when one has a mistake, none; then the violations name it, as in `labels[3].value`.
+   *
+   * @generated from rpc millrace.feedback.v1.FeedbackService.ReportBatch
+   */
+  reportBatch: {
+    methodKind: "unary";
+    input: typeof ReportBatchRequestSchema;
+    output: typeof ReportBatchResponseSchema;
   },
   /**
    * Decisions about retraining, also those not to, the newest first.
