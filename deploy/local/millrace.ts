@@ -15,6 +15,8 @@ import { quality } from "./commands/events/quality.ts";
 import { rejected } from "./commands/events/rejected.ts";
 import { replay } from "./commands/events/replay.ts";
 import { show } from "./commands/events/show.ts";
+import { retrain } from "./commands/feedback/retrain.ts";
+import { retrainingList } from "./commands/feedback/retrainingList.ts";
 import { jobsCancel } from "./commands/jobs/cancel.ts";
 import { jobsList } from "./commands/jobs/list.ts";
 import { jobsStart } from "./commands/jobs/start.ts";
@@ -62,6 +64,8 @@ const COMMANDS: readonly Command[] = [
   jobsList,
   jobsStart,
   jobsCancel,
+  retrainingList,
+  retrain,
 ];
 
 await runCommand(async () => {

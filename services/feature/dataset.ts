@@ -1,5 +1,5 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { compileLabel, durationToMs, type Expression } from "@millrace/app";
+import { compileLabel, durationToMs, type Expression, REPORTED_LABEL, REPORTED_LABEL_FIELDS } from "@millrace/app";
 import { compileFeatures, FeatureEngine, type FeatureSet, fieldText, type ReadEvent } from "@millrace/features";
 import type { App } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { DatasetManifest } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
@@ -24,6 +24,8 @@ export class Dataset {
   readonly #label: Expression;
   readonly #predictionType: string;
   readonly #labelType: string;
+  /** The type of reported labels, when the app takes them. */
+  readonly #reported: readonly string[];
   readonly #joinField: string;
   readonly #waitMs: number;
   /** Fields of the request that are kept as texts: segments of evaluations that are no features. */
@@ -46,6 +48,7 @@ export class Dataset {
     this.#label = compileLabel(app);
     this.#predictionType = app.prediction.at;
     this.#labelType = app.label.on;
+    this.#reported = Object.keys(app.events).filter((type) => type === REPORTED_LABEL);
     this.#joinField = app.label.join;
     this.#waitMs = waitMs;
     this.textFields = textFieldsOf(app);
@@ -65,7 +68,7 @@ export class Dataset {
   get source(): { types: string[]; knownFromMs: number | undefined; knownBeforeMs: number | undefined } {
     const { fromMs, knownBeforeMs } = this.#definition;
     return {
-      types: [...new Set([this.#predictionType, this.#labelType, ...this.set.eventTypes])].sort(),
+      types: [...new Set([this.#predictionType, this.#labelType, ...this.#reported, ...this.set.eventTypes])].sort(),
       // A row takes a label that was known as long before it as the label's wait is.
       knownFromMs: fromMs === undefined ? undefined : fromMs - Math.max(this.set.longestWindowMs, this.#waitMs),
       knownBeforeMs,
@@ -93,6 +96,10 @@ export class Dataset {
     if (type === this.#labelType) {
       const label = this.#label.evaluate(fields, occurredAtMs);
       if (label !== undefined) this.#join.addLabel(key, Number(label), knownAtMs);
+    }
+    if (type === REPORTED_LABEL) {
+      const label = fields[REPORTED_LABEL_FIELDS.value]?.kind;
+      if (label?.case === "doubleValue") this.#join.addLabel(key, label.value, knownAtMs);
     }
   }
 

@@ -1,4 +1,4 @@
-import { type App, FieldType, FieldTypeSchema, TriggerSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { type App, FieldType, FieldTypeSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { attempt } from "./attempt.ts";
 import { formatDuration } from "./duration.ts";
 import { enumName } from "./enumName.ts";
@@ -8,7 +8,6 @@ import { checkNoise } from "./noiseRule.ts";
 import { listNames, type Problems, show } from "./problems.ts";
 import { durationToMs } from "./tile.ts";
 
-const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
 /** Checks when predictions are made, and how the truth finds them. */
@@ -63,9 +62,9 @@ export function checkLabel(app: App, problems: Problems): void {
   if (told !== undefined && app.label?.value) attempt(problems, () => compileLabel(app, "label.value"));
 }
 
-/** Checks monitoring, retraining and ingestion. */
+/** Checks monitoring and ingestion. */
 export function checkOperation(app: App, problems: Problems): void {
-  const { monitoring, retraining, ingestion } = app;
+  const { monitoring, ingestion } = app;
   const within = (path: string, value: number | undefined, low: number, high: number): void => {
     if (value === undefined || (value >= low && value <= high)) return;
     const range = high === Infinity ? `at least ${low}` : `from ${low} to ${high}`;
@@ -81,21 +80,6 @@ export function checkOperation(app: App, problems: Problems): void {
   within("monitoring.max_log_loss_increase", monitoring?.maxLogLossIncrease, 0, Infinity);
   within("monitoring.max_fallback_share", monitoring?.maxFallbackShare, 0, 1);
   checkWindows(app, problems);
-  length("retraining.every", durationToMs(retraining?.every), MINUTE_MS);
-  const every = durationToMs(retraining?.every);
-  const cooldown = durationToMs(retraining?.cooldown);
-  if (every !== undefined && cooldown !== undefined && cooldown > every) {
-    problems.add(
-      "retraining.cooldown",
-      "out_of_range",
-      `${formatDuration(cooldown)} is longer than retraining.every (${formatDuration(every)}), which could then never be kept`,
-    );
-  }
-  retraining?.on.forEach((trigger, index) => {
-    if (retraining.on.indexOf(trigger) < index) {
-      problems.add(`retraining.on[${index}]`, "repeated", `${enumName(TriggerSchema, trigger)} stands twice`);
-    }
-  });
   const future = durationToMs(ingestion?.future);
   if (future !== undefined && future > 365 * DAY_MS) {
     problems.add("ingestion.future", "out_of_range", `must be at most 365d, not ${formatDuration(future)}`);

@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/app/v1/app.proto.
  */
 export const file_millrace_app_v1_app: GenFile = /*@__PURE__*/
-  fileDesc("ChltaWxscmFjZS9hcHAvdjEvYXBwLnByb3RvEg9taWxscmFjZS5hcHAudjEilAcKA0FwcBIqCgNhcHAYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw0N30kEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxI+CghlbnRpdGllcxgDIAMoCzIiLm1pbGxyYWNlLmFwcC52MS5BcHAuRW50aXRpZXNFbnRyeUIIukgFmgECEEASaAoGZXZlbnRzGAQgAygLMiAubWlsbHJhY2UuYXBwLnYxLkFwcC5FdmVudHNFbnRyeUI2ukgzmgEwCAEQgAIiKXInMiVeW2Etel1bYS16MC05X10qKFwuW2Etel1bYS16MC05X10qKSokEjcKCnByZWRpY3Rpb24YBSABKAsyGy5taWxscmFjZS5hcHAudjEuUHJlZGljdGlvbkIGukgDyAEBEl0KCGZlYXR1cmVzGAYgAygLMiIubWlsbHJhY2UuYXBwLnYxLkFwcC5GZWF0dXJlc0VudHJ5Qie6SCSaASEIARDoByIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQSLQoFbGFiZWwYByABKAsyFi5taWxscmFjZS5hcHAudjEuTGFiZWxCBrpIA8gBARItCgVtb2RlbBgIIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5Nb2RlbEIGukgDyAEBEjEKB3NlcnZpbmcYCSABKAsyGC5taWxscmFjZS5hcHAudjEuU2VydmluZ0IGukgDyAEBEi8KCm1vbml0b3JpbmcYCiABKAsyGy5taWxscmFjZS5hcHAudjEuTW9uaXRvcmluZxIvCgpyZXRyYWluaW5nGAsgASgLMhsubWlsbHJhY2UuYXBwLnYxLlJldHJhaW5pbmcSLQoJaW5nZXN0aW9uGAwgASgLMhoubWlsbHJhY2UuYXBwLnYxLkluZ2VzdGlvbhpICg1FbnRpdGllc0VudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLm1pbGxyYWNlLmFwcC52MS5FbnRpdHk6AjgBGkkKC0V2ZW50c0VudHJ5EgsKA2tleRgBIAEoCRIpCgV2YWx1ZRgCIAEoCzIaLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGU6AjgBGkkKDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEicKBXZhbHVlGAIgASgLMhgubWlsbHJhY2UuYXBwLnYxLkZlYXR1cmU6AjgBIiEKBkVudGl0eRIXCgNrZXkYASADKAlCCrpIB5IBBAgBEAgiyAEKCUV2ZW50VHlwZRIYCgd2ZXJzaW9uGAEgASgNQge6SAQqAigBEloKBmZpZWxkcxgCIAMoCzImLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGUuRmllbGRzRW50cnlCIrpIH5oBHCIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQaRQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEiUKBXZhbHVlGAIgASgLMhYubWlsbHJhY2UuYXBwLnYxLkZpZWxkOgI4ASLbAQoFRmllbGQSNAoEdHlwZRgBIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5GaWVsZFR5cGVCCrpIB4IBBBABIAASEAoIcmVxdWlyZWQYAiABKAgSFwoKbWF4X2xlbmd0aBgDIAEoDUgAiAEBEg8KB3BhdHRlcm4YBCABKAkSEAoDbWluGAUgASgBSAGIAQESEAoDbWF4GAYgASgBSAKIAQESDAoEdW5pdBgHIAEoCRIPCgdhbGxvd2VkGAggAygJQg0KC19tYXhfbGVuZ3RoQgYKBF9taW5CBgoEX21heCIhCgpQcmVkaWN0aW9uEhMKAmF0GAEgASgJQge6SARyAhABIrcCCgdGZWF0dXJlEhIKCmF0X3JlcXVlc3QYASABKAkSDgoGZW50aXR5GAIgASgJEgoKAm9uGAMgASgJEg0KBXZhbHVlGAQgASgJEjcKCWFnZ3JlZ2F0ZRgFIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5BZ2dyZWdhdGVCCLpIBYIBAhABEikKBndpbmRvdxgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCgR0aWxlGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBXdoZXJlGAggASgJEhMKC2Rlc2NyaXB0aW9uGAkgASgJEjwKDHdoZW5fbWlzc2luZxgKIAEoDjIcLm1pbGxyYWNlLmFwcC52MS5XaGVuTWlzc2luZ0IIukgFggECEAEigQEKBUxhYmVsEhMKAm9uGAEgASgJQge6SARyAhABEhUKBGpvaW4YAiABKAlCB7pIBHICEAESFgoFdmFsdWUYAyABKAlCB7pIBHICEAESNAoEd2FpdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgAimgcKBU1vZGVsEi8KBHRhc2sYASABKA4yFS5taWxscmFjZS5hcHAudjEuVGFza0IKukgHggEEEAEgABJDCgpjYW5kaWRhdGVzGAIgAygOMhoubWlsbHJhY2UuYXBwLnYxLkFsZ29yaXRobUITukgQkgENCAEYASIHggEEEAEgABIzCgZtZXRyaWMYAyABKA4yFy5taWxscmFjZS5hcHAudjEuTWV0cmljQgq6SAeCAQQQASAAEigKB2hvbGRvdXQYBCABKAFCF7pIFBISEc3MzMzMzOw/IQAAAAAAAAAAEioKB2hpc3RvcnkYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJQoFZ2F0ZXMYBiABKAsyFi5taWxscmFjZS5hcHAudjEuR2F0ZXMSDAoEc2VlZBgHIAEoDRIaCgdjbGFzc2VzGAggAygJQgm6SAaSAQMQ6AcSKQoIY292ZXJhZ2UYCSABKAFCF7pIFBISEQAAAAAAAPA/KQAAAAAAAAAAEh0KC2NhdGVnb3JpY2FsGAogAygJQgi6SAWSAQIYARJHCghtb25vdG9uZRgLIAMoCzIkLm1pbGxyYWNlLmFwcC52MS5Nb2RlbC5Nb25vdG9uZUVudHJ5Qg+6SAyaAQkqB4IBBBABIAASLAoJaGFsZl9saWZlGAwgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEisKCGJhc2VsaW5lGA0gASgLMhkubWlsbHJhY2UuYXBwLnYxLkJhc2VsaW5lEhwKCHNlZ21lbnRzGA4gAygJQgq6SAeSAQQQEBgBEicKBnNlYXJjaBgPIAEoCzIXLm1pbGxyYWNlLmFwcC52MS5TZWFyY2gSGAoHcm9sbGluZxgQIAEoDUIHukgEKgIYChI3Cgp0aW1lX2xpbWl0GBEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgi6SAWqAQIqABItCglwcm9tb3Rpb24YFCABKAsyGi5taWxscmFjZS5hcHAudjEuUHJvbW90aW9uEjwKCGV4dGVybmFsGBUgAygLMiAubWlsbHJhY2UuYXBwLnYxLkV4dGVybmFsVHJhaW5lckIIukgFkgECEAgaSgoNTW9ub3RvbmVFbnRyeRILCgNrZXkYASABKAkSKAoFdmFsdWUYAiABKA4yGS5taWxscmFjZS5hcHAudjEuTW9ub3RvbmU6AjgBIkAKCEJhc2VsaW5lEhQKCmxhc3RfdmFsdWUYASABKAlIABIWCgxzZWdtZW50X21lYW4YAiABKAlIAEIGCgRraW5kIksKBlNlYXJjaBIYCgZ0cmlhbHMYASABKA1CCLpIBSoDGOgHEicKBHRpbWUYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24imQIKCVByb21vdGlvbhIrCgZzaGFkb3cYASABKAsyGy5taWxscmFjZS5hcHAudjEuU2hhZG93U3RlcBIrCgZjYW5hcnkYAiABKAsyGy5taWxscmFjZS5hcHAudjEuQ2FuYXJ5U3RlcBI1CghhcHByb3ZhbBgDIAEoDjIZLm1pbGxyYWNlLmFwcC52MS5BcHByb3ZhbEIIukgFggECEAESKAoJdG9sZXJhbmNlGAQgASgBQhC6SA0SCykAAAAAAAAAAEABSACIAQESMgoMbWF4X2ZhaWx1cmVzGAUgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAAEgBiAEBQgwKCl90b2xlcmFuY2VCDwoNX21heF9mYWlsdXJlcyJlCgpTaGFkb3dTdGVwEiAKC3ByZWRpY3Rpb25zGAEgASgNQgu6SAgqBhigjQYoZBIrCgVzaGFyZRgCIAEoAUIXukgUEhIZAAAAAAAA8D8hAAAAAAAAAABIAIgBAUIICgZfc2hhcmUiYgoKQ2FuYXJ5U3RlcBIdCghvdXRjb21lcxgBIAEoDUILukgIKgYYoI0GKGQSKwoFc2hhcmUYAiABKAFCF7pIFBISGQAAAAAAAPA/IQAAAAAAAAAASACIAQFCCAoGX3NoYXJlIq0BCg9FeHRlcm5hbFRyYWluZXISLAoEbmFtZRgBIAEoCUIeukgbchkyF15bYS16XVthLXowLTlfLV17MCw0N30kEjUKCGRlYWRsaW5lGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgi6SAWqAQIqABI1CghlbmNvZGluZxgDIAEoDjIZLm1pbGxyYWNlLmFwcC52MS5FbmNvZGluZ0IIukgFggECEAEi7AUKBUdhdGVzEhQKB21pbl9hdWMYASABKAFIAIgBARIZCgxtYXhfbG9nX2xvc3MYAiABKAFIAYgBARIiChVtYXhfY2FsaWJyYXRpb25fZXJyb3IYAyABKAFIAogBARIRCgl0b2xlcmFuY2UYBCABKAESEAoIbWluX3Jvd3MYBSABKA0SFgoJbWF4X2JyaWVyGAYgASgBSAOIAQESGQoMbWluX2FjY3VyYWN5GAcgASgBSASIAQESFQoIbWF4X3Jtc2UYCCABKAFIBYgBARIUCgdtYXhfbWFlGAkgASgBSAaIAQESEwoGbWluX3IyGAogASgBSAeIAQESHwoSbWF4X2NvdmVyYWdlX2Vycm9yGAsgASgBSAiIAQESFQoIbWF4X2Nvc3QYDCABKAFICYgBARIdChBtYXhfc2VnbWVudF9sb3NzGA0gASgBSAqIAQESHAoPbWF4X3NlZ21lbnRfZ2FwGA4gASgBSAuIAQESHwoSbWF4X2FydGVmYWN0X2J5dGVzGA8gASgESAyIAQESIQoUbWF4X3Jvd19taWNyb3NlY29uZHMYECABKAFIDYgBARIXCg9yZWZ1c2Vfd2FybmluZ3MYESABKAgSKwoKY29uZmlkZW5jZRgSIAEoAUIXukgUEhIRAAAAAAAA8D8pAAAAAAAAAABCCgoIX21pbl9hdWNCDwoNX21heF9sb2dfbG9zc0IYChZfbWF4X2NhbGlicmF0aW9uX2Vycm9yQgwKCl9tYXhfYnJpZXJCDwoNX21pbl9hY2N1cmFjeUILCglfbWF4X3Jtc2VCCgoIX21heF9tYWVCCQoHX21pbl9yMkIVChNfbWF4X2NvdmVyYWdlX2Vycm9yQgsKCV9tYXhfY29zdEITChFfbWF4X3NlZ21lbnRfbG9zc0ISChBfbWF4X3NlZ21lbnRfZ2FwQhUKE19tYXhfYXJ0ZWZhY3RfYnl0ZXNCFwoVX21heF9yb3dfbWljcm9zZWNvbmRzIr4DCgdTZXJ2aW5nEjgKCGRlYWRsaW5lGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgu6SAjIAQGqAQIqABIlCgViYXRjaBgCIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5CYXRjaBIrCghmYWxsYmFjaxgDIAMoDjIZLm1pbGxyYWNlLmFwcC52MS5GYWxsYmFjaxIsCglkZWNpc2lvbnMYBCADKAsyGS5taWxscmFjZS5hcHAudjEuRGVjaXNpb24SKQoIY29uc3RhbnQYBSABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAEikKB2Fic3RhaW4YBiABKAsyGC5taWxscmFjZS5hcHAudjEuQWJzdGFpbhIpCgdidWRnZXRzGAcgASgLMhgubWlsbHJhY2UuYXBwLnYxLkJ1ZGdldHMSPAoMd2hlbl9taXNzaW5nGAggASgOMhwubWlsbHJhY2UuYXBwLnYxLldoZW5NaXNzaW5nQgi6SAWCAQIQARIlCgVjYWNoZRgJIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5DYWNoZRIRCgljYW5hcnlfYnkYCiABKAkivAEKB0J1ZGdldHMSLAoGY2FuYXJ5GAEgASgBQhe6SBQSEhkAAAAAAADwPyEAAAAAAAAAAEgAiAEBEi4KCGNoYW1waW9uGAIgASgBQhe6SBQSEhkAAAAAAADwPyEAAAAAAAAAAEgBiAEBEi4KCHByZXZpb3VzGAMgASgBQhe6SBQSEhkAAAAAAADwPyEAAAAAAAAAAEgCiAEBQgkKB19jYW5hcnlCCwoJX2NoYW1waW9uQgsKCV9wcmV2aW91cyJnCgdBYnN0YWluEiUKBGZyb20YASABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAEiMKAnRvGAIgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAABIQCghkZWNpc2lvbhgDIAEoCSJcCgVDYWNoZRIzCgN0dGwYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CC7pICMgBAaoBAioAEh4KC21heF9lbnRyaWVzGAIgASgNQgm6SAYqBBjAhD0iUQoFQmF0Y2gSGgoIbWF4X3NpemUYASABKA1CCLpIBSoDGIAgEiwKCW1heF9kZWxheRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJxCghEZWNpc2lvbhIVCgRuYW1lGAEgASgJQge6SARyAhABEikKCGF0X2xlYXN0GAIgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAABIjCgRjb3N0GAMgASgLMhUubWlsbHJhY2UuYXBwLnYxLkNvc3QiPAoEQ29zdBIZCghwb3NpdGl2ZRgBIAEoAUIHukgEEgJAARIZCghuZWdhdGl2ZRgCIAEoAUIHukgEEgJAASLjAgoKTW9uaXRvcmluZxItCglyZWZlcmVuY2UYASABKA4yGi5taWxscmFjZS5hcHAudjEuUmVmZXJlbmNlEikKBndpbmRvdxgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIQCghtaW5fcm93cxgDIAEoDRIUCgdtYXhfcHNpGAQgASgBSACIAQESIgoVbWF4X2xvZ19sb3NzX2luY3JlYXNlGAUgASgBSAGIAQESHwoSbWF4X2ZhbGxiYWNrX3NoYXJlGAYgASgBSAKIAQESDAoEaG9sZBgHIAEoDRIYCgdob2xkX29mGAggASgNQge6SAQqAhhkEikKBnNlYXNvbhgJIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIKCghfbWF4X3BzaUIYChZfbWF4X2xvZ19sb3NzX2luY3JlYXNlQhUKE19tYXhfZmFsbGJhY2tfc2hhcmUioQEKClJldHJhaW5pbmcSKAoFZXZlcnkYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJAoCb24YAiADKA4yGC5taWxscmFjZS5hcHAudjEuVHJpZ2dlchIWCg5taW5fbmV3X2xhYmVscxgDIAEoDRIrCghjb29sZG93bhgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiL8AQoJSW5nZXN0aW9uEisKCGxhdGVuZXNzGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEikKBmZ1dHVyZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI2Cg51bmtub3duX2ZpZWxkcxgDIAEoDjIeLm1pbGxyYWNlLmFwcC52MS5Vbmtub3duRmllbGRzEgwKBGRyb3AYBCABKAkSHAoKcGFydGl0aW9ucxgFIAEoDUIIukgFKgMYgAISMwoFbm9pc2UYBiADKAsyGi5taWxscmFjZS5hcHAudjEuTm9pc2VSdWxlQgi6SAWSAQIQQCJ3CglOb2lzZVJ1bGUSLAoEbmFtZRgBIAEoCUIeukgbchkyF15bYS16XVthLXowLTlfLV17MCw2Mn0kEhUKBHdoZW4YAiABKAlCB7pIBHICEAESJQoEa2VlcBgDIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAAAinwIKCkFwcFZlcnNpb24SDwoHdmVyc2lvbhgBIAEoDRIhCgNhcHAYAiABKAsyFC5taWxscmFjZS5hcHAudjEuQXBwEg4KBnNvdXJjZRgDIAEoCRIuCgphcHBsaWVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJGCg5lYXJsaWVyX2V2ZW50cxgFIAMoCzIuLm1pbGxyYWNlLmFwcC52MS5BcHBWZXJzaW9uLkVhcmxpZXJFdmVudHNFbnRyeRpVChJFYXJsaWVyRXZlbnRzRW50cnkSCwoDa2V5GAEgASgJEi4KBXZhbHVlGAIgASgLMh8ubWlsbHJhY2UuYXBwLnYxLkVhcmxpZXJTY2hlbWFzOgI4ASI9Cg5FYXJsaWVyU2NoZW1hcxIrCgdzY2hlbWFzGAEgAygLMhoubWlsbHJhY2UuYXBwLnYxLkV2ZW50VHlwZSqaAQoJRmllbGRUeXBlEhoKFkZJRUxEX1RZUEVfVU5TUEVDSUZJRUQQABIVChFGSUVMRF9UWVBFX1NUUklORxABEhUKEUZJRUxEX1RZUEVfRE9VQkxFEAISFAoQRklFTERfVFlQRV9JTlQ2NBADEhMKD0ZJRUxEX1RZUEVfQk9PTBAEEhgKFEZJRUxEX1RZUEVfVElNRVNUQU1QEAUqygEKCUFnZ3JlZ2F0ZRIZChVBR0dSRUdBVEVfVU5TUEVDSUZJRUQQABITCg9BR0dSRUdBVEVfQ09VTlQQARIRCg1BR0dSRUdBVEVfU1VNEAISEgoOQUdHUkVHQVRFX01FQU4QAxIRCg1BR0dSRUdBVEVfTUlOEAQSEQoNQUdHUkVHQVRFX01BWBAFEhIKDkFHR1JFR0FURV9MQVNUEAYSFAoQQUdHUkVHQVRFX1NURERFVhAHEhYKEkFHR1JFR0FURV9ESVNUSU5DVBAIKlcKBFRhc2sSFAoQVEFTS19VTlNQRUNJRklFRBAAEg8KC1RBU0tfQklOQVJZEAESEwoPVEFTS19NVUxUSUNMQVNTEAISEwoPVEFTS19SRUdSRVNTSU9OEAMqgAEKCUFsZ29yaXRobRIZChVBTEdPUklUSE1fVU5TUEVDSUZJRUQQABISCg5BTEdPUklUSE1fR0JEVBABEhYKEkFMR09SSVRITV9MT0dJU1RJQxACEhYKEkFMR09SSVRITV9CQVNFTElORRADEhQKEEFMR09SSVRITV9MSU5FQVIQBCqNAQoGTWV0cmljEhYKEk1FVFJJQ19VTlNQRUNJRklFRBAAEhMKD01FVFJJQ19MT0dfTE9TUxABEg4KCk1FVFJJQ19BVUMQAhIQCgxNRVRSSUNfQlJJRVIQAxITCg9NRVRSSUNfQUNDVVJBQ1kQBBIPCgtNRVRSSUNfUk1TRRAFEg4KCk1FVFJJQ19NQUUQBipWCghNb25vdG9uZRIYChRNT05PVE9ORV9VTlNQRUNJRklFRBAAEhcKE01PTk9UT05FX0lOQ1JFQVNJTkcQARIXChNNT05PVE9ORV9ERUNSRUFTSU5HEAIqUQoIQXBwcm92YWwSGAoUQVBQUk9WQUxfVU5TUEVDSUZJRUQQABIWChJBUFBST1ZBTF9BVVRPTUFUSUMQARITCg9BUFBST1ZBTF9QRVJTT04QAipOCghFbmNvZGluZxIYChRFTkNPRElOR19VTlNQRUNJRklFRBAAEhEKDUVOQ09ESU5HX0pTT04QARIVChFFTkNPRElOR19QUk9UT0JVRhACKnkKC1doZW5NaXNzaW5nEhwKGFdIRU5fTUlTU0lOR19VTlNQRUNJRklFRBAAEhcKE1dIRU5fTUlTU0lOR19JTVBVVEUQARIaChZXSEVOX01JU1NJTkdfRkFMTF9CQUNLEAISFwoTV0hFTl9NSVNTSU5HX1JFRlVTRRADKmkKCEZhbGxiYWNrEhgKFEZBTExCQUNLX1VOU1BFQ0lGSUVEEAASFQoRRkFMTEJBQ0tfUFJFVklPVVMQARIVChFGQUxMQkFDS19CQVNFTElORRACEhUKEUZBTExCQUNLX0NPTlNUQU5UEAMqPgoJUmVmZXJlbmNlEhkKFVJFRkVSRU5DRV9VTlNQRUNJRklFRBAAEhYKElJFRkVSRU5DRV9UUkFJTklORxABKngKB1RyaWdnZXISFwoTVFJJR0dFUl9VTlNQRUNJRklFRBAAEhEKDVRSSUdHRVJfRFJJRlQQARIXChNUUklHR0VSX1BFUkZPUk1BTkNFEAISFAoQVFJJR0dFUl9TQ0hFRFVMRRADEhIKDlRSSUdHRVJfTUFOVUFMEAQqfAoNVW5rbm93bkZpZWxkcxIeChpVTktOT1dOX0ZJRUxEU19VTlNQRUNJRklFRBAAEhcKE1VOS05PV05fRklFTERTX0tFRVAQARIXChNVTktOT1dOX0ZJRUxEU19EUk9QEAISGQoVVU5LTk9XTl9GSUVMRFNfUkVKRUNUEANiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChltaWxscmFjZS9hcHAvdjEvYXBwLnByb3RvEg9taWxscmFjZS5hcHAudjEilAcKA0FwcBIqCgNhcHAYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw0N30kEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxI+CghlbnRpdGllcxgDIAMoCzIiLm1pbGxyYWNlLmFwcC52MS5BcHAuRW50aXRpZXNFbnRyeUIIukgFmgECEEASaAoGZXZlbnRzGAQgAygLMiAubWlsbHJhY2UuYXBwLnYxLkFwcC5FdmVudHNFbnRyeUI2ukgzmgEwCAEQgAIiKXInMiVeW2Etel1bYS16MC05X10qKFwuW2Etel1bYS16MC05X10qKSokEjcKCnByZWRpY3Rpb24YBSABKAsyGy5taWxscmFjZS5hcHAudjEuUHJlZGljdGlvbkIGukgDyAEBEl0KCGZlYXR1cmVzGAYgAygLMiIubWlsbHJhY2UuYXBwLnYxLkFwcC5GZWF0dXJlc0VudHJ5Qie6SCSaASEIARDoByIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQSLQoFbGFiZWwYByABKAsyFi5taWxscmFjZS5hcHAudjEuTGFiZWxCBrpIA8gBARItCgVtb2RlbBgIIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5Nb2RlbEIGukgDyAEBEjEKB3NlcnZpbmcYCSABKAsyGC5taWxscmFjZS5hcHAudjEuU2VydmluZ0IGukgDyAEBEi8KCm1vbml0b3JpbmcYCiABKAsyGy5taWxscmFjZS5hcHAudjEuTW9uaXRvcmluZxIvCgpyZXRyYWluaW5nGAsgASgLMhsubWlsbHJhY2UuYXBwLnYxLlJldHJhaW5pbmcSLQoJaW5nZXN0aW9uGAwgASgLMhoubWlsbHJhY2UuYXBwLnYxLkluZ2VzdGlvbhpICg1FbnRpdGllc0VudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLm1pbGxyYWNlLmFwcC52MS5FbnRpdHk6AjgBGkkKC0V2ZW50c0VudHJ5EgsKA2tleRgBIAEoCRIpCgV2YWx1ZRgCIAEoCzIaLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGU6AjgBGkkKDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEicKBXZhbHVlGAIgASgLMhgubWlsbHJhY2UuYXBwLnYxLkZlYXR1cmU6AjgBIiEKBkVudGl0eRIXCgNrZXkYASADKAlCCrpIB5IBBAgBEAgiyAEKCUV2ZW50VHlwZRIYCgd2ZXJzaW9uGAEgASgNQge6SAQqAigBEloKBmZpZWxkcxgCIAMoCzImLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGUuRmllbGRzRW50cnlCIrpIH5oBHCIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQaRQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEiUKBXZhbHVlGAIgASgLMhYubWlsbHJhY2UuYXBwLnYxLkZpZWxkOgI4ASLbAQoFRmllbGQSNAoEdHlwZRgBIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5GaWVsZFR5cGVCCrpIB4IBBBABIAASEAoIcmVxdWlyZWQYAiABKAgSFwoKbWF4X2xlbmd0aBgDIAEoDUgAiAEBEg8KB3BhdHRlcm4YBCABKAkSEAoDbWluGAUgASgBSAGIAQESEAoDbWF4GAYgASgBSAKIAQESDAoEdW5pdBgHIAEoCRIPCgdhbGxvd2VkGAggAygJQg0KC19tYXhfbGVuZ3RoQgYKBF9taW5CBgoEX21heCIhCgpQcmVkaWN0aW9uEhMKAmF0GAEgASgJQge6SARyAhABIrcCCgdGZWF0dXJlEhIKCmF0X3JlcXVlc3QYASABKAkSDgoGZW50aXR5GAIgASgJEgoKAm9uGAMgASgJEg0KBXZhbHVlGAQgASgJEjcKCWFnZ3JlZ2F0ZRgFIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5BZ2dyZWdhdGVCCLpIBYIBAhABEikKBndpbmRvdxgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCgR0aWxlGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBXdoZXJlGAggASgJEhMKC2Rlc2NyaXB0aW9uGAkgASgJEjwKDHdoZW5fbWlzc2luZxgKIAEoDjIcLm1pbGxyYWNlLmFwcC52MS5XaGVuTWlzc2luZ0IIukgFggECEAEimgIKBUxhYmVsEhMKAm9uGAEgASgJQge6SARyAhABEhUKBGpvaW4YAiABKAlCB7pIBHICEAESFgoFdmFsdWUYAyABKAlCB7pIBHICEAESNAoEd2FpdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgASKAoFZWFybHkYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLgoLY29ycmVjdGlvbnMYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SDwoHcmVwb3J0cxgHIAEoCBIsCgZyZXZpZXcYCCABKAsyHC5taWxscmFjZS5hcHAudjEuTGFiZWxSZXZpZXci9AEKC0xhYmVsUmV2aWV3EioKBGZyb20YASABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAASACIAQESKAoCdG8YAiABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAASAGIAQESKwoFc2hhcmUYAyABKAFCF7pIFBISGQAAAAAAAPA/IQAAAAAAAAAASAKIAQESHAoHcGVyX2RheRgEIAEoDUILukgIKgYYoI0GKAESKgoHZXhwaXJlcxgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIHCgVfZnJvbUIFCgNfdG9CCAoGX3NoYXJlIpoHCgVNb2RlbBIvCgR0YXNrGAEgASgOMhUubWlsbHJhY2UuYXBwLnYxLlRhc2tCCrpIB4IBBBABIAASQwoKY2FuZGlkYXRlcxgCIAMoDjIaLm1pbGxyYWNlLmFwcC52MS5BbGdvcml0aG1CE7pIEJIBDQgBGAEiB4IBBBABIAASMwoGbWV0cmljGAMgASgOMhcubWlsbHJhY2UuYXBwLnYxLk1ldHJpY0IKukgHggEEEAEgABIoCgdob2xkb3V0GAQgASgBQhe6SBQSEhHNzMzMzMzsPyEAAAAAAAAAABIqCgdoaXN0b3J5GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiUKBWdhdGVzGAYgASgLMhYubWlsbHJhY2UuYXBwLnYxLkdhdGVzEgwKBHNlZWQYByABKA0SGgoHY2xhc3NlcxgIIAMoCUIJukgGkgEDEOgHEikKCGNvdmVyYWdlGAkgASgBQhe6SBQSEhEAAAAAAADwPykAAAAAAAAAABIdCgtjYXRlZ29yaWNhbBgKIAMoCUIIukgFkgECGAESRwoIbW9ub3RvbmUYCyADKAsyJC5taWxscmFjZS5hcHAudjEuTW9kZWwuTW9ub3RvbmVFbnRyeUIPukgMmgEJKgeCAQQQASAAEiwKCWhhbGZfbGlmZRgMIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIrCghiYXNlbGluZRgNIAEoCzIZLm1pbGxyYWNlLmFwcC52MS5CYXNlbGluZRIcCghzZWdtZW50cxgOIAMoCUIKukgHkgEEEBAYARInCgZzZWFyY2gYDyABKAsyFy5taWxscmFjZS5hcHAudjEuU2VhcmNoEhgKB3JvbGxpbmcYECABKA1CB7pIBCoCGAoSNwoKdGltZV9saW1pdBgRIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIIukgFqgECKgASLQoJcHJvbW90aW9uGBQgASgLMhoubWlsbHJhY2UuYXBwLnYxLlByb21vdGlvbhI8CghleHRlcm5hbBgVIAMoCzIgLm1pbGxyYWNlLmFwcC52MS5FeHRlcm5hbFRyYWluZXJCCLpIBZIBAhAIGkoKDU1vbm90b25lRW50cnkSCwoDa2V5GAEgASgJEigKBXZhbHVlGAIgASgOMhkubWlsbHJhY2UuYXBwLnYxLk1vbm90b25lOgI4ASJACghCYXNlbGluZRIUCgpsYXN0X3ZhbHVlGAEgASgJSAASFgoMc2VnbWVudF9tZWFuGAIgASgJSABCBgoEa2luZCJLCgZTZWFyY2gSGAoGdHJpYWxzGAEgASgNQgi6SAUqAxjoBxInCgR0aW1lGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIpkCCglQcm9tb3Rpb24SKwoGc2hhZG93GAEgASgLMhsubWlsbHJhY2UuYXBwLnYxLlNoYWRvd1N0ZXASKwoGY2FuYXJ5GAIgASgLMhsubWlsbHJhY2UuYXBwLnYxLkNhbmFyeVN0ZXASNQoIYXBwcm92YWwYAyABKA4yGS5taWxscmFjZS5hcHAudjEuQXBwcm92YWxCCLpIBYIBAhABEigKCXRvbGVyYW5jZRgEIAEoAUIQukgNEgspAAAAAAAAAABAAUgAiAEBEjIKDG1heF9mYWlsdXJlcxgFIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAABIAYgBAUIMCgpfdG9sZXJhbmNlQg8KDV9tYXhfZmFpbHVyZXMiZQoKU2hhZG93U3RlcBIgCgtwcmVkaWN0aW9ucxgBIAEoDUILukgIKgYYoI0GKGQSKwoFc2hhcmUYAiABKAFCF7pIFBISGQAAAAAAAPA/IQAAAAAAAAAASACIAQFCCAoGX3NoYXJlImIKCkNhbmFyeVN0ZXASHQoIb3V0Y29tZXMYASABKA1CC7pICCoGGKCNBihkEisKBXNoYXJlGAIgASgBQhe6SBQSEhkAAAAAAADwPyEAAAAAAAAAAEgAiAEBQggKBl9zaGFyZSKtAQoPRXh0ZXJuYWxUcmFpbmVyEiwKBG5hbWUYASABKAlCHrpIG3IZMhdeW2Etel1bYS16MC05Xy1dezAsNDd9JBI1CghkZWFkbGluZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIIukgFqgECKgASNQoIZW5jb2RpbmcYAyABKA4yGS5taWxscmFjZS5hcHAudjEuRW5jb2RpbmdCCLpIBYIBAhABIuwFCgVHYXRlcxIUCgdtaW5fYXVjGAEgASgBSACIAQESGQoMbWF4X2xvZ19sb3NzGAIgASgBSAGIAQESIgoVbWF4X2NhbGlicmF0aW9uX2Vycm9yGAMgASgBSAKIAQESEQoJdG9sZXJhbmNlGAQgASgBEhAKCG1pbl9yb3dzGAUgASgNEhYKCW1heF9icmllchgGIAEoAUgDiAEBEhkKDG1pbl9hY2N1cmFjeRgHIAEoAUgEiAEBEhUKCG1heF9ybXNlGAggASgBSAWIAQESFAoHbWF4X21hZRgJIAEoAUgGiAEBEhMKBm1pbl9yMhgKIAEoAUgHiAEBEh8KEm1heF9jb3ZlcmFnZV9lcnJvchgLIAEoAUgIiAEBEhUKCG1heF9jb3N0GAwgASgBSAmIAQESHQoQbWF4X3NlZ21lbnRfbG9zcxgNIAEoAUgKiAEBEhwKD21heF9zZWdtZW50X2dhcBgOIAEoAUgLiAEBEh8KEm1heF9hcnRlZmFjdF9ieXRlcxgPIAEoBEgMiAEBEiEKFG1heF9yb3dfbWljcm9zZWNvbmRzGBAgASgBSA2IAQESFwoPcmVmdXNlX3dhcm5pbmdzGBEgASgIEisKCmNvbmZpZGVuY2UYEiABKAFCF7pIFBISEQAAAAAAAPA/KQAAAAAAAAAAQgoKCF9taW5fYXVjQg8KDV9tYXhfbG9nX2xvc3NCGAoWX21heF9jYWxpYnJhdGlvbl9lcnJvckIMCgpfbWF4X2JyaWVyQg8KDV9taW5fYWNjdXJhY3lCCwoJX21heF9ybXNlQgoKCF9tYXhfbWFlQgkKB19taW5fcjJCFQoTX21heF9jb3ZlcmFnZV9lcnJvckILCglfbWF4X2Nvc3RCEwoRX21heF9zZWdtZW50X2xvc3NCEgoQX21heF9zZWdtZW50X2dhcEIVChNfbWF4X2FydGVmYWN0X2J5dGVzQhcKFV9tYXhfcm93X21pY3Jvc2Vjb25kcyK+AwoHU2VydmluZxI4CghkZWFkbGluZRgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgASJQoFYmF0Y2gYAiABKAsyFi5taWxscmFjZS5hcHAudjEuQmF0Y2gSKwoIZmFsbGJhY2sYAyADKA4yGS5taWxscmFjZS5hcHAudjEuRmFsbGJhY2sSLAoJZGVjaXNpb25zGAQgAygLMhkubWlsbHJhY2UuYXBwLnYxLkRlY2lzaW9uEikKCGNvbnN0YW50GAUgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAABIpCgdhYnN0YWluGAYgASgLMhgubWlsbHJhY2UuYXBwLnYxLkFic3RhaW4SKQoHYnVkZ2V0cxgHIAEoCzIYLm1pbGxyYWNlLmFwcC52MS5CdWRnZXRzEjwKDHdoZW5fbWlzc2luZxgIIAEoDjIcLm1pbGxyYWNlLmFwcC52MS5XaGVuTWlzc2luZ0IIukgFggECEAESJQoFY2FjaGUYCSABKAsyFi5taWxscmFjZS5hcHAudjEuQ2FjaGUSEQoJY2FuYXJ5X2J5GAogASgJIrwBCgdCdWRnZXRzEiwKBmNhbmFyeRgBIAEoAUIXukgUEhIZAAAAAAAA8D8hAAAAAAAAAABIAIgBARIuCghjaGFtcGlvbhgCIAEoAUIXukgUEhIZAAAAAAAA8D8hAAAAAAAAAABIAYgBARIuCghwcmV2aW91cxgDIAEoAUIXukgUEhIZAAAAAAAA8D8hAAAAAAAAAABIAogBAUIJCgdfY2FuYXJ5QgsKCV9jaGFtcGlvbkILCglfcHJldmlvdXMiZwoHQWJzdGFpbhIlCgRmcm9tGAEgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAABIjCgJ0bxgCIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAAASEAoIZGVjaXNpb24YAyABKAkiXAoFQ2FjaGUSMwoDdHRsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgu6SAjIAQGqAQIqABIeCgttYXhfZW50cmllcxgCIAEoDUIJukgGKgQYwIQ9IlEKBUJhdGNoEhoKCG1heF9zaXplGAEgASgNQgi6SAUqAxiAIBIsCgltYXhfZGVsYXkYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24icQoIRGVjaXNpb24SFQoEbmFtZRgBIAEoCUIHukgEcgIQARIpCghhdF9sZWFzdBgCIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAAASIwoEY29zdBgDIAEoCzIVLm1pbGxyYWNlLmFwcC52MS5Db3N0IjwKBENvc3QSGQoIcG9zaXRpdmUYASABKAFCB7pIBBICQAESGQoIbmVnYXRpdmUYAiABKAFCB7pIBBICQAEi4wIKCk1vbml0b3JpbmcSLQoJcmVmZXJlbmNlGAEgASgOMhoubWlsbHJhY2UuYXBwLnYxLlJlZmVyZW5jZRIpCgZ3aW5kb3cYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEAoIbWluX3Jvd3MYAyABKA0SFAoHbWF4X3BzaRgEIAEoAUgAiAEBEiIKFW1heF9sb2dfbG9zc19pbmNyZWFzZRgFIAEoAUgBiAEBEh8KEm1heF9mYWxsYmFja19zaGFyZRgGIAEoAUgCiAEBEgwKBGhvbGQYByABKA0SGAoHaG9sZF9vZhgIIAEoDUIHukgEKgIYZBIpCgZzZWFzb24YCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CCgoIX21heF9wc2lCGAoWX21heF9sb2dfbG9zc19pbmNyZWFzZUIVChNfbWF4X2ZhbGxiYWNrX3NoYXJlIuoBCgpSZXRyYWluaW5nEigKBWV2ZXJ5GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiQKAm9uGAIgAygOMhgubWlsbHJhY2UuYXBwLnYxLlRyaWdnZXISFgoObWluX25ld19sYWJlbHMYAyABKA0SKwoIY29vbGRvd24YBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFAoMZXZlcnlfbGFiZWxzGAUgASgNEjEKBmJ1ZGdldBgGIAEoCzIhLm1pbGxyYWNlLmFwcC52MS5SZXRyYWluaW5nQnVkZ2V0ImMKEFJldHJhaW5pbmdCdWRnZXQSGgoJdHJhaW5pbmdzGAEgASgNQge6SAQqAigBEjMKA3BlchgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgAi/AEKCUluZ2VzdGlvbhIrCghsYXRlbmVzcxgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIpCgZmdXR1cmUYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNgoOdW5rbm93bl9maWVsZHMYAyABKA4yHi5taWxscmFjZS5hcHAudjEuVW5rbm93bkZpZWxkcxIMCgRkcm9wGAQgASgJEhwKCnBhcnRpdGlvbnMYBSABKA1CCLpIBSoDGIACEjMKBW5vaXNlGAYgAygLMhoubWlsbHJhY2UuYXBwLnYxLk5vaXNlUnVsZUIIukgFkgECEEAidwoJTm9pc2VSdWxlEiwKBG5hbWUYASABKAlCHrpIG3IZMhdeW2Etel1bYS16MC05Xy1dezAsNjJ9JBIVCgR3aGVuGAIgASgJQge6SARyAhABEiUKBGtlZXAYAyABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAIp8CCgpBcHBWZXJzaW9uEg8KB3ZlcnNpb24YASABKA0SIQoDYXBwGAIgASgLMhQubWlsbHJhY2UuYXBwLnYxLkFwcBIOCgZzb3VyY2UYAyABKAkSLgoKYXBwbGllZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASRgoOZWFybGllcl9ldmVudHMYBSADKAsyLi5taWxscmFjZS5hcHAudjEuQXBwVmVyc2lvbi5FYXJsaWVyRXZlbnRzRW50cnkaVQoSRWFybGllckV2ZW50c0VudHJ5EgsKA2tleRgBIAEoCRIuCgV2YWx1ZRgCIAEoCzIfLm1pbGxyYWNlLmFwcC52MS5FYXJsaWVyU2NoZW1hczoCOAEiPQoORWFybGllclNjaGVtYXMSKwoHc2NoZW1hcxgBIAMoCzIaLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGUqmgEKCUZpZWxkVHlwZRIaChZGSUVMRF9UWVBFX1VOU1BFQ0lGSUVEEAASFQoRRklFTERfVFlQRV9TVFJJTkcQARIVChFGSUVMRF9UWVBFX0RPVUJMRRACEhQKEEZJRUxEX1RZUEVfSU5UNjQQAxITCg9GSUVMRF9UWVBFX0JPT0wQBBIYChRGSUVMRF9UWVBFX1RJTUVTVEFNUBAFKsoBCglBZ2dyZWdhdGUSGQoVQUdHUkVHQVRFX1VOU1BFQ0lGSUVEEAASEwoPQUdHUkVHQVRFX0NPVU5UEAESEQoNQUdHUkVHQVRFX1NVTRACEhIKDkFHR1JFR0FURV9NRUFOEAMSEQoNQUdHUkVHQVRFX01JThAEEhEKDUFHR1JFR0FURV9NQVgQBRISCg5BR0dSRUdBVEVfTEFTVBAGEhQKEEFHR1JFR0FURV9TVERERVYQBxIWChJBR0dSRUdBVEVfRElTVElOQ1QQCCpXCgRUYXNrEhQKEFRBU0tfVU5TUEVDSUZJRUQQABIPCgtUQVNLX0JJTkFSWRABEhMKD1RBU0tfTVVMVElDTEFTUxACEhMKD1RBU0tfUkVHUkVTU0lPThADKoABCglBbGdvcml0aG0SGQoVQUxHT1JJVEhNX1VOU1BFQ0lGSUVEEAASEgoOQUxHT1JJVEhNX0dCRFQQARIWChJBTEdPUklUSE1fTE9HSVNUSUMQAhIWChJBTEdPUklUSE1fQkFTRUxJTkUQAxIUChBBTEdPUklUSE1fTElORUFSEAQqjQEKBk1ldHJpYxIWChJNRVRSSUNfVU5TUEVDSUZJRUQQABITCg9NRVRSSUNfTE9HX0xPU1MQARIOCgpNRVRSSUNfQVVDEAISEAoMTUVUUklDX0JSSUVSEAMSEwoPTUVUUklDX0FDQ1VSQUNZEAQSDwoLTUVUUklDX1JNU0UQBRIOCgpNRVRSSUNfTUFFEAYqVgoITW9ub3RvbmUSGAoUTU9OT1RPTkVfVU5TUEVDSUZJRUQQABIXChNNT05PVE9ORV9JTkNSRUFTSU5HEAESFwoTTU9OT1RPTkVfREVDUkVBU0lORxACKlEKCEFwcHJvdmFsEhgKFEFQUFJPVkFMX1VOU1BFQ0lGSUVEEAASFgoSQVBQUk9WQUxfQVVUT01BVElDEAESEwoPQVBQUk9WQUxfUEVSU09OEAIqTgoIRW5jb2RpbmcSGAoURU5DT0RJTkdfVU5TUEVDSUZJRUQQABIRCg1FTkNPRElOR19KU09OEAESFQoRRU5DT0RJTkdfUFJPVE9CVUYQAip5CgtXaGVuTWlzc2luZxIcChhXSEVOX01JU1NJTkdfVU5TUEVDSUZJRUQQABIXChNXSEVOX01JU1NJTkdfSU1QVVRFEAESGgoWV0hFTl9NSVNTSU5HX0ZBTExfQkFDSxACEhcKE1dIRU5fTUlTU0lOR19SRUZVU0UQAyppCghGYWxsYmFjaxIYChRGQUxMQkFDS19VTlNQRUNJRklFRBAAEhUKEUZBTExCQUNLX1BSRVZJT1VTEAESFQoRRkFMTEJBQ0tfQkFTRUxJTkUQAhIVChFGQUxMQkFDS19DT05TVEFOVBADKj4KCVJlZmVyZW5jZRIZChVSRUZFUkVOQ0VfVU5TUEVDSUZJRUQQABIWChJSRUZFUkVOQ0VfVFJBSU5JTkcQASqvAQoHVHJpZ2dlchIXChNUUklHR0VSX1VOU1BFQ0lGSUVEEAASEQoNVFJJR0dFUl9EUklGVBABEhcKE1RSSUdHRVJfUEVSRk9STUFOQ0UQAhIUChBUUklHR0VSX1NDSEVEVUxFEAMSEgoOVFJJR0dFUl9NQU5VQUwQBBISCg5UUklHR0VSX1ZPTFVNRRAFEiEKHVRSSUdHRVJfRVNUSU1BVEVEX1BFUkZPUk1BTkNFEAYqfAoNVW5rbm93bkZpZWxkcxIeChpVTktOT1dOX0ZJRUxEU19VTlNQRUNJRklFRBAAEhcKE1VOS05PV05fRklFTERTX0tFRVAQARIXChNVTktOT1dOX0ZJRUxEU19EUk9QEAISGQoVVU5LTk9XTl9GSUVMRFNfUkVKRUNUEANiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * One ML application: what a team writes as `app.yaml`.
@@ -334,6 +334,36 @@ export type Label = Message<"millrace.app.v1.Label"> & {
    * @generated from field: google.protobuf.Duration wait = 4;
    */
   wait?: Duration | undefined;
+
+  /**
+   * How long before the prediction its truth may have become known; what was known earlier is the truth about something else, such as the
+   * same customer's last order. Default: `wait`.
+   *
+   * @generated from field: google.protobuf.Duration early = 5;
+   */
+  early?: Duration | undefined;
+
+  /**
+   * How long after the prediction a correction of a truth that came in time still counts. Default: always.
+   *
+   * @generated from field: google.protobuf.Duration corrections = 6;
+   */
+  corrections?: Duration | undefined;
+
+  /**
+   * Applications may tell the truth, too, by `FeedbackService.Report`. Such labels, and people's answers to reviews, are events of the
+   * type `label.reported`, which the app then has without declaring it.
+   *
+   * @generated from field: bool reports = 7;
+   */
+  reports: boolean;
+
+  /**
+   * Which predictions people are asked about. Absent: none.
+   *
+   * @generated from field: millrace.app.v1.LabelReview review = 8;
+   */
+  review?: LabelReview | undefined;
 };
 
 /**
@@ -342,6 +372,53 @@ export type Label = Message<"millrace.app.v1.Label"> & {
  */
 export const LabelSchema: GenMessage<Label> = /*@__PURE__*/
   messageDesc(file_millrace_app_v1_app, 6);
+
+/**
+ * Predictions that are offered to people: the uncertain ones, and those about which labels contradict each other.
+ *
+ * @generated from message millrace.app.v1.LabelReview
+ */
+export type LabelReview = Message<"millrace.app.v1.LabelReview"> & {
+  /**
+   * Probabilities that are uncertain, from `from` up to, but without, `to`. Default: those of `serving.abstain`.
+   *
+   * @generated from field: optional double from = 1;
+   */
+  from?: number | undefined;
+
+  /**
+   * @generated from field: optional double to = 2;
+   */
+  to?: number | undefined;
+
+  /**
+   * Share of the uncertain ones, 0 to 1 (`10%` in YAML), by a hash of the prediction's id. Default: all.
+   *
+   * @generated from field: optional double share = 3;
+   */
+  share?: number | undefined;
+
+  /**
+   * Most that are offered of a day of event time.
+   *
+   * @generated from field: uint32 per_day = 4;
+   */
+  perDay: number;
+
+  /**
+   * Event time after which nobody is asked any more. Default: `wait`.
+   *
+   * @generated from field: google.protobuf.Duration expires = 5;
+   */
+  expires?: Duration | undefined;
+};
+
+/**
+ * Describes the message millrace.app.v1.LabelReview.
+ * Use `create(LabelReviewSchema)` to create a new message.
+ */
+export const LabelReviewSchema: GenMessage<LabelReview> = /*@__PURE__*/
+  messageDesc(file_millrace_app_v1_app, 7);
 
 /**
  * @generated from message millrace.app.v1.Model
@@ -478,7 +555,7 @@ export type Model = Message<"millrace.app.v1.Model"> & {
  * Use `create(ModelSchema)` to create a new message.
  */
 export const ModelSchema: GenMessage<Model> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 7);
+  messageDesc(file_millrace_app_v1_app, 8);
 
 /**
  * @generated from message millrace.app.v1.Baseline
@@ -511,7 +588,7 @@ export type Baseline = Message<"millrace.app.v1.Baseline"> & {
  * Use `create(BaselineSchema)` to create a new message.
  */
 export const BaselineSchema: GenMessage<Baseline> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 8);
+  messageDesc(file_millrace_app_v1_app, 9);
 
 /**
  * Whichever comes first ends the search; one of them is needed.
@@ -539,7 +616,7 @@ export type Search = Message<"millrace.app.v1.Search"> & {
  * Use `create(SearchSchema)` to create a new message.
  */
 export const SearchSchema: GenMessage<Search> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 9);
+  messageDesc(file_millrace_app_v1_app, 10);
 
 /**
  * The steps of a candidate that passed the gates. Without `shadow` and `canary` it becomes the champion at once, or on a person's word.
@@ -588,7 +665,7 @@ export type Promotion = Message<"millrace.app.v1.Promotion"> & {
  * Use `create(PromotionSchema)` to create a new message.
  */
 export const PromotionSchema: GenMessage<Promotion> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 10);
+  messageDesc(file_millrace_app_v1_app, 11);
 
 /**
  * @generated from message millrace.app.v1.ShadowStep
@@ -614,7 +691,7 @@ export type ShadowStep = Message<"millrace.app.v1.ShadowStep"> & {
  * Use `create(ShadowStepSchema)` to create a new message.
  */
 export const ShadowStepSchema: GenMessage<ShadowStep> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 11);
+  messageDesc(file_millrace_app_v1_app, 12);
 
 /**
  * @generated from message millrace.app.v1.CanaryStep
@@ -640,7 +717,7 @@ export type CanaryStep = Message<"millrace.app.v1.CanaryStep"> & {
  * Use `create(CanaryStepSchema)` to create a new message.
  */
 export const CanaryStepSchema: GenMessage<CanaryStep> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 12);
+  messageDesc(file_millrace_app_v1_app, 13);
 
 /**
  * @generated from message millrace.app.v1.ExternalTrainer
@@ -673,7 +750,7 @@ export type ExternalTrainer = Message<"millrace.app.v1.ExternalTrainer"> & {
  * Use `create(ExternalTrainerSchema)` to create a new message.
  */
 export const ExternalTrainerSchema: GenMessage<ExternalTrainer> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 13);
+  messageDesc(file_millrace_app_v1_app, 14);
 
 /**
  * What a candidate must reach on the holdout, calculated from the ONNX artefact's own answers.
@@ -796,7 +873,7 @@ export type Gates = Message<"millrace.app.v1.Gates"> & {
  * Use `create(GatesSchema)` to create a new message.
  */
 export const GatesSchema: GenMessage<Gates> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 14);
+  messageDesc(file_millrace_app_v1_app, 15);
 
 /**
  * @generated from message millrace.app.v1.Serving
@@ -876,7 +953,7 @@ export type Serving = Message<"millrace.app.v1.Serving"> & {
  * Use `create(ServingSchema)` to create a new message.
  */
 export const ServingSchema: GenMessage<Serving> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 15);
+  messageDesc(file_millrace_app_v1_app, 16);
 
 /**
  * Shares of the time that a call leaves for models, 0 to 1 (`60%` in YAML): a version that has not answered when its share is over is given
@@ -907,7 +984,7 @@ export type Budgets = Message<"millrace.app.v1.Budgets"> & {
  * Use `create(BudgetsSchema)` to create a new message.
  */
 export const BudgetsSchema: GenMessage<Budgets> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 16);
+  messageDesc(file_millrace_app_v1_app, 17);
 
 /**
  * The answer's `abstain`, from `from` up to, but without, `to`.
@@ -938,7 +1015,7 @@ export type Abstain = Message<"millrace.app.v1.Abstain"> & {
  * Use `create(AbstainSchema)` to create a new message.
  */
 export const AbstainSchema: GenMessage<Abstain> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 17);
+  messageDesc(file_millrace_app_v1_app, 18);
 
 /**
  * By model version and exact inputs. Questions that come while the model is asked the same wait for that answer.
@@ -964,7 +1041,7 @@ export type Cache = Message<"millrace.app.v1.Cache"> & {
  * Use `create(CacheSchema)` to create a new message.
  */
 export const CacheSchema: GenMessage<Cache> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 18);
+  messageDesc(file_millrace_app_v1_app, 19);
 
 /**
  * @generated from message millrace.app.v1.Batch
@@ -986,7 +1063,7 @@ export type Batch = Message<"millrace.app.v1.Batch"> & {
  * Use `create(BatchSchema)` to create a new message.
  */
 export const BatchSchema: GenMessage<Batch> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 19);
+  messageDesc(file_millrace_app_v1_app, 20);
 
 /**
  * @generated from message millrace.app.v1.Decision
@@ -1015,7 +1092,7 @@ export type Decision = Message<"millrace.app.v1.Decision"> & {
  * Use `create(DecisionSchema)` to create a new message.
  */
 export const DecisionSchema: GenMessage<Decision> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 20);
+  messageDesc(file_millrace_app_v1_app, 21);
 
 /**
  * @generated from message millrace.app.v1.Cost
@@ -1041,7 +1118,7 @@ export type Cost = Message<"millrace.app.v1.Cost"> & {
  * Use `create(CostSchema)` to create a new message.
  */
 export const CostSchema: GenMessage<Cost> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 21);
+  messageDesc(file_millrace_app_v1_app, 22);
 
 /**
  * @generated from message millrace.app.v1.Monitoring
@@ -1111,31 +1188,53 @@ export type Monitoring = Message<"millrace.app.v1.Monitoring"> & {
  * Use `create(MonitoringSchema)` to create a new message.
  */
 export const MonitoringSchema: GenMessage<Monitoring> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 22);
+  messageDesc(file_millrace_app_v1_app, 23);
 
 /**
  * @generated from message millrace.app.v1.Retraining
  */
 export type Retraining = Message<"millrace.app.v1.Retraining"> & {
   /**
+   * The schedule, in event time since the last training.
+   *
    * @generated from field: google.protobuf.Duration every = 1;
    */
   every?: Duration | undefined;
 
   /**
+   * What may ask for a training. Default: `every` and `every_labels`, where they are given.
+   *
    * @generated from field: repeated millrace.app.v1.Trigger on = 2;
    */
   on: Trigger[];
 
   /**
+   * With fewer labels than this since the last training none is asked for, but by hand.
+   *
    * @generated from field: uint32 min_new_labels = 3;
    */
   minNewLabels: number;
 
   /**
+   * Event time that has to pass between two trainings, but by hand.
+   *
    * @generated from field: google.protobuf.Duration cooldown = 4;
    */
   cooldown?: Duration | undefined;
+
+  /**
+   * So many labels since the last training ask for the next. 0: none do.
+   *
+   * @generated from field: uint32 every_labels = 5;
+   */
+  everyLabels: number;
+
+  /**
+   * At most so many trainings in a period of event time, whatever asks for them, those by hand counted but not held back.
+   *
+   * @generated from field: millrace.app.v1.RetrainingBudget budget = 6;
+   */
+  budget?: RetrainingBudget | undefined;
 };
 
 /**
@@ -1143,7 +1242,29 @@ export type Retraining = Message<"millrace.app.v1.Retraining"> & {
  * Use `create(RetrainingSchema)` to create a new message.
  */
 export const RetrainingSchema: GenMessage<Retraining> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 23);
+  messageDesc(file_millrace_app_v1_app, 24);
+
+/**
+ * @generated from message millrace.app.v1.RetrainingBudget
+ */
+export type RetrainingBudget = Message<"millrace.app.v1.RetrainingBudget"> & {
+  /**
+   * @generated from field: uint32 trainings = 1;
+   */
+  trainings: number;
+
+  /**
+   * @generated from field: google.protobuf.Duration per = 2;
+   */
+  per?: Duration | undefined;
+};
+
+/**
+ * Describes the message millrace.app.v1.RetrainingBudget.
+ * Use `create(RetrainingBudgetSchema)` to create a new message.
+ */
+export const RetrainingBudgetSchema: GenMessage<RetrainingBudget> = /*@__PURE__*/
+  messageDesc(file_millrace_app_v1_app, 25);
 
 /**
  * @generated from message millrace.app.v1.Ingestion
@@ -1197,7 +1318,7 @@ export type Ingestion = Message<"millrace.app.v1.Ingestion"> & {
  * Use `create(IngestionSchema)` to create a new message.
  */
 export const IngestionSchema: GenMessage<Ingestion> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 24);
+  messageDesc(file_millrace_app_v1_app, 26);
 
 /**
  * Events that say little: of those for which `when` is true a share is kept, and the others are dropped and counted under the name.
@@ -1232,7 +1353,7 @@ export type NoiseRule = Message<"millrace.app.v1.NoiseRule"> & {
  * Use `create(NoiseRuleSchema)` to create a new message.
  */
 export const NoiseRuleSchema: GenMessage<NoiseRule> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 25);
+  messageDesc(file_millrace_app_v1_app, 27);
 
 /**
  * What the KV bucket `apps` holds under the app's name.
@@ -1278,7 +1399,7 @@ export type AppVersion = Message<"millrace.app.v1.AppVersion"> & {
  * Use `create(AppVersionSchema)` to create a new message.
  */
 export const AppVersionSchema: GenMessage<AppVersion> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 26);
+  messageDesc(file_millrace_app_v1_app, 28);
 
 /**
  * @generated from message millrace.app.v1.EarlierSchemas
@@ -1295,7 +1416,7 @@ export type EarlierSchemas = Message<"millrace.app.v1.EarlierSchemas"> & {
  * Use `create(EarlierSchemasSchema)` to create a new message.
  */
 export const EarlierSchemasSchema: GenMessage<EarlierSchemas> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 27);
+  messageDesc(file_millrace_app_v1_app, 29);
 
 /**
  * @generated from enum millrace.app.v1.FieldType
@@ -1816,6 +1937,20 @@ export const Trigger = {
    * @generated from enum value: TRIGGER_MANUAL = 4;
    */
   MANUAL: 4,
+
+  /**
+   * `retraining.every_labels` new labels.
+   *
+   * @generated from enum value: TRIGGER_VOLUME = 5;
+   */
+  VOLUME: 5,
+
+  /**
+   * Performance as it is estimated before the truth is known.
+   *
+   * @generated from enum value: TRIGGER_ESTIMATED_PERFORMANCE = 6;
+   */
+  ESTIMATED_PERFORMANCE: 6,
 } as const;
 
 /**
