@@ -1,7 +1,9 @@
 import { availableParallelism } from "node:os";
+import { durationToMs } from "@millrace/app";
 import type { Bus } from "@millrace/bus";
+import type { RollingFold } from "@millrace/proto/millrace/training/v1/evaluation_pb.ts";
 import type { TrainingJob } from "@millrace/proto/millrace/training/v1/job_pb.ts";
-import { datasetOf, type ModelledApp, modelledApp, splitOf } from "./appRows.ts";
+import { datasetOf, type ModelledApp, modelledApp, splitOf, splitOptions } from "./appRows.ts";
 import type { Artefacts } from "./artefacts.ts";
 import { type CandidateRows, candidateRows, requestsOf } from "./candidates.ts";
 import type { BuiltDataset, DatasetClient } from "./dataset.ts";
@@ -11,8 +13,12 @@ import { storeEvaluation } from "./evaluation/storedEvaluation.ts";
 import { bestOf, compareSentence, type Judged, type Judgement, judge, judgeChampion, judgementOf } from "./judging.ts";
 import { selectRows } from "./matrix.ts";
 import type { Registry } from "./registry.ts";
+import { rollingFolds } from "./rolling.ts";
+import { searchParameters, type Trial } from "./search.ts";
 import { inSpan } from "./spans.ts";
+import type { Split } from "./split.ts";
 import type { TrainingStore } from "./store.ts";
+import { withinTimeLimit } from "./timeLimit.ts";
 import { trainCandidate, warningsOf } from "./train.ts";
 import type { TrainRequest } from "./trainRequest.ts";
 import { describeVersion } from "./version.ts";
@@ -24,6 +30,9 @@ export interface JobParts {
   readonly artefacts: Artefacts;
   readonly datasets: DatasetClient;
   readonly maxRows: number;
+  readonly maxMemoryBytes: number;
+  /** Told how far a job is: what is being done, and the share of it that is, 0 to 1. */
+  readonly onProgress: (job: TrainingJob, what: string, share: number) => void;
 }
 
 /** Of the trees' trainer: the machine is shared with what serves. */
@@ -38,34 +47,42 @@ const THREADS = Math.min(2, availableParallelism());
 export function runJob(parts: JobParts, job: TrainingJob, signal: AbortSignal): Promise<void> {
   return inSpan("training job", { "millrace.app": job.app, "millrace.job": job.id }, async () => {
     const app = await modelledApp(parts.bus, job.app);
-    const { metric } = app.model;
-    const judgement = judgementOf(app);
-    const dataset = await datasetOf(parts.datasets, job, app.model, signal);
-    checkRepeatedRows(dataset.rows);
-    const split = await splitOf(dataset, app, parts.maxRows);
-    const rows = candidateRows(dataset, split, app.model);
-    const candidates = await trainAndJudge(app, rows, judgement, signal);
-    const best = bestOf(candidates, metric);
-    const champion = await parts.store.champion(job.app);
-    const holdout = selectRows(dataset.rows, split.holdout);
-    const against = await inSpan("evaluate champion", {}, () =>
-      judgeChampion(champion, holdout, parts.artefacts, judgement),
-    );
-    await inSpan("gate and register", {}, async () => {
-      const warnings = await warningsAbout(parts, dataset, rows, judgement, signal);
-      const request = { app, dataset, split, rows: dataset.rows, best, candidates, against, warnings };
-      const gate = await evaluateModel(request);
-      const compared = compareSentence(candidates, best, metric);
-      const verdict = [...split.notes, ...warnings, compared, ...gate.verdict];
-      const artefact = await parts.artefacts.put(best.onnx);
-      const evaluation = await storeEvaluation(parts.artefacts, gate.evaluation);
-      const { metrics } = gate;
-      const version = describeVersion({ ...request, job, metrics, verdict, artefact, evaluation });
-      signal.throwIfAborted();
-      const outcome = gate.accepted ? "accepted" : "rejected";
-      const comparedWith = champion?.number;
-      await parts.registry.register({ job, version, outcome, comparedWith, asOfMs: dataset.asOfMs });
-    });
+    await withinTimeLimit(app.model, signal, (limited) => runWithin(parts, job, app, limited));
+  });
+}
+
+async function runWithin(parts: JobParts, job: TrainingJob, app: ModelledApp, signal: AbortSignal): Promise<void> {
+  const { metric } = app.model;
+  const judgement = judgementOf(app);
+  const tell = (what: string, share = 0): void => parts.onProgress(job, what, share);
+  tell("dataset");
+  const dataset = await datasetOf(parts.datasets, job, app.model, signal, parts.maxMemoryBytes);
+  checkRepeatedRows(dataset.rows);
+  const split = await splitOf(dataset, app, parts.maxRows);
+  const rows = candidateRows(dataset, split, app.model);
+  const { candidates, trials } = await trainAndJudge(app, rows, judgement, signal, tell);
+  const best = bestOf(candidates, metric);
+  const folds = await foldsOf(parts, app, dataset, split, best, judgement, signal, tell);
+  const champion = await parts.store.champion(job.app);
+  const holdout = selectRows(dataset.rows, split.holdout);
+  tell("evaluate");
+  const against = await inSpan("evaluate champion", {}, () =>
+    judgeChampion(champion, holdout, parts.artefacts, judgement),
+  );
+  await inSpan("gate and register", {}, async () => {
+    const warnings = await warningsAbout(parts, dataset, rows, judgement, signal);
+    const request = { app, dataset, split, rows: dataset.rows, best, candidates, against, warnings, trials, folds };
+    const gate = await evaluateModel(request);
+    const compared = compareSentence(candidates, best, metric);
+    const verdict = [...split.notes, ...warnings, compared, ...gate.verdict];
+    const artefact = await parts.artefacts.put(best.onnx);
+    const evaluation = await storeEvaluation(parts.artefacts, gate.evaluation);
+    const { metrics } = gate;
+    const version = describeVersion({ ...request, job, metrics, verdict, artefact, evaluation });
+    signal.throwIfAborted();
+    const outcome = gate.accepted ? "accepted" : "rejected";
+    const comparedWith = champion?.number;
+    await parts.registry.register({ job, version, outcome, comparedWith, asOfMs: dataset.asOfMs });
   });
 }
 
@@ -79,17 +96,39 @@ async function warningsAbout(
   return [...(await datasetWarnings(datasets, dataset, task, signal)), ...warningsOf(train)];
 }
 
+type Tell = (what: string, share?: number) => void;
+
+/** Each candidate, with the parameters that a search found where the app asks for one. */
 async function trainAndJudge(
   app: ModelledApp,
   rows: CandidateRows,
   judgement: Judgement,
   signal: AbortSignal,
-): Promise<Judged[]> {
-  const judged: Judged[] = [];
-  for (const request of requestsOf(app.model, rows, { threads: THREADS, signal })) {
-    judged.push(await trainOne(request, rows, judgement));
+  tell: Tell,
+): Promise<{ candidates: Judged[]; trials: Trial[] }> {
+  const { search } = app.model;
+  const requests = requestsOf(app.model, rows, { threads: THREADS, signal });
+  const searchMs = durationToMs(search?.time) ?? Infinity;
+  const beganMs = performance.now();
+  const candidates: Judged[] = [];
+  const trials: Trial[] = [];
+  for (const [index, request] of requests.entries()) {
+    const { algorithm } = request;
+    let parameters = {};
+    if (search !== undefined) {
+      tell(`search for parameters of ${algorithm}`);
+      // Time that one candidate does not need is the next one's.
+      const untilMs = beganMs + searchMs * ((index + 1) / requests.length);
+      const found = await inSpan(`search ${algorithm}`, {}, () =>
+        searchParameters(request, { trials: search.trials, untilMs }),
+      );
+      trials.push(...found.trials);
+      ({ parameters } = found);
+    }
+    const onProgress = (share: number, what: string): void => tell(`${algorithm}: ${what}`, share);
+    candidates.push(await trainOne({ ...request, parameters, onProgress }, rows, judgement));
   }
-  return judged;
+  return { candidates, trials };
 }
 
 async function trainOne(
@@ -97,7 +136,7 @@ async function trainOne(
   { train, holdout }: CandidateRows,
   judgement: Judgement,
 ): Promise<Judged> {
-  const { algorithm } = request;
+  const { algorithm, parameters: given = {} } = request;
   const beganMs = performance.now();
   const trained = await inSpan(`train ${algorithm}`, { "millrace.rows": train.labels.length }, () =>
     trainCandidate(request),
@@ -105,5 +144,32 @@ async function trainOne(
   const seconds = (performance.now() - beganMs) / 1_000;
   const result = await inSpan(`evaluate ${algorithm}`, {}, () => judge(trained.onnx, holdout, judgement));
   const parameters = JSON.stringify(trained.parameters);
-  return { algorithm, onnx: trained.onnx, parameters, importance: Array.from(trained.importance), seconds, ...result };
+  const importance = Array.from(trained.importance);
+  return { algorithm, onnx: trained.onnx, parameters, given, importance, seconds, ...result };
+}
+
+/** The winner's way of training at earlier times, where the app asks for it. */
+async function foldsOf(
+  { maxRows }: JobParts,
+  app: ModelledApp,
+  dataset: BuiltDataset,
+  split: Split,
+  best: Judged,
+  judgement: Judgement,
+  signal: AbortSignal,
+  tell: Tell,
+): Promise<RollingFold[]> {
+  const { rolling } = app.model;
+  if (rolling === 0) return [];
+  tell("train at earlier times");
+  const options = splitOptions(dataset, app, maxRows);
+  return inSpan("rolling origin", {}, () =>
+    rollingFolds(dataset.rows, options, split, rolling, async (fold) => {
+      const rows = candidateRows(dataset, fold, app.model);
+      const requests = requestsOf(app.model, rows, { threads: THREADS, signal });
+      const request = requests.find(({ algorithm }) => algorithm === best.algorithm) as TrainRequest;
+      const { metrics } = await trainOne({ ...request, parameters: best.given }, rows, judgement);
+      return { rows, metrics };
+    }),
+  );
 }

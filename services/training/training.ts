@@ -9,6 +9,7 @@ import { DatasetClient } from "./dataset.ts";
 import { MAX_MESSAGE_BYTES, registryService } from "./grpc.ts";
 import { runJob } from "./job.ts";
 import { Outbox } from "./outbox.ts";
+import { progressLog } from "./progressLog.ts";
 import { Registry } from "./registry.ts";
 import { Scoring } from "./scoring.ts";
 import { TrainingStore } from "./store.ts";
@@ -17,7 +18,7 @@ import { runUpload } from "./upload/uploadJob.ts";
 import { Uploads } from "./upload/uploads.ts";
 
 export interface TrainingOptions extends ServiceContext {
-  readonly config: Pick<Config, "datasetAddress" | "maxRows" | "maxUploadBytes">;
+  readonly config: Pick<Config, "datasetAddress" | "maxRows" | "maxMemoryBytes" | "maxUploadBytes">;
   readonly bus: Bus;
   readonly database: Database;
   readonly clock?: Clock;
@@ -36,7 +37,8 @@ export async function startTraining(
   const scoring = stack.use(new Scoring((artefact) => artefacts.get(artefact)));
   const datasets = stack.use(new DatasetClient(bus, config.datasetAddress));
   const uploads = new Uploads(database);
-  const parts = { ...config, bus, store, uploads, registry, artefacts, scoring, datasets, clock };
+  const onProgress = progressLog(context.logger, clock);
+  const parts = { ...config, bus, store, uploads, registry, artefacts, scoring, datasets, clock, onProgress };
   stack.use(
     await consumeJobs({
       bus,
