@@ -23,6 +23,7 @@ import { readEvaluation } from "./evaluation/storedEvaluation.ts";
 import { noSuchModel, type Registry } from "./registry.ts";
 import type { Scoring } from "./scoring.ts";
 import type { TrainingStore } from "./store.ts";
+import { taskOf } from "./task.ts";
 import type { UploadCalls } from "./upload/uploadCall.ts";
 
 /** Most rows of one ScoreRows call. */
@@ -82,6 +83,13 @@ export function registryService({
     },
     async scoreRows(request, { signal }) {
       const model = await modelOf(store, request.app, request.number);
+      if (taskOf(model).kind !== "binary") {
+        const name = `${model.app}/${model.number}`;
+        throw new MillraceError(
+          "failed_precondition",
+          `ScoreRows answers probabilities of BINARY models; ${name} is none`,
+        );
+      }
       const columns = model.featureNames.length;
       const values = inModelOrder(request, model);
       const probabilities = await scoring.score(model.artefact, values, columns, signal);
