@@ -64,6 +64,8 @@ export class TreeGrower {
   readonly #rightOrder: Uint32Array;
   /** 1 for each bin whose rows go left. */
   readonly #leftBins = new Uint8Array(BIN_COUNT);
+  /** What a row of each bin gets. */
+  readonly #valueOfBin = new Float64Array(BIN_COUNT);
 
   constructor(
     data: HistogramData,
@@ -179,13 +181,15 @@ export class TreeGrower {
     }
   }
 
-  /** The two new leaves are not split again: their rows need not be moved together. */
+  /** The two new leaves are not split again: their rows need not be moved together. Which way a row goes is looked up, not decided. */
   #addScoresOfSplit(scores: Float64Array, leaf: OpenLeaf, split: Split, left: number, right: number): void {
     const { bins, order, rows } = this.#data;
+    const valueOfBin = this.#valueOfBin;
+    for (let bin = 0; bin < BIN_COUNT; bin += 1) valueOfBin[bin] = goesLeft(bin, split) ? left : right;
     const column = split.feature * rows;
     for (let index = leaf.begin; index < leaf.end; index += 1) {
       const row = order[index] as number;
-      scores[row] = (scores[row] as number) + (goesLeft(bins[column + row] as number, split) ? left : right);
+      scores[row] = (scores[row] as number) + (valueOfBin[bins[column + row] as number] as number);
     }
   }
 
