@@ -6,7 +6,7 @@ import type { TrainingJob } from "@millrace/proto/millrace/training/v1/job_pb.ts
 import { MillraceError } from "@millrace/runtime";
 import type { BuiltDataset, DatasetClient } from "./dataset.ts";
 import { inSpan } from "./spans.ts";
-import { type Split, splitByTime } from "./split.ts";
+import { type Split, type SplitOptions, splitByTime } from "./split.ts";
 import { taskOf } from "./task.ts";
 
 /** An app that has models. */
@@ -32,6 +32,7 @@ export function datasetOf(
   { app, asOf }: TrainingJob,
   model: Model,
   signal: AbortSignal,
+  maxBytes: number,
 ): Promise<BuiltDataset> {
   const asOfMs = asOf === undefined ? undefined : timestampMs(asOf);
   const historyMs = durationToMs(model.history);
@@ -39,15 +40,22 @@ export function datasetOf(
     datasets.build({
       app,
       signal,
+      maxBytes,
       ...(asOfMs === undefined ? {} : { asOfMs }),
       ...(asOfMs === undefined || historyMs === undefined ? {} : { fromMs: asOfMs - historyMs }),
     }),
   );
 }
 
-/** Which of them are trained on, and which of them judge. */
-export function splitOf({ rows, asOfMs }: BuiltDataset, { app, model }: ModelledApp, maxRows: number): Promise<Split> {
+/** How the app's rows are to be split. */
+export function splitOptions({ asOfMs }: BuiltDataset, { app, model }: ModelledApp, maxRows: number): SplitOptions {
   const waitMs = durationToMs(app.label?.wait) ?? 0;
-  const options = { asOfMs, waitMs, holdout: model.holdout, maxRows, task: taskOf(model) };
+  return { asOfMs, waitMs, holdout: model.holdout, maxRows, task: taskOf(model) };
+}
+
+/** Which of them are trained on, and which of them judge. */
+export function splitOf(dataset: BuiltDataset, app: ModelledApp, maxRows: number): Promise<Split> {
+  const { rows } = dataset;
+  const options = splitOptions(dataset, app, maxRows);
   return inSpan("split", {}, () => Promise.resolve(splitByTime(rows.occurredAtMs, rows.labels, options)));
 }

@@ -16,6 +16,7 @@ export interface CompareParts {
   readonly datasets: DatasetClient;
   readonly artefacts: Artefacts;
   readonly maxRows: number;
+  readonly maxMemoryBytes: number;
 }
 
 /** Metrics by name; empty where a version could not be asked. */
@@ -33,7 +34,7 @@ interface Comparison {
  * @throws `unavailable` when a neighbour is away
  */
 export async function compareOnSameRows(
-  { bus, datasets, artefacts, maxRows }: CompareParts,
+  { bus, datasets, artefacts, maxRows, maxMemoryBytes }: CompareParts,
   left: ModelVersion,
   right: ModelVersion,
   signal: AbortSignal,
@@ -41,7 +42,13 @@ export async function compareOnSameRows(
   const remarks: string[] = [];
   const app = await modelledApp(bus, left.app);
   try {
-    const dataset = await datasetOf(datasets, create(TrainingJobSchema, { app: left.app }), app.model, signal);
+    const dataset = await datasetOf(
+      datasets,
+      create(TrainingJobSchema, { app: left.app }),
+      app.model,
+      signal,
+      maxMemoryBytes,
+    );
     const split = await splitOf(dataset, app, maxRows);
     const rows = selectRows(dataset.rows, split.holdout);
     const firstMs = dataset.rows.occurredAtMs[split.holdout[0] ?? 0] ?? 0;

@@ -11,6 +11,8 @@ export interface Config {
   readonly datasetAddress: string;
   /** Most labelled rows of one training; the newest are taken. */
   readonly maxRows: number;
+  /** About so much memory a training may take, by the size of its dataset. */
+  readonly maxMemoryBytes: number;
   /** Longest model file that is taken. */
   readonly maxUploadBytes: number;
 }
@@ -23,6 +25,7 @@ export function readTrainingConfig(reader: ConfigReader): Config {
     grpcAddress: readRpcAddress(reader, "127.0.0.1:50053"),
     datasetAddress: reader.string("DATASET_ADDRESS"),
     maxRows: reader.integer("TRAINING_MAX_ROWS", 400_000, { min: 100 }),
+    maxMemoryBytes: reader.integer("TRAINING_MAX_MEMORY_BYTES", 2 ** 31, { min: 1 }),
     maxUploadBytes: reader.integer("TRAINING_MAX_UPLOAD_BYTES", 256 << 20, { min: 1 }),
   };
 }

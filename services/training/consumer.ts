@@ -105,7 +105,9 @@ async function runHeld(runner: Runner, job: TrainingJob): Promise<void> {
       await registry.fail(job, `${broken.who} cancelled it: ${broken.why}`, asOfMs, "cancelled");
     } else if (broken?.by === "time limit") {
       const limit = formatDuration(timeLimitMs);
-      await registry.fail(job, `It took longer than ${limit}, and was broken off (model.time_limit).`, asOfMs);
+      const advice = "allow more, or ask for less: a shorter model.history, a smaller model.search, fewer candidates";
+      const why = `It took longer than ${limit} (model.time_limit), and was broken off; ${advice}.`;
+      await registry.fail(job, why, asOfMs);
     } else if (broken !== undefined || (error instanceof MillraceError && error.code === "unavailable")) {
       await jobs.putBack(job.id, holder);
       throw new MillraceError("unavailable", `The training of ${job.app} waits: ${describeError(error)}`, {

@@ -4,6 +4,7 @@ import { FindingKind, FindingLevel } from "@millrace/proto/millrace/feature/v1/d
 import { type DatasetManifest, DatasetService } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
 import { connectRpc, type RpcClient } from "@millrace/rpc";
 import { describeError, MillraceError } from "@millrace/runtime";
+import { checkMemory } from "./memoryLimit.ts";
 import { type Dataset, readParquet } from "./parquet.ts";
 import type { Task } from "./task.ts";
 
@@ -14,6 +15,8 @@ export interface DatasetRequest {
   /** Nothing known later takes part. Absent: everything there is. */
   readonly asOfMs?: number | undefined;
   readonly signal: AbortSignal;
+  /** About so much memory a training of it may take. */
+  readonly maxBytes?: number;
 }
 
 export interface BuiltDataset {
@@ -34,14 +37,16 @@ export class DatasetClient implements Disposable {
   }
 
   /**
-   * @throws `failed_precondition` when it has no rows; `data_loss` when its objects are missing or not readable; whatever the
+   * @throws `failed_precondition` when it has no rows; `resource_exhausted` when it is too large; `data_loss` when its objects are missing or not readable; whatever the
    *   feature service answers, `unavailable` when it is away.
    */
-  async build({ app, fromMs, asOfMs, signal }: DatasetRequest): Promise<BuiltDataset> {
+  async build({ app, fromMs, asOfMs, signal, maxBytes = Infinity }: DatasetRequest): Promise<BuiltDataset> {
     const manifest = await this.describe({ app, fromMs, asOfMs, signal });
     if (manifest.rows === 0n) {
       throw new MillraceError("failed_precondition", `The app ${app} has no history yet: its dataset has no rows`);
     }
+    const featureNames = featureNamesOf(manifest);
+    checkMemory(Number(manifest.rows), featureNames.length, maxBytes);
     const store = await this.#bus.objects("datasets");
     const objects: { name: string; bytes: Uint8Array }[] = [];
     for (const name of manifest.objects) {
@@ -58,7 +63,7 @@ export class DatasetClient implements Disposable {
         throw new MillraceError("data_loss", `The dataset object ${name} is not in the store datasets`);
       objects.push({ name, bytes });
     }
-    const rows = await readParquet(objects, featureNamesOf(manifest));
+    const rows = await readParquet(objects, featureNames);
     const known = asOfMs ?? millisecondsOf(manifest.knownBefore) ?? millisecondsOf(manifest.to);
     return { manifest, rows, asOfMs: known ?? newest(rows.occurredAtMs) + 1 };
   }

@@ -16,6 +16,7 @@ import {
   ScoreRowsResponseSchema,
 } from "@millrace/proto/millrace/training/v1/registry_service_pb.ts";
 import { type ImplementedService, implement } from "@millrace/rpc";
+import { MillraceError } from "@millrace/runtime";
 import type { Artefacts } from "./artefacts.ts";
 import { given } from "./callFields.ts";
 import { type CompareParts, compareOnSameRows } from "./compareModels.ts";
@@ -26,6 +27,7 @@ import { noSuchModel, type Registry, type Wish } from "./registry.ts";
 import { inModelOrder } from "./scoreRequest.ts";
 import type { Scoring } from "./scoring.ts";
 import type { TrainingStore } from "./store.ts";
+import { taskOf } from "./task.ts";
 import { trialOf } from "./trialStatus.ts";
 import type { UploadCalls } from "./upload/uploadCall.ts";
 
@@ -89,6 +91,13 @@ export function registryService(parts: RegistryServiceParts): ImplementedService
     },
     async scoreRows(request, { signal }) {
       const model = await modelOf(store, request.app, request.number);
+      if (taskOf(model).kind !== "binary") {
+        const name = `${model.app}/${model.number}`;
+        throw new MillraceError(
+          "failed_precondition",
+          `ScoreRows answers probabilities of BINARY models; ${name} is none`,
+        );
+      }
       const columns = model.featureNames.length;
       const values = inModelOrder(request, model);
       const probabilities = await scoring.score(model.artefact, values, columns, signal);

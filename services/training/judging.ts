@@ -20,6 +20,8 @@ export interface Judged {
   readonly onnx: Uint8Array;
   /** JSON object. */
   readonly parameters: string;
+  /** What of them differed from the algorithm's defaults. */
+  readonly given: Readonly<Record<string, number>>;
   readonly importance: readonly number[];
   readonly metrics: Metrics;
   /** The ONNX file's own answers on the holdout. */

@@ -1,14 +1,8 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { type DurationSchema, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Bus, decode, trainingJobSubject } from "@millrace/bus";
 import { connectDatabase, type Database, migrate } from "@millrace/db";
-import {
-  Algorithm,
-  AppVersionSchema,
-  type ExternalTrainerSchema,
-  Metric,
-  type PromotionSchema,
-} from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { Algorithm, AppVersionSchema, Metric, type ModelSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import {
   type BuildDatasetRequest,
   BuildDatasetResponseSchema,
@@ -40,16 +34,12 @@ export interface History {
   readonly rows: number;
   /** +1: busy means late; -1: the opposite; 0: nothing to learn. */
   readonly direction: number;
-  /** `mixed`, or the same label for all. */
-  readonly labels?: "mixed" | "ones";
+  /** `mixed`, or the same label for all; classes 0 to 2, or numbers. */
+  readonly labels?: "mixed" | "ones" | "classes" | "numbers";
+  /** Each row stands there so many times. */
+  readonly times?: number;
   /** Replaces the Parquet file by something else. */
   readonly corrupt?: boolean;
-}
-
-interface MoreOfModel {
-  readonly promotion?: MessageInitShape<typeof PromotionSchema>;
-  readonly timeLimit?: MessageInitShape<typeof DurationSchema>;
-  readonly external?: MessageInitShape<typeof ExternalTrainerSchema>[];
 }
 
 const GOOD: History = { rows: 6_000, direction: 1 };
@@ -97,8 +87,8 @@ export class TestTraining implements AsyncDisposable {
     return training;
   }
 
-  /** @param more fields of `model` */
-  async applyApp(more: MoreOfModel = {}): Promise<void> {
+  /** @param model replaces parts of the app's own */
+  async applyApp(model: Partial<MessageInitShape<typeof ModelSchema>> = {}): Promise<void> {
     const version = create(AppVersionSchema, {
       version: 1,
       app: {
@@ -111,7 +101,7 @@ export class TestTraining implements AsyncDisposable {
           holdout: 0.2,
           seed: 1,
           gates: { minAuc: 0.6, tolerance: 0.002, minRows: 100 },
-          ...more,
+          ...(model as object),
         },
       },
     });
@@ -144,7 +134,12 @@ export class TestTraining implements AsyncDisposable {
       fail: (error) => {
         throw error;
       },
-      config: { datasetAddress: this.#datasets?.address ?? "", maxRows: 400_000, maxUploadBytes: 4 << 20 },
+      config: {
+        datasetAddress: this.#datasets?.address ?? "",
+        maxRows: 400_000,
+        maxMemoryBytes: 2 ** 31,
+        maxUploadBytes: 4 << 20,
+      },
     });
     const address = "127.0.0.1:0";
     const server = stack.use(
@@ -244,13 +239,17 @@ function noise(row: number, salt: number): number {
   return value - Math.floor(value);
 }
 
-function parquetOf({ rows, direction, labels = "mixed" }: History): Uint8Array {
-  const indexes = Array.from({ length: rows }, (_, row) => row);
+function parquetOf({ rows, direction, labels = "mixed", times = 1 }: History): Uint8Array {
+  const indexes = Array.from({ length: rows }, (_, row) => Math.floor(row / times));
   const busy = indexes.map((row) => (row % 50 === 0 ? null : noise(row, 1)));
   const label = indexes.map((row) => {
     if (labels === "ones") return 1;
     const chance = 0.5 + direction * 0.4 * ((busy[row] ?? 0.5) * 2 - 1);
-    return rows - row < 30 ? null : Number(noise(row, 2) < chance);
+    if (rows - row < 30) return null;
+    if (labels === "numbers") return 100 * chance + 10 * noise(row, 2);
+    return labels === "classes"
+      ? Number(noise(row, 2) < chance) + Number(noise(row, 3) < chance)
+      : Number(noise(row, 2) < chance);
   });
   const start = AS_OF_MS - rows * MINUTE_MS;
   return new Uint8Array(
@@ -261,6 +260,12 @@ function parquetOf({ rows, direction, labels = "mixed" }: History): Uint8Array {
         { name: "busy", data: busy, type: "DOUBLE", nullable: true },
         { name: "hour", data: indexes.map((row) => Math.floor(row / 60) % 24), type: "DOUBLE", nullable: true },
         { name: "label", data: label, type: "DOUBLE", nullable: true },
+        {
+          name: "request.airport",
+          data: indexes.map((row) => (row % 40 === 0 ? null : (["ORD", "SFO", "ATL"][row % 3] as string))),
+          type: "STRING",
+          nullable: true,
+        },
       ],
     }),
   );

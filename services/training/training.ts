@@ -25,7 +25,7 @@ import { runUpload } from "./upload/uploadJob.ts";
 import { Uploads } from "./upload/uploads.ts";
 
 export interface TrainingOptions extends ServiceContext {
-  readonly config: Pick<Config, "datasetAddress" | "maxRows" | "maxUploadBytes">;
+  readonly config: Pick<Config, "datasetAddress" | "maxRows" | "maxMemoryBytes" | "maxUploadBytes">;
   readonly bus: Bus;
   readonly database: Database;
   readonly clock?: Clock;

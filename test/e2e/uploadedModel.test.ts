@@ -117,6 +117,11 @@ test("a model from elsewhere is judged on the champion's rows, takes its place w
   const show = await millrace(platform, "models", "show", `${APP}/2`);
   assert.match(show.stdout, /In int8: serves\n.*In int8 the log loss on the same .* rows is/);
   assert.match(show.stdout, /The output "y" \[rows\] becomes "probability" \[rows, 1\]/);
+  const card = await millrace(platform, "models", "card", `${APP}/2`);
+  assert.match(
+    card.stdout,
+    /# flight-delays\/2\n[^]*## How good\n[^]*champion 1 [^]*## Where it is bad\n[^]*\| origin [A-Z]{3} \|/,
+  );
   const unfit = await millrace(
     platform,
     "models",

@@ -16,6 +16,8 @@ import { joinPath, listNames, type Problems, show } from "./problems.ts";
 import { durationToMs } from "./tile.ts";
 
 const MINUTE_MS = 60_000;
+/** Of more, an evaluation does not tell it. */
+const MAX_AUC_CLASSES = 50;
 
 const ALGORITHMS: Readonly<Partial<Record<Task, readonly Algorithm[]>>> = {
   [Task.BINARY]: [Algorithm.GBDT, Algorithm.LOGISTIC, Algorithm.BASELINE],
@@ -68,6 +70,13 @@ function checkTask({ task, classes, candidates, metric, coverage }: Model, probl
       "model.metric",
       "does_not_fit",
       `${enumName(MetricSchema, metric)} is not for ${name}; it has ${others}`,
+    );
+  }
+  if (metric === Metric.AUC && classes.length > MAX_AUC_CLASSES) {
+    problems.add(
+      "model.metric",
+      "does_not_fit",
+      `AUC is for at most ${MAX_AUC_CLASSES} classes, not ${classes.length}; take LOG_LOSS`,
     );
   }
   if (coverage !== 0 && task === Task.BINARY) {

@@ -49,8 +49,11 @@ export function estimateMetrics(
 
 /** One-sided: in a share of `confidence` of the samples the candidate is better by more than the lower end. */
 function advantageOf(name: string, values: readonly number[], others: readonly number[], confidence: number): Estimate {
-  const sign = definitionOf(name).higherIsBetter ? 1 : -1;
-  const differences = values.map((value, sample) => sign * (value - (others[sample] as number)));
+  const { higherIsBetter } = definitionOf(name);
+  const differences = values.map((value, sample) => {
+    const other = others[sample] as number;
+    return higherIsBetter ? value - other : other - value;
+  });
   return estimateOf(differences, 2 * confidence - 1);
 }
 

@@ -8,6 +8,8 @@ import {
   EvaluationSchema,
   FeatureImportanceSchema,
   MetricEstimateSchema,
+  type RollingFold,
+  SearchTrialSchema,
 } from "@millrace/proto/millrace/training/v1/evaluation_pb.ts";
 import type { ModelledApp } from "../appRows.ts";
 import type { BuiltDataset } from "../dataset.ts";
@@ -15,6 +17,7 @@ import { withArtefact } from "../evaluate.ts";
 import { type ChampionResult, DEFAULT_CONFIDENCE, type GateResult, passGates } from "../gates.ts";
 import { type Judged, type Judgement, judgementOf } from "../judging.ts";
 import { type Matrix, selectRows } from "../matrix.ts";
+import type { Trial } from "../search.ts";
 import { worstSegmentsSentence } from "../segmentGates.ts";
 import type { Split } from "../split.ts";
 import { confusionOf, coverageSlices, curvesOf, decisionsOf } from "./details.ts";
@@ -41,6 +44,9 @@ export interface EvaluationRequest {
   readonly against: ChampionResult;
   /** About the data. */
   readonly warnings: readonly string[];
+  /** Of the hyperparameter search. */
+  readonly trials: readonly Trial[];
+  readonly folds: readonly RollingFold[];
 }
 
 export interface EvaluatedModel extends GateResult {
@@ -111,6 +117,10 @@ export async function evaluateModel(request: EvaluationRequest): Promise<Evaluat
         seconds: other.seconds,
       }),
     ),
+    trials: request.trials.map(({ parameters, ...trial }) =>
+      create(SearchTrialSchema, { ...trial, parameters: JSON.stringify(parameters) }),
+    ),
+    folds: [...request.folds],
     performance,
     bootstrapSamples: SAMPLES,
     seed: model.seed,

@@ -35,6 +35,8 @@ export function measuresOf(rows: AnsweredRows, blocks: Blocks): ReadonlyMap<stri
 }
 
 const BINS = 15;
+/** The area under the curve takes a sort of all rows for each class; of more classes it is left out (`model.metric` cannot name it). */
+const MAX_AUC_CLASSES = 50;
 
 /** The mean over rows of a term. */
 function meanOf(blocks: Blocks, term: (row: number) => number): DrawnMeasure {
@@ -129,7 +131,7 @@ function classMeasures(
     ["log_loss", meanOf(blocks, (row) => surprise(p(labels[row] as number, row)))],
     ["accuracy", meanOf(blocks, (row) => right[row] as number)],
     ["macro_f1", macroF1(blocks, labels, best, classes)],
-    ["auc", meanAreaUnderRoc(blocks, labels, probabilities)],
+    ...(classes <= MAX_AUC_CLASSES ? ([["auc", meanAreaUnderRoc(blocks, labels, probabilities)]] as const) : []),
     ["brier", meanOf(blocks, brier)],
     // Of the most probable class: how sure, and how often right.
     ["calibration_error", calibrationError(blocks, right, ofBest)],

@@ -154,7 +154,15 @@ export class ExternalCandidates {
     const parameters = JSON.stringify({ made_with: result.madeWith, ...parametersOf(result) });
     const measured = await judge(onnx, holdout, judgement);
     const seconds = (performance.now() - beganMs) / 1_000;
-    return { algorithm: `external:${result.trainer}`, onnx, parameters, importance: [], seconds, ...measured };
+    return {
+      algorithm: `external:${result.trainer}`,
+      onnx,
+      parameters,
+      given: {},
+      importance: [],
+      seconds,
+      ...measured,
+    };
   }
 
   async #fetch({ object, sha256 }: ExternalResult): Promise<Uint8Array> {

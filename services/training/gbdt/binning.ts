@@ -15,20 +15,35 @@ const SAMPLE_ROWS = 200_000;
 /** Cuts a column at its quantiles, or between all distinct values when these are few. Missing values do not count. */
 export function chooseEdges(column: Float64Array): Edges {
   const stride = Math.max(1, Math.floor(column.length / SAMPLE_ROWS));
-  const sample: number[] = [];
+  // Numbers of 32 bits are sorted in half the time of those of 64.
+  const sample = new Float32Array(Math.ceil(column.length / stride));
+  let count = 0;
   for (let row = 0; row < column.length; row += stride) {
     const value = column[row] as number;
-    if (!Number.isNaN(value)) sample.push(Math.fround(value));
+    if (Number.isNaN(value)) continue;
+    sample[count] = value;
+    count += 1;
   }
-  const sorted = Float64Array.from(sample).sort();
-  const distinct = sorted.filter((value, index) => index === 0 || value !== sorted[index - 1]);
-  if (distinct.length <= MAX_EDGES + 1) return edgesBetween(distinct);
+  const sorted = sample.subarray(0, count).sort();
+  const distinct = firstDistinct(sorted);
+  if (distinct !== undefined) return edgesBetween(distinct);
   const edges: number[] = [];
   for (let index = 1; index <= MAX_EDGES; index += 1) {
-    const value = sorted[Math.floor((index * sorted.length) / (MAX_EDGES + 1))] as number;
+    const value = sorted[Math.floor((index * count) / (MAX_EDGES + 1))] as number;
     if (value !== edges.at(-1) && value !== sorted.at(-1)) edges.push(value);
   }
   return Float64Array.from(edges);
+}
+
+/** The different values; undefined where they are more than bins. */
+function firstDistinct(sorted: Float32Array): Float64Array | undefined {
+  const distinct: number[] = [];
+  for (const value of sorted) {
+    if (value === distinct.at(-1)) continue;
+    if (distinct.length > MAX_EDGES) return undefined;
+    distinct.push(value);
+  }
+  return Float64Array.from(distinct);
 }
 
 /** Half way between neighbours, as float32; where that is no longer below the upper one, the lower one itself. */

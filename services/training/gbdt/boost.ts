@@ -52,7 +52,7 @@ export async function trainBoostedTrees(
   const { outputs } = objective;
   const edges = train.columns.map(chooseEdges);
   const data = shareData(train, edges, parameters.maxDepth);
-  await using histogramThreads = new HistogramThreads(data, threads);
+  await using histogramThreads = new HistogramThreads(data, threads, slotsForDepth(parameters.maxDepth));
   const grower = new TreeGrower(data, edges, parameters, histogramThreads, monotone);
   const chooseFeatures = featureChooser(edges.length, parameters.featureShare, seed);
   const baseScores = objective.baseScores(train);
@@ -102,7 +102,9 @@ function shareData(train: Matrix, edges: readonly Edges[], maxDepth: number): Hi
   return {
     bins,
     order: new Uint32Array(shared(rows * 4)),
-    derivatives: new Float64Array(shared(rows * 2 * 8)),
+    // Only this thread reads it.
+    derivatives: new Float64Array(rows * 2),
+    ordered: new Float64Array(shared(rows * 2 * 8)),
     histograms: new Float64Array(shared(slotsForDepth(maxDepth) * features * FEATURE_WIDTH * 8)),
     rows,
     features,

@@ -1,5 +1,11 @@
 import { BIN_COUNT, type Edges, MISSING_BIN } from "./binning.ts";
-import { FEATURE_WIDTH, type HistogramData, type HistogramTask, subtractHistogram } from "./histogram.ts";
+import {
+  FEATURE_WIDTH,
+  type HistogramData,
+  type HistogramTask,
+  orderDerivatives,
+  subtractHistogram,
+} from "./histogram.ts";
 import type { HistogramThreads } from "./histogramThreads.ts";
 import {
   type Bounds,
@@ -45,7 +51,7 @@ export const slotsForDepth = (maxDepth: number): number => Math.max(1, 2 ** (max
  * Grows one tree, level by level. Per level: histograms of the smaller child of each pair from its rows, of the larger by
  * subtraction, then the best split of each leaf.
  *
- * Expects derivatives in the order of the rows; leaves them, and `order`, grouped by node.
+ * Expects derivatives in the order of the rows; leaves `order` grouped by node.
  */
 export class TreeGrower {
   readonly #data: HistogramData;
@@ -56,9 +62,10 @@ export class TreeGrower {
   readonly #threads: HistogramThreads;
   /** Room for the rows that go right, while those that go left are moved together. */
   readonly #rightOrder: Uint32Array;
-  readonly #rightDerivatives: Float64Array;
   /** 1 for each bin whose rows go left. */
   readonly #leftBins = new Uint8Array(BIN_COUNT);
+  /** What a row of each bin gets. */
+  readonly #valueOfBin = new Float64Array(BIN_COUNT);
 
   constructor(
     data: HistogramData,
@@ -79,7 +86,6 @@ export class TreeGrower {
     this.#rules = rules;
     this.#threads = threads;
     this.#rightOrder = new Uint32Array(rows);
-    this.#rightDerivatives = new Float64Array(2 * rows);
   }
 
   /**
@@ -90,6 +96,7 @@ export class TreeGrower {
     const tree = emptyTree();
     const gains = new Float64Array(this.#edges.length);
     let leaves = [this.#root(tree)];
+    orderDerivatives(this.#data, leaves);
     await this.#threads.fill(leaves);
     let freeSlot = 1;
     for (let depth = 1; leaves.length > 0; depth += 1) {
@@ -132,6 +139,7 @@ export class TreeGrower {
 
   async #fillPairs(pairs: readonly { smaller: OpenLeaf; larger: OpenLeaf }[]): Promise<void> {
     const tasks: HistogramTask[] = pairs.map(({ smaller: { slot, begin, end } }) => ({ slot, begin, end }));
+    orderDerivatives(this.#data, tasks);
     await this.#threads.fill(tasks);
     for (const { smaller, larger } of pairs) subtractHistogram(this.#data, larger.slot, smaller.slot);
   }
@@ -173,13 +181,15 @@ export class TreeGrower {
     }
   }
 
-  /** The two new leaves are not split again: their rows need not be moved together. */
+  /** The two new leaves are not split again: their rows need not be moved together. Which way a row goes is looked up, not decided. */
   #addScoresOfSplit(scores: Float64Array, leaf: OpenLeaf, split: Split, left: number, right: number): void {
     const { bins, order, rows } = this.#data;
+    const valueOfBin = this.#valueOfBin;
+    for (let bin = 0; bin < BIN_COUNT; bin += 1) valueOfBin[bin] = goesLeft(bin, split) ? left : right;
     const column = split.feature * rows;
     for (let index = leaf.begin; index < leaf.end; index += 1) {
       const row = order[index] as number;
-      scores[row] = (scores[row] as number) + (goesLeft(bins[column + row] as number, split) ? left : right);
+      scores[row] = (scores[row] as number) + (valueOfBin[bins[column + row] as number] as number);
     }
   }
 
@@ -190,28 +200,21 @@ export class TreeGrower {
    * processor cannot foresee costs more than the writes (half of the whole training's time, once).
    */
   #partition({ begin, end }: OpenLeaf, split: Split): number {
-    const { bins, order, derivatives, rows } = this.#data;
-    const [rightOrder, rightDerivatives, leftBins] = [this.#rightOrder, this.#rightDerivatives, this.#leftBins];
+    const { bins, order, rows } = this.#data;
+    const [rightOrder, leftBins] = [this.#rightOrder, this.#leftBins];
     for (let bin = 0; bin < BIN_COUNT; bin += 1) leftBins[bin] = goesLeft(bin, split) ? 1 : 0;
     const column = split.feature * rows;
     let left = begin;
     let right = 0;
     for (let index = begin; index < end; index += 1) {
       const row = order[index] as number;
-      const gradient = derivatives[2 * index] as number;
-      const hessian = derivatives[2 * index + 1] as number;
       order[left] = row;
-      derivatives[2 * left] = gradient;
-      derivatives[2 * left + 1] = hessian;
       rightOrder[right] = row;
-      rightDerivatives[2 * right] = gradient;
-      rightDerivatives[2 * right + 1] = hessian;
       const toLeft = leftBins[bins[column + row] as number] as number;
       left += toLeft;
       right += 1 - toLeft;
     }
     order.set(rightOrder.subarray(0, right), left);
-    derivatives.set(rightDerivatives.subarray(0, 2 * right), 2 * left);
     return left;
   }
 

@@ -11,8 +11,10 @@ export interface HistogramData {
   readonly bins: Uint8Array;
   /** Row numbers, those of a node side by side. */
   readonly order: Uint32Array;
-  /** Gradient and hessian in turn, of the row at the same place in `order`. */
+  /** Gradient and hessian in turn, by row number. */
   readonly derivatives: Float64Array;
+  /** The same of the row at the same place in `order`, for the nodes whose histograms are filled. */
+  readonly ordered: Float64Array;
   /** Slots of features * FEATURE_WIDTH numbers, one per node. */
   readonly histograms: Float64Array;
   readonly rows: number;
@@ -45,8 +47,25 @@ export function fillHistograms(
   }
 }
 
+/**
+ * Puts the derivatives of the nodes' rows side by side: each pass over them then reads memory in order. Rows keep their numbers' order within a
+ * node, so that this reads nearly in order, too; moving derivatives with every split instead took twice the time of the splits.
+ */
+export function orderDerivatives(
+  { order, derivatives, ordered }: HistogramData,
+  tasks: readonly Pick<HistogramTask, "begin" | "end">[],
+): void {
+  for (const { begin, end } of tasks) {
+    for (let index = begin; index < end; index += 1) {
+      const row = order[index] as number;
+      ordered[2 * index] = derivatives[2 * row] as number;
+      ordered[2 * index + 1] = derivatives[2 * row + 1] as number;
+    }
+  }
+}
+
 function addFeature(data: HistogramData, { slot, begin, end }: HistogramTask, feature: number): void {
-  const { bins, order, derivatives, histograms, rows, features } = data;
+  const { bins, order, ordered: derivatives, histograms, rows, features } = data;
   const column = feature * rows;
   const start = (slot * features + feature) * FEATURE_WIDTH;
   for (let index = begin; index < end; index += 1) {
@@ -58,7 +77,7 @@ function addFeature(data: HistogramData, { slot, begin, end }: HistogramTask, fe
 
 /** Four features in one pass read each row's number and derivatives once: a third faster than one by one. */
 function addFourFeatures(data: HistogramData, { slot, begin, end }: HistogramTask, feature: number): void {
-  const { bins, order, derivatives, histograms, rows, features } = data;
+  const { bins, order, ordered: derivatives, histograms, rows, features } = data;
   const column0 = feature * rows;
   const column1 = column0 + rows;
   const column2 = column1 + rows;

@@ -64,7 +64,7 @@ export async function chooseArtefact(artefacts: Artefacts, trial: Trial, signal:
 }
 
 async function judgedOn({ app, rows, rowsAre }: Trial, onnx: Uint8Array): Promise<Judged> {
-  const model = { algorithm: "uploaded", onnx, parameters: "{}", importance: [], seconds: 0 };
+  const model = { algorithm: "uploaded", onnx, parameters: "{}", given: {}, importance: [], seconds: 0 };
   if (rowsAre === "labelled holdout") return { ...model, ...(await judge(onnx, rows, judgementOf(app))) };
   return { ...model, metrics: {}, answers: await answersOfArtefact(onnx, rows.columns, BINARY) };
 }

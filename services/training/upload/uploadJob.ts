@@ -29,6 +29,7 @@ export interface UploadJobParts {
   readonly datasets: DatasetClient;
   readonly clock: Clock;
   readonly maxRows: number;
+  readonly maxMemoryBytes: number;
 }
 
 /** Rows without labels that two files are compared on. */
@@ -67,14 +68,14 @@ export function runUpload(parts: UploadJobParts, job: TrainingJob, signal: Abort
 }
 
 async function historyOf(
-  { datasets, maxRows }: UploadJobParts,
+  { datasets, maxRows, maxMemoryBytes }: UploadJobParts,
   job: TrainingJob,
   app: ModelledApp,
   signal: AbortSignal,
 ): Promise<History> {
   let dataset: BuiltDataset | undefined;
   try {
-    dataset = await datasetOf(datasets, job, app.model, signal);
+    dataset = await datasetOf(datasets, job, app.model, signal, maxMemoryBytes);
     return { dataset, split: await splitOf(dataset, app, maxRows) };
   } catch (error) {
     if (!(error instanceof MillraceError) || error.code !== "failed_precondition") throw error;
@@ -104,7 +105,7 @@ async function registerJudged(parts: UploadJobParts, judged: JudgedUpload, signa
   const { judged: best, artefact } = chosen;
   const warnings = await datasetWarnings(parts.datasets, dataset, BINARY, signal);
   const gate = await inSpan("gate", {}, () =>
-    evaluateModel({ app, dataset, split, rows, best, candidates: [best], against, warnings }),
+    evaluateModel({ app, dataset, split, rows, best, candidates: [best], against, warnings, trials: [], folds: [] }),
   );
   const evaluation = await storeEvaluation(artefacts, gate.evaluation);
   const verdict = [...split.notes, ...originSentences(upload), ...chosen.sentences, ...gate.verdict];

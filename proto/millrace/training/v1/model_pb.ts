@@ -89,7 +89,8 @@ export type ModelVersion = Message<"millrace.training.v1.ModelVersion"> & {
   asOf?: Timestamp | undefined;
 
   /**
-   * On the holdout: `auc`, `log_loss`, `brier`, `calibration_error`, `base_rate`, `rows`.
+   * On the holdout, by task: `log_loss`, `auc`, `brier`, `calibration_error`, `accuracy`, for decisions `f1_at_<decision>` and `cost`; of several
+   * classes `macro_f1`, `coverage`, `set_size`; of numbers `rmse`, `mae`, `r2`, `bias`, `coverage`, `interval_width`; and `rows`, `base_rate`.
    *
    * @generated from field: map<string, double> metrics = 12;
    */
