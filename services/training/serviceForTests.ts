@@ -153,13 +153,21 @@ export class TestTraining implements AsyncDisposable {
     return { stack, client: stack.use(connectRpc(RegistryService, server.address)) };
   }
 
+  /** A connection with the rights of a trainer outside of Millrace. */
+  connectTrainer(): Promise<Bus> {
+    return this.#nats.connect("trainer");
+  }
+
+  /** How a process connects with a user's rights. */
+  natsEnvironment(user: "training" | "trainer"): Record<string, string> {
+    const { url, password = "" } = this.#nats.as(user);
+    return { NATS_URL: url, NATS_USER: user, NATS_PASSWORD: password };
+  }
+
   /** Settings for the service as a process of its own. */
   environment(): Record<string, string> {
-    const { url, user = "", password = "" } = this.#nats.as("training");
     return {
-      NATS_URL: url,
-      NATS_USER: user,
-      NATS_PASSWORD: password,
+      ...this.natsEnvironment("training"),
       DATABASE_URL: this.#databaseUrl,
       DATASET_ADDRESS: this.#datasets?.address ?? "",
       MILLRACE_GRPC_ADDRESS: "127.0.0.1:0",
