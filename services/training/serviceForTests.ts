@@ -106,6 +106,7 @@ export class TestTraining implements AsyncDisposable {
         features: { busy: { atRequest: "request.busy" }, hour: { atRequest: "request.hour" } },
         label: { on: "landed", join: "id", value: "event.late", wait: { seconds: 3_600n } },
         model: {
+          task: Task.BINARY,
           candidates: [Algorithm.LOGISTIC, Algorithm.BASELINE],
           metric: Metric.LOG_LOSS,
           holdout: 0.2,
@@ -134,7 +135,6 @@ export class TestTraining implements AsyncDisposable {
     const stack = new AsyncDisposableStack();
     const stopping = new AbortController();
     const bus = stack.use(await this.#nats.connect("training"));
-    stack.defer(() => stopping.abort());
     const { service, maxMessageBytes } = await startTraining(stack, {
       bus,
       database: this.database,
@@ -150,7 +150,10 @@ export class TestTraining implements AsyncDisposable {
     const server = stack.use(
       await startRpcServer({ address, services: [service], logger: silentLogger, maxMessageBytes }),
     );
-    return { stack, client: stack.use(connectRpc(RegistryService, server.address)) };
+    const client = stack.use(connectRpc(RegistryService, server.address));
+    // First of all, as when a process is told to stop: a job that waits for somebody gives up.
+    stack.defer(() => stopping.abort());
+    return { stack, client };
   }
 
   /** A connection with the rights of a trainer outside of Millrace. */
