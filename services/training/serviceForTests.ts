@@ -8,6 +8,7 @@ import {
   type ExternalTrainerSchema,
   Metric,
   type PromotionSchema,
+  Task,
 } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import {
   type BuildDatasetRequest,
@@ -47,6 +48,7 @@ export interface History {
 }
 
 interface MoreOfModel {
+  readonly candidates?: Algorithm[];
   readonly promotion?: MessageInitShape<typeof PromotionSchema>;
   readonly timeLimit?: MessageInitShape<typeof DurationSchema>;
   readonly external?: MessageInitShape<typeof ExternalTrainerSchema>[];

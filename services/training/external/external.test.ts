@@ -4,12 +4,13 @@ import { after, before, beforeEach, test } from "node:test";
 import { create, fromBinary, fromJsonString, type MessageInitShape, toBinary, toJsonString } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Bus, trainerJobSubject, trainerResultSubject } from "@millrace/bus";
-import { Encoding } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { Algorithm, Encoding } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import {
   type ExternalJob,
   ExternalJobSchema,
   ExternalResultSchema,
 } from "@millrace/proto/millrace/training/v1/external_pb.ts";
+import { ModelState } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import { waitFor } from "@millrace/test-harness";
 import { APP, AS_OF_MS, FEATURES, TestTraining } from "../serviceForTests.ts";
 import { logistic } from "../upload/modelsForTests.ts";
@@ -96,10 +97,10 @@ test("a trainer outside is asked with data that ends where the holdout begins; i
 });
 
 test("a model of a trainer outside becomes a version with its parameters", async () => {
+  await training.applyApp({ external: [{ name: "python" }], candidates: [Algorithm.BASELINE] });
   training.history = { rows: 6_000, direction: -1 };
   await training.publishJob("two");
   await asked("python", "two");
-  // What the built-in trainers cannot know: the rule by which the rows are made.
   await answer(
     "python",
     { id: "two/python", ...(await bring(logistic([-3.6, 0]))), madeWith: "hand", parameters: '{"depth": 3}' },
@@ -107,9 +108,10 @@ test("a model of a trainer outside becomes a version with its parameters", async
   );
   await training.settled();
   const [model] = (await training.registry.listModels({ app: APP })).models;
-  assert.match(model?.verdict.join("\n") ?? "", /Of 3 candidates/);
-  if (model?.algorithm === "external:python")
-    assert.deepEqual(JSON.parse(model.parameters), { made_with: "hand", depth: 3 });
+  assert.equal(model?.algorithm, "external:python");
+  assert.equal(model.state, ModelState.CHAMPION, model.verdict.join("\n"));
+  assert.deepEqual(JSON.parse(model.parameters), { made_with: "hand", depth: 3 });
+  assert.deepEqual(model.featureNames, FEATURES);
 });
 
 test("who takes a job is silent for at most half a minute, and a job is given out three times", async () => {
@@ -147,7 +149,7 @@ test("a result that nobody asked for, or that speaks for another trainer, is kep
     )?.header.get("Millrace-Reason");
   await answer("python", { id: "unknown/python", failure: "x" });
   await waitFor(async () => /Nobody asked the trainer python/.test((await reasonOf()) ?? ""));
-  await answer("python", { id: "one/python", trainer: "fails", failure: "x" });
+  await answer("python", { id: "three/fails", trainer: "fails", failure: "x" });
   await waitFor(async () => /names the trainer "fails", its subject "python"/.test((await reasonOf()) ?? ""));
 });
 

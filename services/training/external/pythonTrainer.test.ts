@@ -36,7 +36,7 @@ test("the Python trainer takes a job, trains scikit-learn on the dataset, and it
     assert.match(model?.verdict.join("\n") ?? "", /Of 3 candidates, .*external:python 0\.\d+/, said.join(""));
     // The job is acknowledged: nobody else takes it.
     await waitFor(async () => (await training.bus.manager.streams.info("TRAINERS")).state.messages === 0);
-    assert.match(said.join(""), /python-job\/python: scikit-learn .*HistGradientBoostingClassifier/);
+    assert.match(said.join(""), /python-job\/python: scikit-learn .*GradientBoostingClassifier/);
     // Data that it cannot learn from is told, and stops nobody.
     training.history = { rows: 6_000, direction: 0 };
     const events = await training.runJob("noise");
