@@ -15,10 +15,13 @@ import { quality } from "./commands/events/quality.ts";
 import { rejected } from "./commands/events/rejected.ts";
 import { replay } from "./commands/events/replay.ts";
 import { show } from "./commands/events/show.ts";
+import { retrain } from "./commands/feedback/retrain.ts";
+import { retrainingList } from "./commands/feedback/retrainingList.ts";
 import { jobsCancel } from "./commands/jobs/cancel.ts";
 import { jobsList } from "./commands/jobs/list.ts";
 import { jobsStart } from "./commands/jobs/start.ts";
 import { modelsAdvance } from "./commands/models/advance.ts";
+import { modelsCard } from "./commands/models/card.ts";
 import { modelsCompare } from "./commands/models/compare.ts";
 import { modelsDelete } from "./commands/models/delete.ts";
 import { modelsDownload } from "./commands/models/download.ts";
@@ -49,6 +52,7 @@ const COMMANDS: readonly Command[] = [
   datasetExport,
   modelsList,
   modelsShow,
+  modelsCard,
   modelsCompare,
   modelsPromote,
   modelsAdvance,
@@ -60,6 +64,8 @@ const COMMANDS: readonly Command[] = [
   jobsList,
   jobsStart,
   jobsCancel,
+  retrainingList,
+  retrain,
 ];
 
 await runCommand(async () => {

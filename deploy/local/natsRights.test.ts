@@ -96,6 +96,8 @@ test("an application follows what the system says, and writes nothing", async ()
     ["OUTCOMES", "outcomes.shop"],
     ["ALERTS", "alerts.shop.drift"],
     ["QUALITY", "quality.shop"],
+    ["LABELS", "labels.shop"],
+    ["REVIEW", "feedback.review.shop"],
   ] as const) {
     await receives("application", stream, subject);
     await refused("application", subject);
@@ -203,7 +205,7 @@ test("the gateway reads features, models and deployments, and publishes predicti
   await assert.rejects(receives("inference-gateway", "EVENTS", "events.gate.order"));
 });
 
-test("feedback takes predictions, labels, alerts and models, and publishes outcomes and jobs", async () => {
+test("feedback takes predictions, labels, alerts and models, and publishes outcomes, jobs, reviews and reported labels", async () => {
   await receives("feedback", "PREDICTIONS", "predictions.shop");
   await receives("feedback", "ACCEPTED", "accepted.shop.order.0");
   await receives("feedback", "ALERTS", "alerts.shop.drift");
@@ -212,7 +214,16 @@ test("feedback takes predictions, labels, alerts and models, and publishes outco
   await follows("feedback", "deployments", "training");
   await publish("feedback", "outcomes.shop");
   await publish("feedback", "training.jobs.shop");
-  for (const subject of ["predictions.shop", "alerts.shop.drift", "models.shop.promoted", "$KV.deployments.shop"])
+  await publish("feedback", "labels.shop");
+  await publish("feedback", "feedback.review.shop");
+  await publish("feedback", "events.shop.label.reported");
+  for (const subject of [
+    "events.shop.order",
+    "predictions.shop",
+    "alerts.shop.drift",
+    "models.shop.promoted",
+    "$KV.deployments.shop",
+  ])
     await refused("feedback", subject);
 });
 
@@ -221,6 +232,7 @@ test("monitor takes predictions, outcomes, data quality and models, and publishe
   await receives("monitor", "OUTCOMES", "outcomes.shop");
   await receives("monitor", "MODELS", "models.shop.promoted");
   await receives("monitor", "QUALITY", "quality.shop");
+  await receives("monitor", "LABELS", "labels.shop");
   await follows("monitor", "apps", "admin");
   await follows("monitor", "deployments", "training");
   await publish("monitor", "alerts.shop.drift");

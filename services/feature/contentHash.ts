@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { App } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { definitionsOf, labelDefinitionOf } from "./featureDefinitions.ts";
 import type { DatasetRow } from "./labelJoin.ts";
+import { textFieldsOf } from "./textFields.ts";
 
 /** What makes a dataset the one it is, besides its rows. */
 export interface DatasetDefinition {
@@ -17,6 +18,7 @@ export class ContentHash {
   #numbers: Float64Array | undefined;
 
   constructor({ app, fromMs, toMs, knownBeforeMs }: DatasetDefinition) {
+    const texts = textFieldsOf(app);
     const definition = {
       app: app.app,
       predictionAt: app.prediction?.at,
@@ -24,11 +26,13 @@ export class ContentHash {
       label: labelDefinitionOf(app)?.hash,
       holdout: app.model?.holdout,
       range: [fromMs, toMs, knownBeforeMs],
+      // Absent where there are none, as before there were any.
+      texts: texts.length > 0 ? texts : undefined,
     };
     this.#hash.update(JSON.stringify(definition));
   }
 
-  add({ key, occurredAtMs, features, label }: DatasetRow): void {
+  add({ key, occurredAtMs, features, label, texts = [] }: DatasetRow): void {
     const numbers = (this.#numbers ??= new Float64Array(features.length + 2));
     numbers[0] = occurredAtMs;
     numbers[1] = label;
@@ -36,6 +40,7 @@ export class ContentHash {
     // A key ends where its length says, so that no two rows look like one.
     this.#hash.update(`${key.length}:${key}`);
     this.#hash.update(new Uint8Array(numbers.buffer));
+    for (const text of texts) this.#hash.update(text === undefined ? "-" : `${text.length}:${text}`);
   }
 
   digest(): string {

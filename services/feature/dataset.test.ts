@@ -1,15 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { toBinary } from "@bufbuild/protobuf";
+import { clone, toBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { applyApp, parseApp } from "@millrace/app";
+import { AppSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { AcceptedEvent } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import { DatasetManifestSchema } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
 import { MillraceError } from "@millrace/runtime";
+import { parquetReadObjects } from "hyparquet";
 import { Dataset } from "./dataset.ts";
 import { TestDatasetService, type Times } from "./datasetServiceForTests.ts";
 import { asLog, asRead, FLIGHTS_APP, flightEvent, knownAtMs, randomFlights, START_MS } from "./flightsForTests.ts";
 import type { DatasetRow } from "./labelJoin.ts";
+import { ParquetPart } from "./parquetPart.ts";
 
 const app = parseApp(FLIGHTS_APP);
 const HOUR_MS = 3_600_000;
@@ -76,6 +79,27 @@ test("what is read of the log is enough: the rows are those of the whole log, wh
     assert.ok(read.length < whole.length * 0.9);
     assert.deepEqual(rowsOf(read, { fromMs }, ofApp), rowsOf(whole, { fromMs }, ofApp));
   }
+});
+
+test("fields that models are evaluated by stand in the dataset as texts, and change its hash", async () => {
+  const withSegments = clone(AppSchema, app);
+  if (withSegments.model !== undefined) withSegments.model.segments = ["origin", "distance"];
+  const log = asLog([scheduled("a", 1), scheduled("b", 2)]);
+  const [row] = rowsOf(log, {}, withSegments);
+  assert.deepEqual(row?.texts, ["ATL"], "distance is a feature, and has a column already");
+  const part = new ParquetPart(["delay_mean_6h"], ["origin"]);
+  const missing = { ...(row as DatasetRow), texts: [undefined] };
+  for (const each of [row as DatasetRow, missing]) await part.add(each);
+  const { buffer } = new Uint8Array(await part.finish());
+  const objects = await parquetReadObjects({ file: buffer, columns: ["request.origin"] });
+  assert.deepEqual(objects, [{ "request.origin": "ATL" }, { "request.origin": null }]);
+  const hashOf = (of: typeof app): string => {
+    const dataset = new Dataset({ app: of, fromMs: undefined, toMs: undefined, knownBeforeMs: undefined });
+    for (const event of log) dataset.add(asRead(event));
+    dataset.finish();
+    return dataset.manifest({ appVersion: 1, files: [], eventsRead: 2 }).contentHash;
+  };
+  assert.notEqual(hashOf(withSegments), hashOf(app));
 });
 
 test("a dataset is stored as Parquet with its manifest; the same inputs give the same hash, others another", async () => {

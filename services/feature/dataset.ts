@@ -1,5 +1,5 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { compileLabel, durationToMs, type Expression } from "@millrace/app";
+import { compileLabel, durationToMs, type Expression, REPORTED_LABEL, REPORTED_LABEL_FIELDS } from "@millrace/app";
 import { compileFeatures, FeatureEngine, type FeatureSet, fieldText, type ReadEvent } from "@millrace/features";
 import type { App } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { DatasetManifest } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
@@ -7,6 +7,7 @@ import { MillraceError } from "@millrace/runtime";
 import type { DatasetDefinition } from "./contentHash.ts";
 import { type BuildFacts, DatasetSummary } from "./datasetSummary.ts";
 import { type DatasetRow, LabelJoin } from "./labelJoin.ts";
+import { textFieldsOf } from "./textFields.ts";
 
 /** Rows of prediction events that came later than this are read with what the engine still has; live, nobody could have asked. */
 const LOOK_BACK_MS = 172_800_000;
@@ -23,8 +24,12 @@ export class Dataset {
   readonly #label: Expression;
   readonly #predictionType: string;
   readonly #labelType: string;
+  /** The type of reported labels, when the app takes them. */
+  readonly #reported: readonly string[];
   readonly #joinField: string;
   readonly #waitMs: number;
+  /** Fields of the request that are kept as texts: segments of evaluations that are no features. */
+  readonly textFields: readonly string[];
   readonly #summary: DatasetSummary;
   #ready: DatasetRow[] = [];
   /** Everything known before this has been added. */
@@ -43,8 +48,10 @@ export class Dataset {
     this.#label = compileLabel(app);
     this.#predictionType = app.prediction.at;
     this.#labelType = app.label.on;
+    this.#reported = Object.keys(app.events).filter((type) => type === REPORTED_LABEL);
     this.#joinField = app.label.join;
     this.#waitMs = waitMs;
+    this.textFields = textFieldsOf(app);
     this.#summary = new DatasetSummary(definition, this.set.names, waitMs);
     this.#join = new LabelJoin({
       waitMs,
@@ -61,7 +68,7 @@ export class Dataset {
   get source(): { types: string[]; knownFromMs: number | undefined; knownBeforeMs: number | undefined } {
     const { fromMs, knownBeforeMs } = this.#definition;
     return {
-      types: [...new Set([this.#predictionType, this.#labelType, ...this.set.eventTypes])].sort(),
+      types: [...new Set([this.#predictionType, this.#labelType, ...this.#reported, ...this.set.eventTypes])].sort(),
       // A row takes a label that was known as long before it as the label's wait is.
       knownFromMs: fromMs === undefined ? undefined : fromMs - Math.max(this.set.longestWindowMs, this.#waitMs),
       knownBeforeMs,
@@ -82,11 +89,17 @@ export class Dataset {
     const key = fieldText(fields[this.#joinField]);
     if (key === undefined) return;
     if (type === this.#predictionType && occurredAtMs >= fromMs && occurredAtMs < toMs) {
-      this.#join.addRow(key, occurredAtMs, this.#engine.read({ occurredAtMs, fields }));
+      const features = this.#engine.read({ occurredAtMs, fields });
+      const texts = this.textFields.map((name) => fieldText(fields[name]));
+      this.#join.addRow(key, occurredAtMs, features, texts.length > 0 ? texts : undefined);
     }
     if (type === this.#labelType) {
       const label = this.#label.evaluate(fields, occurredAtMs);
       if (label !== undefined) this.#join.addLabel(key, Number(label), knownAtMs);
+    }
+    if (type === REPORTED_LABEL) {
+      const label = fields[REPORTED_LABEL_FIELDS.value]?.kind;
+      if (label?.case === "doubleValue") this.#join.addLabel(key, label.value, knownAtMs);
     }
   }
 

@@ -30,7 +30,7 @@ const FILE_ROWS = 262_144;
 export async function buildDataset(options: DatasetBuildOptions): Promise<DatasetManifest> {
   const { app, request, readEvents, onProgress } = options;
   const dataset = new Dataset(definitionOf(app, request));
-  const files = new DatasetFiles(dataset.set.names, options.store);
+  const files = new DatasetFiles(dataset.set.names, dataset.textFields, options.store);
   const { types, knownFromMs, knownBeforeMs } = dataset.source;
   let eventsRead = 0;
   const pages = readEvents.call({
@@ -60,19 +60,21 @@ export async function buildDataset(options: DatasetBuildOptions): Promise<Datase
 /** Puts rows into files of a bounded size. */
 class DatasetFiles {
   readonly #featureNames: readonly string[];
+  readonly #textFields: readonly string[];
   readonly #store: DatasetStore;
   readonly #files: DatasetFile[] = [];
   #part: ParquetPart | undefined;
   rows = 0;
 
-  constructor(featureNames: readonly string[], store: DatasetStore) {
+  constructor(featureNames: readonly string[], textFields: readonly string[], store: DatasetStore) {
     this.#featureNames = featureNames;
+    this.#textFields = textFields;
     this.#store = store;
   }
 
   async add(rows: readonly Parameters<ParquetPart["add"]>[0][]): Promise<void> {
     for (const row of rows) {
-      this.#part ??= new ParquetPart(this.#featureNames);
+      this.#part ??= new ParquetPart(this.#featureNames, this.#textFields);
       const full = this.#part.add(row);
       if (full !== undefined) await full;
       this.rows += 1;
@@ -83,7 +85,7 @@ class DatasetFiles {
   /** The files, in row order; one without rows when there were none, so that a reader finds the columns. */
   async finish(): Promise<readonly DatasetFile[]> {
     if (this.#part !== undefined || this.#files.length === 0) {
-      await this.#close(this.#part ?? new ParquetPart(this.#featureNames));
+      await this.#close(this.#part ?? new ParquetPart(this.#featureNames, this.#textFields));
     }
     return this.#files;
   }

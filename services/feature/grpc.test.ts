@@ -7,7 +7,7 @@ import { applyApp, parseApp } from "@millrace/app";
 import { predictionSubject } from "@millrace/bus";
 import { FindingKind, FindingLevel, Verdict } from "@millrace/proto/millrace/feature/v1/dataset_report_pb.ts";
 import type { DatasetManifest } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
-import { PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import { PredictionsSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import { MillraceError } from "@millrace/runtime";
 import { parquetMetadata } from "hyparquet";
 import { Dataset } from "./dataset.ts";
@@ -168,14 +168,15 @@ test("a report compares with what was served lately, unless that is not wanted",
       const value = (row[name] as number | null) ?? Number.NaN;
       return name === "distance" ? value * 3 : value;
     });
-    const prediction = create(PredictionSchema, {
+    const prediction = {
       id: `P${index}`,
       app: "flights",
       appVersion: 2,
       features,
       occurredAt: timestampFromMs(at(80) + index * 600_000),
-    });
-    await service.bus.publish(predictionSubject("flights"), PredictionSchema, prediction, { id: prediction.id });
+    };
+    const message = create(PredictionsSchema, { predictions: [prediction] });
+    await service.bus.publish(predictionSubject("flights"), PredictionsSchema, message, { id: prediction.id });
   }
   const { verdict, findings, live } = await report(twoDays.contentHash);
   assert.equal(live?.predictions, BigInt(served.length));

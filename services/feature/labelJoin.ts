@@ -5,6 +5,8 @@ export interface DatasetRow {
   readonly occurredAtMs: number;
   /** NaN is missing. */
   readonly features: Float64Array;
+  /** Of the request's fields that evaluations are told by, the texts, in the dataset's order; undefined is missing. */
+  readonly texts?: readonly (string | undefined)[];
   /** NaN while it is not known. */
   label: number;
   /** When the label became known; NaN while it is not. */
@@ -75,7 +77,7 @@ export class LabelJoin {
     this.#options = options;
   }
 
-  addRow(key: string, occurredAtMs: number, features: Float64Array): void {
+  addRow(key: string, occurredAtMs: number, features: Float64Array, texts?: readonly (string | undefined)[]): void {
     const known = this.#labels.get(key);
     const early = known !== undefined && known.knownAtMs <= occurredAtMs + this.#options.waitMs ? known : undefined;
     if (early !== undefined) take(early);
@@ -85,7 +87,7 @@ export class LabelJoin {
       if (earlier.occurredAtMs === occurredAtMs) this.counts.repeatedRows += 1;
     }
     const { label, knownAtMs: labelKnownAtMs } = early ?? UNKNOWN;
-    const row: DatasetRow = { key, occurredAtMs, features, label, labelKnownAtMs, earlier };
+    const row: DatasetRow = { key, occurredAtMs, features, label, labelKnownAtMs, earlier, ...(texts && { texts }) };
     this.#rows.push(row);
     this.#byKey.set(key, row);
   }

@@ -6,7 +6,7 @@ import { applyApp, parseApp } from "@millrace/app";
 import { type Bus, predictionSubject } from "@millrace/bus";
 import { FindingKind, FindingLevel } from "@millrace/proto/millrace/feature/v1/dataset_report_pb.ts";
 import type { DatasetManifest } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
-import { MadeBy, PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import { MadeBy, PredictionsSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import { startNats } from "@millrace/test-harness";
 import { Dataset } from "./dataset.ts";
 import { asRead, FLIGHTS_APP, randomFlights, START_MS } from "./flightsForTests.ts";
@@ -85,8 +85,9 @@ async function publish(
   madeBy: MadeBy = MadeBy.CHAMPION,
 ): Promise<void> {
   const occurredAt = timestampFromMs(START_MS + index * 60_000);
-  const prediction = create(PredictionSchema, { id: `${app}${index}`, app, occurredAt, features, appVersion, madeBy });
-  await bus.publish(predictionSubject(app), PredictionSchema, prediction, { id: `${app}/${index}` });
+  const prediction = { id: `${app}${index}`, app, occurredAt, features, appVersion, madeBy };
+  const message = create(PredictionsSchema, { predictions: [prediction] });
+  await bus.publish(predictionSubject(app), PredictionsSchema, message, { id: `${app}/${index}` });
 }
 
 test("the features that an app's predictions were made from are read with the feature service's own rights", async () => {

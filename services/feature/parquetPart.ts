@@ -1,6 +1,7 @@
 import type { SchemaElement } from "hyparquet";
 import { ByteWriter, ParquetWriter } from "hyparquet-writer";
 import type { DatasetRow } from "./labelJoin.ts";
+import { TEXT_COLUMN } from "./textFields.ts";
 
 /** Rows that are turned into columns at once; a reader can skip and load by so many. */
 const ROW_GROUP_ROWS = 65_536;
@@ -8,15 +9,19 @@ const ROW_GROUP_ROWS = 65_536;
 /** One Parquet file in memory, written row group by row group. Columns as in dataset_service.proto. */
 export class ParquetPart {
   readonly #names: readonly string[];
+  readonly #textFields: readonly string[];
   readonly #bytes = new ByteWriter();
   readonly #parquet: ParquetWriter;
   #pending: DatasetRow[] = [];
   rows = 0;
   rowGroups = 0;
 
-  constructor(featureNames: readonly string[]) {
+  /** @param textFields fields of the request that rows have as texts */
+  constructor(featureNames: readonly string[], textFields: readonly string[] = []) {
     this.#names = featureNames;
-    this.#parquet = new ParquetWriter({ writer: this.#bytes, schema: schemaOf(featureNames), createdBy: "millrace" });
+    this.#textFields = textFields;
+    const schema = schemaOf(featureNames, textFields);
+    this.#parquet = new ParquetWriter({ writer: this.#bytes, schema, createdBy: "millrace" });
   }
 
   /** Adds a row. What it returns, when it does, is to be waited for. */
@@ -45,6 +50,10 @@ export class ParquetPart {
         data: rows.map(({ features }) => orNull(features[index] as number)),
       })),
       { name: "label", data: rows.map(({ label }) => orNull(label)) },
+      ...this.#textFields.map((name, index) => ({
+        name: TEXT_COLUMN + name,
+        data: rows.map(({ texts }) => texts?.[index] ?? null),
+      })),
     ];
     await this.#parquet.write({ columnData, rowGroupSize: ROW_GROUP_ROWS });
   }
@@ -52,7 +61,7 @@ export class ParquetPart {
 
 const orNull = (value: number): number | null => (Number.isNaN(value) ? null : value);
 
-function schemaOf(featureNames: readonly string[]): SchemaElement[] {
+function schemaOf(featureNames: readonly string[], textFields: readonly string[]): SchemaElement[] {
   const double = (name: string): SchemaElement => ({ name, type: "DOUBLE", repetition_type: "OPTIONAL" });
   const columns: SchemaElement[] = [
     { name: "key", type: "BYTE_ARRAY", converted_type: "UTF8", repetition_type: "REQUIRED" },
@@ -66,6 +75,9 @@ function schemaOf(featureNames: readonly string[]): SchemaElement[] {
     },
     ...featureNames.map(double),
     double("label"),
+    ...textFields.map((name): SchemaElement => {
+      return { name: TEXT_COLUMN + name, type: "BYTE_ARRAY", converted_type: "UTF8", repetition_type: "OPTIONAL" };
+    }),
   ];
   return [{ name: "dataset", num_children: columns.length }, ...columns];
 }

@@ -3,14 +3,17 @@ import { getApp } from "@millrace/app";
 import { type Bus, decode, predictionSubject } from "@millrace/bus";
 import { compileFeatures } from "@millrace/features";
 import type { DatasetManifest } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
-import { MadeBy, type Prediction, PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import { MadeBy, type Prediction, PredictionsSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import { MillraceError } from "@millrace/runtime";
 import type { ServedRows } from "./liveComparison.ts";
 
 /** So many predictions, spread over the newest part of the stream: enough for a difference of two in a hundred. */
 const WANTED = 5_000;
+/** How many messages that part has. */
 const NEWEST = 200_000;
-/** Asked for at once. */
+/** Of a message with many rows, which are alike in when they were asked. */
+const WANTED_OF_MESSAGE = 20;
+/** Messages asked for at once. */
 const AT_ONCE = 100;
 
 /**
@@ -66,14 +69,33 @@ async function* newestPredictions(bus: Bus, app: string): AsyncIterable<Predicti
   const { state } = await bus.manager.streams.info("PREDICTIONS");
   const first = Math.max(state.first_seq, state.last_seq - NEWEST + 1);
   const stride = Math.max(1, (state.last_seq - first + 1) / WANTED);
-  const sequences: number[] = [];
-  for (let at = state.last_seq; at >= first && at > 0; at -= stride) sequences.push(Math.floor(at));
+  const evenly: number[] = [];
+  for (let at = state.last_seq; at >= first && at > 0; at -= stride) evenly.push(Math.floor(at));
+  const sequences = spread(evenly);
   const subject = predictionSubject(app);
-  for (let from = 0; from < sequences.length; from += AT_ONCE) {
+  let found = 0;
+  for (let from = 0; from < sequences.length && found < WANTED; from += AT_ONCE) {
     const asked = sequences.slice(from, from + AT_ONCE);
     const messages = await Promise.all(asked.map((seq) => bus.manager.direct.getMessage("PREDICTIONS", { seq })));
     for (const message of messages) {
-      if (message !== null && message.subject === subject) yield decode(PredictionSchema, message.data);
+      if (message === null || message.subject !== subject) continue;
+      const { predictions } = decode(PredictionsSchema, message.data);
+      const step = Math.ceil(predictions.length / WANTED_OF_MESSAGE);
+      const some = predictions.filter((_, index) => index % step === 0);
+      found += some.length;
+      yield* some;
     }
   }
 }
+
+/** The same in another order, of which every beginning is spread over all of them: steps of the golden section, modulo their number. */
+function spread<Item>(items: readonly Item[]): Item[] {
+  const { length } = items;
+  let step = Math.max(1, Math.round(length * GOLDEN));
+  while (greatestDivisor(step, length) !== 1) step += 1;
+  return items.map((_, index) => items[(index * step) % length] as Item);
+}
+
+const GOLDEN = (Math.sqrt(5) - 1) / 2;
+const greatestDivisor = (left: number, right: number): number =>
+  right === 0 ? left : greatestDivisor(right, left % right);

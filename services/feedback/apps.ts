@@ -1,6 +1,7 @@
-import { watchApps } from "@millrace/app";
+import { monitoredWindowMs, watchApps } from "@millrace/app";
 import type { Bus, KeyValueWatch } from "@millrace/bus";
 import { describeError, type Logger } from "@millrace/runtime";
+import { type ReportRules, reportRules } from "./labelReport.ts";
 import { LabelRule } from "./labelRule.ts";
 import { type RetrainingRules, retrainingRules } from "./retrainingPolicy.ts";
 
@@ -8,6 +9,9 @@ import { type RetrainingRules, retrainingRules } from "./retrainingPolicy.ts";
 export interface FollowedApp {
   readonly name: string;
   readonly label: LabelRule;
+  /** Length of the windows in which labels are watched, as the monitor's. */
+  readonly windowMs: number;
+  readonly reports: ReportRules;
   readonly retraining: RetrainingRules | undefined;
 }
 
@@ -31,7 +35,13 @@ export class Apps implements AsyncDisposable {
         if (app === undefined) return;
         let followed: FollowedApp;
         try {
-          followed = { name: app.app, label: new LabelRule(app), retraining: retrainingRules(app) };
+          followed = {
+            name: app.app,
+            label: new LabelRule(app),
+            windowMs: monitoredWindowMs(app),
+            reports: reportRules(app),
+            retraining: retrainingRules(app),
+          };
         } catch (error) {
           logger.error({ err: error, app: app.app, version }, `${app.app} is not followed: ${describeError(error)}`);
           return;
@@ -42,6 +52,10 @@ export class Apps implements AsyncDisposable {
       },
       { logger, onFailure },
     );
+  }
+
+  get all(): Iterable<FollowedApp> {
+    return this.#known.values();
   }
 
   get(name: string): FollowedApp | undefined {

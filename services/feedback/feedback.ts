@@ -1,4 +1,4 @@
-import { connectBus } from "@millrace/bus";
+import { type Bus, connectBus } from "@millrace/bus";
 import { connectDatabase, migrate } from "@millrace/db";
 import { Outbox } from "@millrace/outbox";
 import { type RpcServer, startRpcServer } from "@millrace/rpc";
@@ -8,9 +8,12 @@ import type { Config } from "./config.ts";
 import { feedbackService } from "./grpc.ts";
 import { Joiner } from "./joiner.ts";
 import { LabelConsumers } from "./labelConsumers.ts";
+import { LabelWatch } from "./labelWatch.ts";
+import { observeLabels } from "./metrics.ts";
 import { migrations } from "./migrations/migrations.ts";
 import { handleAlerts, handleModelEvents } from "./newsConsumers.ts";
 import { handlePredictions } from "./predictionConsumer.ts";
+import { Reporter } from "./reporter.ts";
 import { Reports } from "./reports.ts";
 import { Retraining } from "./retraining.ts";
 import { RetrainingStore } from "./retrainingStore.ts";
@@ -18,6 +21,9 @@ import { OutcomeStore } from "./store.ts";
 
 /** A prediction's truth is minutes away at the soonest; a transaction is worth waiting a moment for company. */
 const PREDICTION_LINGER_MS = 25;
+
+/** Messages in hand at once. Each may carry a hundred rows. */
+const PREDICTION_MESSAGES = 500;
 
 /** Starts the service's parts in order, and gives each to the stack. */
 export async function startFeedback(
@@ -40,7 +46,11 @@ export async function startFeedback(
 
   const apps = stack.use(new Apps());
   const find = (name: string) => apps.get(name);
-  const joiner = new Joiner({ app: find, store: new OutcomeStore(database), outbox, retraining });
+  const labelWatch = new LabelWatch(database, outbox);
+  observeLabels(async () => (await Promise.all([...apps.all].map((app) => labelWatch.quality(app)))).flat());
+  const store = new OutcomeStore(database, clock);
+  const predictionsPending = () => hasPending(bus, "PREDICTIONS", "feedback-predictions");
+  const joiner = new Joiner({ app: find, store, outbox, retraining, labelWatch, predictionsPending });
   const labels = stack.use(new LabelConsumers({ bus, joiner, onFailure: fail }));
   await apps.follow(bus, { logger, onChange: (app) => labels.follow(app), onFailure: fail });
 
@@ -54,11 +64,22 @@ export async function startFeedback(
   });
   stack.use(await bus.consume({ ...durable("MODELS", "models.>", 16), handle: handleModelEvents(news) }));
   stack.use(await bus.consume({ ...durable("ALERTS", "alerts.>", 16), handle: handleAlerts(news) }));
-  const predictions = { ...durable("PREDICTIONS", "predictions.>", 1_000), lingerMs: PREDICTION_LINGER_MS };
+  const predictions = {
+    ...durable("PREDICTIONS", "predictions.>", PREDICTION_MESSAGES),
+    lingerMs: PREDICTION_LINGER_MS,
+  };
   stack.use(await bus.consume({ ...predictions, handle: handlePredictions(joiner) }));
 
-  const services = [feedbackService(new Reports(database), find)];
+  const reports = new Reports(database);
+  const reporter = new Reporter(database, bus, clock);
+  const services = [feedbackService({ reports, labelWatch, retraining, reporter, app: find })];
   const rpc = stack.use(await startRpcServer({ address: config.grpcAddress, services, logger }));
   logger.info({ grpc: rpc.address }, `gRPC on ${rpc.address}`);
   return { rpc };
+}
+
+/** Whether a consumer has messages to come, or that it has not acknowledged yet. */
+async function hasPending(bus: Bus, stream: string, durable: string): Promise<boolean> {
+  const { num_pending, num_ack_pending } = await bus.manager.consumers.info(stream, durable);
+  return num_pending + num_ack_pending > 0;
 }

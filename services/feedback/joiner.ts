@@ -1,16 +1,20 @@
 import type { Outbox } from "@millrace/outbox";
 import type { FollowedApp } from "./apps.ts";
-import { type Label, newestPerKey } from "./labelRule.ts";
-import { countOutcomes } from "./metrics.ts";
+import type { Label } from "./labelRule.ts";
+import type { LabelWatch } from "./labelWatch.ts";
+import { countLabels, countOutcomes } from "./metrics.ts";
 import type { PredictionRow } from "./predictionRow.ts";
 import type { Retraining } from "./retraining.ts";
-import type { OutcomeStore, Stored } from "./store.ts";
+import type { JoinScope, OutcomeStore, Stored } from "./store.ts";
 
 export interface JoinerOptions {
   readonly app: (name: string) => FollowedApp | undefined;
   readonly store: OutcomeStore;
   readonly outbox: Outbox;
   readonly retraining: Retraining;
+  readonly labelWatch: LabelWatch;
+  /** Whether predictions are on the bus that have not come here yet. */
+  readonly predictionsPending: () => Promise<boolean>;
 }
 
 /** Old labels are pruned every time the watermark has moved by this share of the wait. */
@@ -35,26 +39,43 @@ export class Joiner {
   async addPredictions(name: string, rows: readonly PredictionRow[], watermarkMs: number): Promise<void> {
     const app = this.#options.app(name);
     if (app === undefined) return;
-    const scope = { app: name, waitMs: app.label.waitMs };
-    await this.#afterwards(app, await this.#options.store.storePredictions(scope, rows, watermarkMs));
+    await this.#afterwards(app, await this.#options.store.storePredictions(scopeOf(app), rows, watermarkMs));
   }
 
-  async addLabels(name: string, labels: readonly Label[], watermarkMs: number): Promise<void> {
+  async addLabels(name: string, labels: readonly Label[]): Promise<void> {
     const app = this.#options.app(name);
     if (app === undefined || labels.length === 0) return;
-    const scope = { app: name, waitMs: app.label.waitMs };
-    await this.#afterwards(app, await this.#options.store.storeLabels(scope, newestPerKey(labels), watermarkMs));
+    await this.#afterwards(app, await this.#options.store.storeLabels(scopeOf(app), labels));
   }
 
-  async #afterwards(app: FollowedApp, { outcomes, entries, watermarkMs }: Stored): Promise<void> {
-    const { outbox, retraining, store } = this.#options;
+  async #afterwards(app: FollowedApp, { outcomes, entries, watermarkMs, labels }: Stored): Promise<void> {
+    const { outbox, retraining, labelWatch } = this.#options;
     await outbox.publish(entries);
-    countOutcomes(app.name, outcomes.length);
-    const { waitMs } = app.label;
-    if (watermarkMs - (this.#prunedAtMs.get(app.name) ?? 0) > waitMs * PRUNE_SHARE) {
-      await store.pruneLabels(app.name, watermarkMs - waitMs);
+    countOutcomes(app.name, outcomes);
+    countLabels(app.name, labels);
+    if (watermarkMs - (this.#prunedAtMs.get(app.name) ?? 0) > app.label.window.waitMs * PRUNE_SHARE) {
+      await this.#prune(app, watermarkMs);
       this.#prunedAtMs.set(app.name, watermarkMs);
     }
+    await labelWatch.onProgress(app, watermarkMs);
     await retraining.onProgress(app, watermarkMs);
   }
+
+  /**
+   * Forgets labels that are too old for any prediction still to come. Predictions that wait on the bus, after an outage for instance, may be
+   * far behind the labels that were faster.
+   */
+  async #prune(app: FollowedApp, watermarkMs: number): Promise<void> {
+    const { store, predictionsPending } = this.#options;
+    const { waitMs, earlyMs } = app.label.window;
+    let horizonMs = watermarkMs;
+    if (await predictionsPending()) {
+      const untilMs = await store.predictedUntil(app.name);
+      if (untilMs === undefined) return;
+      horizonMs = Math.min(horizonMs, untilMs);
+    }
+    await store.pruneLabels(app.name, horizonMs - Math.max(waitMs, earlyMs));
+  }
 }
+
+const scopeOf = ({ name, label, windowMs }: FollowedApp): JoinScope => ({ app: name, windowMs, ...label.window });

@@ -1,4 +1,3 @@
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { decode, done, inBatchSpan, type JsMsg, linksTo, type Outcome } from "@millrace/bus";
 import { AcceptedEventsSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import type { Joiner } from "./joiner.ts";
@@ -8,17 +7,15 @@ import type { Label, LabelRule } from "./labelRule.ts";
 export function handleLabels(joiner: Joiner, rule: () => LabelRule): (messages: readonly JsMsg[]) => Promise<Outcome> {
   return async (messages) => {
     const labels: Label[] = [];
-    let watermarkMs = 0;
     const current = rule();
     for (const message of messages) {
       for (const accepted of decode(AcceptedEventsSchema, message.data).events) {
-        if (accepted.knownAt !== undefined) watermarkMs = Math.max(watermarkMs, timestampMs(accepted.knownAt));
         const label = current.labelOf(accepted);
         if (label !== undefined) labels.push(label);
       }
     }
     await inBatchSpan("join labels", linksTo(labels.map(({ traceparent }) => traceparent)), labels.length, () =>
-      joiner.addLabels(current.app, labels, watermarkMs),
+      joiner.addLabels(current.app, labels),
     );
     return done();
   };

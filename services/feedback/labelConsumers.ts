@@ -14,10 +14,12 @@ const MESSAGES_PER_BATCH = 8;
 /** Truth is late anyway; a transaction is worth waiting a moment for company. */
 const LINGER_MS = 25;
 
-/** One consumer for each app's label events; an app whose label comes with another event type gets another consumer. */
+/** A consumer for each event type that brings an app's labels; an app whose labels come with other types gets others. */
 export class LabelConsumers implements AsyncDisposable {
   readonly #options: LabelConsumersOptions;
-  readonly #running = new Map<string, { app: FollowedApp; readonly consumer: RunningConsumer }>();
+  readonly #apps = new Map<string, FollowedApp>();
+  /** By durable name, which says the app and whether its labels are reported, with the event type. */
+  readonly #running = new Map<string, { readonly type: string; readonly consumer: RunningConsumer }>();
 
   constructor(options: LabelConsumersOptions) {
     this.#options = options;
@@ -25,24 +27,28 @@ export class LabelConsumers implements AsyncDisposable {
 
   /** Begins to consume an app's labels, or goes by its new version. */
   async follow(app: FollowedApp): Promise<void> {
-    const known = this.#running.get(app.name);
-    if (known?.app.label.on === app.label.on) {
-      known.app = app;
-      return;
+    this.#apps.set(app.name, app);
+    for (const [place, durable] of [`feedback-${app.name}`, `feedback-${app.name}_reported`].entries()) {
+      const type = app.label.types[place];
+      const known = this.#running.get(durable);
+      if (known?.type === type) continue;
+      this.#running.delete(durable);
+      await known?.consumer[Symbol.asyncDispose]();
+      if (type !== undefined) this.#running.set(durable, { type, consumer: await this.#consume(app, durable, type) });
     }
-    await known?.consumer[Symbol.asyncDispose]();
+  }
+
+  #consume(app: FollowedApp, durable: string, type: string): Promise<RunningConsumer> {
     const { bus, joiner, onFailure } = this.#options;
-    const entry = { app };
-    const consumer = await bus.consume({
+    return bus.consume({
       stream: "ACCEPTED",
-      durable: `feedback-${app.name}`,
-      filter: `accepted.${app.name}.${app.label.on}.*`,
+      durable,
+      filter: `accepted.${app.name}.${type}.*`,
       maxBatch: MESSAGES_PER_BATCH,
       lingerMs: LINGER_MS,
       onFailure,
-      handle: handleLabels(joiner, () => entry.app.label),
+      handle: handleLabels(joiner, () => (this.#apps.get(app.name) ?? app).label),
     });
-    this.#running.set(app.name, Object.assign(entry, { consumer }));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

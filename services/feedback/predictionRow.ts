@@ -4,6 +4,7 @@ import { type MadeBy, type Prediction, MadeBy as Step } from "@millrace/proto/mi
 /** A prediction as it is stored. */
 export interface PredictionRow {
   readonly id: string;
+  readonly requestId: string;
   readonly joinKey: string;
   readonly predictedAtMs: number;
   readonly probability: number;
@@ -19,6 +20,7 @@ export interface PredictionRow {
 export function predictionRow(prediction: Prediction, traceparent: string): PredictionRow {
   return {
     id: prediction.id,
+    requestId: prediction.requestId,
     joinKey: prediction.joinKey,
     predictedAtMs: prediction.occurredAt === undefined ? 0 : timestampMs(prediction.occurredAt),
     probability: prediction.probability,

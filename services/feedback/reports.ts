@@ -9,6 +9,8 @@ import {
   type ScoredPrediction,
   ScoredPredictionSchema,
 } from "@millrace/proto/millrace/feedback/v1/feedback_service_pb.ts";
+import { type Contradiction, ContradictionSchema } from "@millrace/proto/millrace/feedback/v1/label_quality_pb.ts";
+import { LABEL_SOURCES } from "./labelRule.ts";
 import { decodeFeatures, madeByName } from "./predictionRow.ts";
 
 /** What callers ask about stored predictions. */
@@ -27,9 +29,18 @@ export class Reports {
         values: [app],
       }),
       this.#database.query<TotalsRow>({ text: TOTALS, values: [app, waitMs] }),
-      this.#decisions(app),
+      this.decisions(app, 100),
     ]);
-    const { outcomes = 0, open = 0, never = 0, median = null, unmatched = 0, unpublished = 0 } = totals ?? {};
+    const {
+      outcomes = 0,
+      open = 0,
+      never = 0,
+      median = null,
+      unmatched = 0,
+      ahead = 0,
+      contradictions = 0,
+      unpublished = 0,
+    } = totals ?? {};
     return create(GetSummaryResponseSchema, {
       predictions: Object.fromEntries(byStep.map((row) => [madeByName(row.made_by), BigInt(row.count)])),
       outcomes: BigInt(outcomes),
@@ -37,6 +48,8 @@ export class Reports {
       neverLabelled: BigInt(never),
       ...(median === null ? {} : { medianLabelDelay: durationFromMs(median) }),
       unmatchedLabels: BigInt(unmatched),
+      labelsAhead: BigInt(ahead),
+      contradictions: BigInt(contradictions),
       unpublishedOutcomes: BigInt(unpublished),
       decisions,
     });
@@ -64,14 +77,27 @@ export class Reports {
     }
   }
 
-  async #decisions(app: string): Promise<RetrainingDecision[]> {
+  /** Labels that contradict each other, the newest first. */
+  async contradictions(app: string, max: number): Promise<Contradiction[]> {
+    const rows = await this.#database.query<ContradictionRow>({
+      text: `SELECT join_key, event_id, other_event_id, value, other_value, source, other_source, occurred_at::float8 AS occurred_at,
+          other_occurred_at::float8 AS other_occurred_at
+        FROM contradiction WHERE app = $1 ORDER BY known_at DESC, join_key, event_id LIMIT $2`,
+      values: [app, max],
+    });
+    return rows.map(contradictionOf);
+  }
+
+  /** The newest first; those before a number, or all. */
+  async decisions(app: string, max: number, before = 0n): Promise<RetrainingDecision[]> {
     const rows = await this.#database.query<DecisionRow>({
-      text: `SELECT decided_at::float8 AS decided_at, retrain, trigger, reason, job_id FROM decision WHERE app = $1
-        ORDER BY number DESC LIMIT 100`,
-      values: [app],
+      text: `SELECT number::text AS number, decided_at::float8 AS decided_at, retrain, trigger, reason, job_id FROM decision
+        WHERE app = $1 AND ($3::bigint = 0 OR decision.number < $3::bigint) ORDER BY decision.number DESC LIMIT $2`,
+      values: [app, max, before],
     });
     return rows.map((row) =>
       create(RetrainingDecisionSchema, {
+        number: BigInt(row.number),
         decidedAt: timestampFromMs(row.decided_at),
         retrain: row.retrain,
         trigger: row.trigger,
@@ -82,15 +108,48 @@ export class Reports {
   }
 }
 
+function contradictionOf(row: ContradictionRow): Contradiction {
+  const source = (place: number): string => LABEL_SOURCES[place] ?? "";
+  return create(ContradictionSchema, {
+    joinKey: row.join_key,
+    counts: {
+      eventId: row.event_id,
+      source: source(row.source),
+      value: row.value,
+      occurredAt: timestampFromMs(row.occurred_at),
+    },
+    other: {
+      eventId: row.other_event_id,
+      source: source(row.other_source),
+      value: row.other_value,
+      occurredAt: timestampFromMs(row.other_occurred_at),
+    },
+  });
+}
+
 const TOTALS = `SELECT
     count(*) FILTER (WHERE p.revision > 0)::float8 AS outcomes,
-    count(*) FILTER (WHERE p.revision = 0 AND p.predicted_at + $2::bigint >= a.watermark)::float8 AS open,
+    count(*) FILTER (WHERE p.revision = 0 AND p.predicted_at + $2::bigint >= coalesce(a.watermark, 0))::float8 AS open,
     count(*) FILTER (WHERE p.revision = 0 AND p.predicted_at + $2::bigint < a.watermark)::float8 AS never,
     percentile_disc(0.5) WITHIN GROUP (ORDER BY p.known_at - p.predicted_at) FILTER (WHERE p.revision > 0)::float8 AS median,
     (SELECT count(*) FROM label l WHERE l.app = $1 AND NOT EXISTS (
       SELECT 1 FROM prediction q WHERE q.app = $1 AND q.join_key = l.join_key))::float8 AS unmatched,
+    (SELECT count(*) FROM label_ahead WHERE app = $1)::float8 AS ahead,
+    (SELECT count(*) FROM contradiction WHERE app = $1)::float8 AS contradictions,
     (SELECT count(*) FROM outbox WHERE subject = 'outcomes.' || $1)::float8 AS unpublished
   FROM prediction p JOIN app_progress a ON a.app = p.app WHERE p.app = $1`;
+
+interface ContradictionRow {
+  join_key: string;
+  event_id: string;
+  other_event_id: string;
+  value: number;
+  other_value: number;
+  source: number;
+  other_source: number;
+  occurred_at: number;
+  other_occurred_at: number;
+}
 
 interface TotalsRow {
   outcomes: number;
@@ -98,6 +157,8 @@ interface TotalsRow {
   never: number;
   median: number | null;
   unmatched: number;
+  ahead: number;
+  contradictions: number;
   unpublished: number;
 }
 
@@ -114,6 +175,7 @@ interface ScoredRow {
 }
 
 interface DecisionRow {
+  number: string;
   decided_at: number;
   retrain: boolean;
   trigger: string;

@@ -1,8 +1,14 @@
 import type { Outbox } from "@millrace/outbox";
 import type { Clock, Logger } from "@millrace/runtime";
 import type { FollowedApp } from "./apps.ts";
-import { decideRetraining } from "./retrainingPolicy.ts";
-import type { RetrainingStore } from "./retrainingStore.ts";
+import {
+  type Decision,
+  decideByHand,
+  decideRetraining,
+  type ManualRequest,
+  type RetrainingState,
+} from "./retrainingPolicy.ts";
+import type { Decided, RetrainingStore } from "./retrainingStore.ts";
 
 /** As long as nothing else happens, the question is asked again after this much event time. */
 const ASK_EVERY_MS = 1_800_000;
@@ -33,13 +39,23 @@ export class Retraining {
 
   /** Something that the policy looks at has changed. */
   async ask(app: FollowedApp): Promise<void> {
+    await this.#decide(app, (state) => decideRetraining(app.retraining, state));
+  }
+
+  /** A person asks. */
+  askByHand(app: FollowedApp, request: ManualRequest): Promise<Decided> {
+    return this.#decide(app, (state) => decideByHand(request, state));
+  }
+
+  async #decide(app: FollowedApp, decide: (state: RetrainingState) => Decision): Promise<Decided> {
     const { store, outbox, clock, jobTimeoutMs, logger } = this.#options;
     const nowMs = clock.now();
-    const job = await store.decide(app.name, { nowMs, expiredBeforeMs: nowMs - jobTimeoutMs }, (state) =>
-      decideRetraining(app.retraining, state),
-    );
-    if (job === undefined) return;
-    logger.info({ app: app.name, job: job.id }, `asks for training ${job.id}`);
-    await outbox.publish([job]);
+    const times = { nowMs, expiredBeforeMs: nowMs - jobTimeoutMs, budgetMs: app.retraining?.budget?.perMs ?? 0 };
+    const decided = await store.decide(app.name, times, decide);
+    if (decided.entry !== undefined) {
+      logger.info({ app: app.name, job: decided.jobId }, `asks for training ${decided.jobId}`);
+      await outbox.publish([decided.entry]);
+    }
+    return decided;
   }
 }

@@ -1,16 +1,24 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decideRetraining, type RetrainingRules, type RetrainingState } from "./retrainingPolicy.ts";
+import {
+  decideByHand,
+  decideRetraining,
+  type RetrainingRules,
+  type RetrainingState,
+  type TriggerName,
+} from "./retrainingPolicy.ts";
 
 const DAY_MS = 86_400_000;
 const RULES: RetrainingRules = {
   everyMs: 7 * DAY_MS,
-  onSchedule: true,
-  onDrift: true,
-  onPerformance: true,
+  on: new Set(["schedule", "drift", "performance", "estimated_performance"]),
   minNewLabels: 100,
   cooldownMs: 2 * DAY_MS,
+  everyLabels: 0,
+  budget: undefined,
 };
+const without = (...names: readonly TriggerName[]) => ({ on: RETRAINED_ON.difference(new Set(names)) });
+const RETRAINED_ON: ReadonlySet<TriggerName> = RULES.on;
 
 /** An app on day 30 whose model was trained on day 27 with 1,000 labels, and that has seen 500 since. */
 const state = (changes: Partial<RetrainingState> = {}): RetrainingState => ({
@@ -21,6 +29,7 @@ const state = (changes: Partial<RetrainingState> = {}): RetrainingState => ({
   firstLabelAtMs: 0,
   asked: true,
   lastJob: { id: "job-27", asOfMs: 27 * DAY_MS, running: false, labelsThen: 1_000 },
+  trainedAtMs: [],
   alerts: [],
   ...changes,
 });
@@ -51,7 +60,7 @@ test("the schedule counts event time since the last training, promoted or reject
   assert.equal(decide({ eventTimeMs: 34 * DAY_MS }).retrain, true);
   assert.equal(decide({ eventTimeMs: 34 * DAY_MS - 1 }).retrain, false);
   assert.equal(decide({ eventTimeMs: 36 * DAY_MS, lastJob: job(33) }).code, "nothing_asks");
-  assert.equal(decide({ eventTimeMs: 40 * DAY_MS }, { onSchedule: false }).code, "nothing_asks");
+  assert.equal(decide({ eventTimeMs: 40 * DAY_MS }, without("schedule")).code, "nothing_asks");
 });
 
 test("an open alert about the champion asks, performance before drift; about an older model it does not", () => {
@@ -59,7 +68,7 @@ test("an open alert about the champion asks, performance before drift; about an 
   assert.equal(decide({ alerts: [alert("drift"), alert("performance")] }).trigger, "performance");
   assert.match(decide({ alerts: [alert("drift")] }).reason, /drift moved/);
   assert.equal(decide({ alerts: [alert("drift", "app/0")] }).retrain, false);
-  assert.equal(decide({ alerts: [alert("drift")] }, { onDrift: false }).retrain, false);
+  assert.equal(decide({ alerts: [alert("drift")] }, without("drift")).retrain, false);
   assert.equal(decide({ alerts: [alert("fallback")] }).retrain, false);
 });
 
@@ -124,4 +133,51 @@ test("a decision is of the moment when its reasons were there, however late some
 test("no two decisions to train are of the same moment", () => {
   const changes = { alerts: [alert("performance", "app/1", 29)], lastJob: job(30), eventTimeMs: 30 * DAY_MS + 1 };
   assert.equal(decide(changes, { cooldownMs: 0, minNewLabels: 0 }).atMs, 30 * DAY_MS + 1);
+});
+
+test("so many new labels ask, as soon as they are there, also for a first model", () => {
+  const everyLabels = { everyLabels: 500, on: new Set<TriggerName>(["volume"]) };
+  assert.equal(decide({}, everyLabels).trigger, "volume");
+  assert.match(decide({}, everyLabels).reason, /500 new labels; a training is wanted every 500/);
+  assert.equal(decide({ labels: 1_499 }, everyLabels).code, "nothing_asks");
+  assert.equal(decide({}, { ...everyLabels, on: new Set<TriggerName>() }).code, "nothing_asks");
+  assert.equal(decide({ champion: undefined, lastJob: undefined, labels: 499 }, everyLabels).retrain, false);
+  assert.equal(decide({ champion: undefined, lastJob: undefined, labels: 500 }, everyLabels).trigger, "first_model");
+});
+
+test("an estimated loss asks once, after a measured one and before drift", () => {
+  const estimated = alert("estimated_performance");
+  assert.equal(decide({ alerts: [alert("drift"), estimated] }).trigger, "estimated_performance");
+  assert.equal(decide({ alerts: [estimated, alert("performance")] }).trigger, "performance");
+  assert.equal(decide({ alerts: [alert("estimated_performance", "app/1", 26)] }).code, "nothing_asks");
+  assert.equal(decide({ alerts: [estimated] }, without("estimated_performance")).code, "nothing_asks");
+});
+
+test("the budget holds back what is over it, until the oldest training has left the period", () => {
+  const budget = { budget: { trainings: 2, perMs: 14 * DAY_MS } };
+  const asking = { alerts: [alert("drift", "app/1", 30)] };
+  const trained = (...daysOf: number[]) =>
+    decide({ ...asking, trainedAtMs: daysOf.map((day) => day * DAY_MS) }, budget);
+  assert.equal(trained(20, 27).code, "drift:budget");
+  assert.match(trained(20, 27).reason, /2 trainings in the last 14 days; the budget is 2/);
+  assert.equal(trained(16, 27).retrain, true);
+});
+
+test("while data quality is bad nothing is trained, whoever asks, but by hand in spite of it", () => {
+  const bad = {
+    alerts: [alert("drift", "app/1", 30), { ...alert("data_quality", "app/0"), title: "distance went missing" }],
+  };
+  assert.equal(decide(bad).code, "drift:data_quality");
+  assert.match(decide(bad).reason, /distance went missing/);
+  const asked = { why: "a fix is in", who: "Ada", despiteDataQuality: false };
+  assert.equal(decideByHand(asked, state(bad)).code, "manual:data_quality");
+  assert.equal(decideByHand({ ...asked, despiteDataQuality: true }, state(bad)).retrain, true);
+});
+
+test("by hand neither cool-down nor labels nor budget count, only that one training runs at a time", () => {
+  const asked = { why: "a fix is in", who: "Ada", despiteDataQuality: false };
+  const now = decideByHand(asked, state({ labels: 1_000, lastJob: job(30) }));
+  assert.deepEqual([now.retrain, now.trigger, now.atMs], [true, "manual", 30 * DAY_MS + 1]);
+  assert.equal(now.reason, "Ada asks for it: a fix is in");
+  assert.equal(decideByHand(asked, state({ lastJob: job(29, true) })).code, "manual:running");
 });

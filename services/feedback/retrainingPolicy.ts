@@ -4,25 +4,46 @@ import { type App, Trigger } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 /** When an app wants to be retrained; from `retraining` in its file. Durations of event time, in milliseconds. */
 export interface RetrainingRules {
   readonly everyMs: number | undefined;
-  readonly onSchedule: boolean;
-  readonly onDrift: boolean;
-  readonly onPerformance: boolean;
+  /** What may ask for a training. */
+  readonly on: ReadonlySet<TriggerName>;
   readonly minNewLabels: number;
   readonly cooldownMs: number;
+  /** So many labels since the last training ask for the next; 0: none do. */
+  readonly everyLabels: number;
+  readonly budget: { readonly trainings: number; readonly perMs: number } | undefined;
 }
+
+const TRIGGER_NAMES: Readonly<Record<number, TriggerName>> = {
+  [Trigger.DRIFT]: "drift",
+  [Trigger.PERFORMANCE]: "performance",
+  [Trigger.SCHEDULE]: "schedule",
+  [Trigger.VOLUME]: "volume",
+  [Trigger.ESTIMATED_PERFORMANCE]: "estimated_performance",
+};
 
 /** The rules of an app; undefined when it has none, and is retrained by hand only. */
 export function retrainingRules({ retraining }: App): RetrainingRules | undefined {
   if (retraining === undefined) return undefined;
   const everyMs = durationToMs(retraining.every);
+  const { everyLabels, budget } = retraining;
+  const on = new Set<TriggerName>();
+  for (const trigger of retraining.on) {
+    const name = TRIGGER_NAMES[trigger];
+    if (name !== undefined) on.add(name);
+  }
+  // A period or a number of labels asks without its word, too, unless the file names its triggers.
+  if (retraining.on.length === 0) {
+    if (everyMs !== undefined) on.add("schedule");
+    if (everyLabels > 0) on.add("volume");
+  }
+  const perMs = durationToMs(budget?.per);
   return {
     everyMs,
-    // A period without the word SCHEDULE is a schedule all the same, unless the file names its triggers.
-    onSchedule: everyMs !== undefined && (retraining.on.length === 0 || retraining.on.includes(Trigger.SCHEDULE)),
-    onDrift: retraining.on.includes(Trigger.DRIFT),
-    onPerformance: retraining.on.includes(Trigger.PERFORMANCE),
+    on,
     minNewLabels: retraining.minNewLabels,
     cooldownMs: durationToMs(retraining.cooldown) ?? 0,
+    everyLabels,
+    budget: budget === undefined || perMs === undefined ? undefined : { trainings: budget.trainings, perMs },
   };
 }
 
@@ -38,8 +59,17 @@ export interface RetrainingState {
   readonly lastJob:
     | { readonly id: string; readonly asOfMs: number; readonly running: boolean; readonly labelsThen: number }
     | undefined;
+  /** Event times of the trainings before, in any order; at least those that a budget may count. */
+  readonly trainedAtMs: readonly number[];
   /** Open alerts. */
   readonly alerts: readonly OpenAlert[];
+}
+
+/** A person's wish for a training. */
+export interface ManualRequest {
+  readonly why: string;
+  readonly who: string;
+  readonly despiteDataQuality: boolean;
 }
 
 export interface OpenAlert {
@@ -50,7 +80,14 @@ export interface OpenAlert {
   readonly openedAtMs: number;
 }
 
-export type TriggerName = "schedule" | "drift" | "performance" | "first_model" | "manual";
+export type TriggerName =
+  | "schedule"
+  | "drift"
+  | "performance"
+  | "estimated_performance"
+  | "volume"
+  | "first_model"
+  | "manual";
 
 /** Retrain or not, and why. `code` is the same as long as nothing that matters has changed. */
 export interface Decision {
@@ -71,8 +108,9 @@ export interface Decision {
 const MAX_LAG_MS = 86_400_000;
 
 /**
- * Decides whether to retrain now. Something has to ask for it (a measured loss first, then drift, then the schedule), and nothing
- * may stand against it: a training that still runs, the cool-down since the last one, too few new labels.
+ * Decides whether to retrain now. Something has to ask for it (a measured loss first, then an estimated one, drift, the number of labels, the
+ * schedule), and nothing may stand against it: a training that still runs, data that data quality rejects, the cool-down since the last
+ * one, too few new labels, the budget.
  */
 export function decideRetraining(rules: RetrainingRules | undefined, state: RetrainingState): Decision {
   const atMs = state.eventTimeMs;
@@ -82,18 +120,29 @@ export function decideRetraining(rules: RetrainingRules | undefined, state: Retr
   if (asked === undefined)
     return { retrain: false, trigger: "", code: "nothing_asks", reason: nothingAsks(rules, state), atMs };
   const hindrance = whatHinders(rules, state);
-  if (hindrance === undefined) {
-    const lastMs = state.lastJob?.asOfMs ?? -Infinity;
-    const dueMs = Math.max(asked.sinceMs, lastMs + rules.cooldownMs);
-    const lagging = dueMs > lastMs && dueMs <= atMs && atMs - dueMs <= MAX_LAG_MS;
-    return { retrain: true, trigger: asked.trigger, code: "retrain", reason: asked.why, atMs: lagging ? dueMs : atMs };
-  }
+  if (hindrance !== undefined) return notNow(asked, hindrance, atMs);
+  const lastMs = state.lastJob?.asOfMs ?? -Infinity;
+  const dueMs = Math.max(asked.sinceMs, lastMs + rules.cooldownMs);
+  const lagging = dueMs > lastMs && dueMs <= atMs && atMs - dueMs <= MAX_LAG_MS;
+  return { retrain: true, trigger: asked.trigger, code: "retrain", reason: asked.why, atMs: lagging ? dueMs : atMs };
+}
+
+/** Decides about a person's wish: what would be wasteful for a policy is theirs to judge; what would be wrong is not. */
+export function decideByHand({ why, who, despiteDataQuality }: ManualRequest, state: RetrainingState): Decision {
+  const atMs = Math.max(state.eventTimeMs, (state.lastJob?.asOfMs ?? -Infinity) + 1);
+  const asked: Ask = { trigger: "manual", why: `${who || "Somebody"} asks for it: ${why}`, sinceMs: atMs };
+  const hindrance = runningJob(state) ?? (despiteDataQuality ? undefined : badData(state));
+  if (hindrance !== undefined) return notNow(asked, hindrance, atMs);
+  return { retrain: true, trigger: "manual", code: "retrain", reason: asked.why, atMs };
+}
+
+function notNow({ trigger, why }: Ask, hindrance: Hindrance, atMs: number): Decision {
   return {
     atMs,
     retrain: false,
-    trigger: asked.trigger,
-    code: `${asked.trigger}:${hindrance.code}`,
-    reason: `${asked.why} Not now: ${hindrance.why}`,
+    trigger,
+    code: `${trigger}:${hindrance.code}`,
+    reason: `${why} Not now: ${hindrance.why}`,
   };
 }
 
@@ -107,62 +156,112 @@ interface Ask {
 function whatAsks(rules: RetrainingRules, state: RetrainingState): Ask | undefined {
   const { champion } = state;
   if (champion === undefined) return asksForFirst(rules, state);
-  // An alert about a model that no longer serves was answered by the one that replaced it.
-  const current = state.alerts.filter((alert) => alert.modelVersion === champion.version);
-  for (const [trigger, wanted] of [
-    ["performance", rules.onPerformance],
-    ["drift", rules.onDrift],
-  ] as const) {
-    const alert = wanted ? current.find(({ monitor }) => monitor === trigger) : undefined;
-    // A candidate that knew the drift and was rejected shows that the champion copes with it; another would be no better.
-    if (trigger === "drift" && alert !== undefined && alert.openedAtMs <= (state.lastJob?.asOfMs ?? -Infinity))
-      continue;
-    if (alert !== undefined) {
-      return { trigger, why: `The ${trigger} alert is open: ${alert.title}`, sinceMs: alert.openedAtMs };
-    }
+  return (
+    whichAlertAsks(rules, state, champion.version) ??
+    whetherLabelsAsk(rules, state) ??
+    scheduleAsks(rules, state, champion.asOfMs)
+  );
+}
+
+function whichAlertAsks({ on }: RetrainingRules, state: RetrainingState, champion: string): Ask | undefined {
+  for (const trigger of ["performance", "estimated_performance", "drift"] as const) {
+    // An alert about a model that no longer serves was answered by the one that replaced it.
+    const alert = on.has(trigger)
+      ? state.alerts.find(({ monitor, modelVersion }) => monitor === trigger && modelVersion === champion)
+      : undefined;
+    if (alert === undefined) continue;
+    // A candidate that knew what the alert tells of and was rejected shows that the champion copes with it; another would be no better. A
+    // loss that was measured is another matter.
+    const answered = alert.openedAtMs <= (state.lastJob?.asOfMs ?? -Infinity);
+    if (trigger !== "performance" && answered) continue;
+    return { trigger, why: `The ${trigger} alert is open: ${alert.title}`, sinceMs: alert.openedAtMs };
   }
+  return undefined;
+}
+
+function whetherLabelsAsk({ on, everyLabels }: RetrainingRules, state: RetrainingState): Ask | undefined {
+  const fresh = newLabels(state);
+  if (!on.has("volume") || everyLabels === 0 || fresh < everyLabels) return undefined;
+  const why = `${fresh} new labels; a training is wanted every ${everyLabels}.`;
+  return { trigger: "volume", why, sinceMs: state.eventTimeMs };
+}
+
+function scheduleAsks(
+  { on, everyMs }: RetrainingRules,
+  state: RetrainingState,
+  championAsOfMs: number,
+): Ask | undefined {
   // A candidate that was rejected has had its turn: the schedule goes on from the last training, promoted or not.
-  const sinceMs = Math.max(champion.asOfMs, state.lastJob?.asOfMs ?? champion.asOfMs);
+  const sinceMs = Math.max(championAsOfMs, state.lastJob?.asOfMs ?? championAsOfMs);
   const ageMs = state.eventTimeMs - sinceMs;
-  if (!rules.onSchedule || rules.everyMs === undefined || ageMs < rules.everyMs) return undefined;
+  if (!on.has("schedule") || everyMs === undefined || ageMs < everyMs) return undefined;
   return {
     trigger: "schedule",
-    sinceMs: sinceMs + rules.everyMs,
-    why: `${days(ageMs)} since the last training; the schedule is every ${days(rules.everyMs)}.`,
+    sinceMs: sinceMs + everyMs,
+    why: `${days(ageMs)} since the last training; the schedule is every ${days(everyMs)}.`,
   };
 }
+
+const newLabels = ({ labels, lastJob }: RetrainingState): number => labels - (lastJob?.labelsThen ?? 0);
 
 /**
  * The first model waits until somebody asks for predictions, so that it is not trained on the first days of a history that is still
- * being loaded, and for as much history as the schedule spans.
+ * being loaded, and for as much history as the schedule spans, or as many labels as ask for a training.
  */
 function asksForFirst(rules: RetrainingRules, state: RetrainingState): Ask | undefined {
-  if (!state.asked || state.firstLabelAtMs === undefined || rules.everyMs === undefined || !rules.onSchedule)
-    return undefined;
+  if (!state.asked || state.firstLabelAtMs === undefined) return undefined;
   const fromMs = Math.max(state.firstLabelAtMs, state.lastJob?.asOfMs ?? state.firstLabelAtMs);
   const spanMs = state.eventTimeMs - fromMs;
-  if (spanMs < rules.everyMs) return undefined;
+  const why = `There is no model yet, and ${days(spanMs)} of history with ${state.labels} labels.`;
+  if (rules.on.has("schedule") && rules.everyMs !== undefined && spanMs >= rules.everyMs)
+    return { trigger: "first_model", sinceMs: fromMs + rules.everyMs, why };
+  if (whetherLabelsAsk(rules, state) === undefined) return undefined;
+  return { trigger: "first_model", sinceMs: state.eventTimeMs, why };
+}
+
+interface Hindrance {
+  readonly code: string;
+  readonly why: string;
+}
+
+function whatHinders(rules: RetrainingRules, state: RetrainingState): Hindrance | undefined {
+  return (
+    runningJob(state) ?? badData(state) ?? tooSoon(rules, state) ?? tooFew(rules, state) ?? overBudget(rules, state)
+  );
+}
+
+function runningJob({ lastJob }: RetrainingState): Hindrance | undefined {
+  return lastJob?.running ? { code: "running", why: `training ${lastJob.id} has not ended.` } : undefined;
+}
+
+/** Whichever model it is about: the data is the same. */
+function badData({ alerts }: RetrainingState): Hindrance | undefined {
+  const alert = alerts.find(({ monitor }) => monitor === "data_quality");
+  if (alert === undefined) return undefined;
   return {
-    trigger: "first_model",
-    sinceMs: fromMs + rules.everyMs,
-    why: `There is no model yet, and ${days(spanMs)} of history with ${state.labels} labels.`,
+    code: "data_quality",
+    why: `the data_quality alert is open, and a model would learn the fault: ${alert.title}`,
   };
 }
 
-function whatHinders(rules: RetrainingRules, state: RetrainingState): { code: string; why: string } | undefined {
-  const { lastJob } = state;
-  if (lastJob?.running) return { code: "running", why: `training ${lastJob.id} has not ended.` };
-  if (lastJob !== undefined && state.eventTimeMs - lastJob.asOfMs < rules.cooldownMs) {
-    return {
-      code: "cooldown",
-      why: `the last training was ${days(state.eventTimeMs - lastJob.asOfMs)} ago; the cool-down is ${days(rules.cooldownMs)}.`,
-    };
-  }
-  const fresh = state.labels - (lastJob?.labelsThen ?? 0);
-  if (fresh < rules.minNewLabels) {
-    return { code: "few_labels", why: `${fresh} new labels; at least ${rules.minNewLabels} are needed.` };
-  }
-  return undefined;
+function tooSoon({ cooldownMs }: RetrainingRules, { lastJob, eventTimeMs }: RetrainingState): Hindrance | undefined {
+  if (lastJob === undefined || eventTimeMs - lastJob.asOfMs >= cooldownMs) return undefined;
+  const ago = days(eventTimeMs - lastJob.asOfMs);
+  return { code: "cooldown", why: `the last training was ${ago} ago; the cool-down is ${days(cooldownMs)}.` };
+}
+
+function tooFew({ minNewLabels }: RetrainingRules, state: RetrainingState): Hindrance | undefined {
+  const fresh = newLabels(state);
+  if (fresh >= minNewLabels) return undefined;
+  return { code: "few_labels", why: `${fresh} new labels; at least ${minNewLabels} are needed.` };
+}
+
+function overBudget({ budget }: RetrainingRules, { trainedAtMs, eventTimeMs }: RetrainingState): Hindrance | undefined {
+  if (budget === undefined) return undefined;
+  const { trainings, perMs } = budget;
+  const recent = trainedAtMs.filter((atMs) => atMs > eventTimeMs - perMs).length;
+  if (recent < trainings) return undefined;
+  return { code: "budget", why: `${recent} trainings in the last ${days(perMs)}; the budget is ${trainings}.` };
 }
 
 function nothingAsks(rules: RetrainingRules, { champion, lastJob }: RetrainingState): string {
@@ -170,7 +269,7 @@ function nothingAsks(rules: RetrainingRules, { champion, lastJob }: RetrainingSt
     return "There is no model yet, and nobody has asked for predictions or there is too little history for a first one.";
   }
   const schedule =
-    rules.onSchedule && rules.everyMs !== undefined
+    rules.on.has("schedule") && rules.everyMs !== undefined
       ? `, and the schedule (every ${days(rules.everyMs)}) is not due`
       : "";
   if (lastJob?.running) return `Training ${lastJob.id} has not ended, and nothing asks for another.`;

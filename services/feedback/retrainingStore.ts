@@ -37,29 +37,25 @@ export class RetrainingStore {
   }
 
   /**
-   * Lets `decide` see the app's state and stores what it decides, when that is something new.
-   *
-   * @param expiredBeforeMs wall clock: a training requested before it counts as ended
-   * @param nowMs wall clock
-   * @returns the training job to publish, when it decided to retrain
+   * Lets `decide` see the app's state and stores what it decides, when that is something new or was asked for by a person.
    */
   decide(
     app: string,
-    { nowMs, expiredBeforeMs }: { nowMs: number; expiredBeforeMs: number },
+    { nowMs, expiredBeforeMs, budgetMs }: DecisionTimes,
     decide: (state: RetrainingState) => Decision,
-  ): Promise<OutboxEntry | undefined> {
+  ): Promise<Decided> {
     return this.#database.transaction(async (client) => {
       const row = await lockRow(client, app);
-      const state = stateOf(app, row, await openAlerts(client, app), expiredBeforeMs);
+      const trainedAtMs = await trainedSince(client, app, row.watermark - budgetMs);
+      const state = stateOf(app, row, { alerts: await openAlerts(client, app), trainedAtMs }, expiredBeforeMs);
       const decision = decide(state);
-      if (!decision.retrain && decision.code === row.last_decision) return undefined;
       const jobId = decision.retrain ? `${app}-${decision.atMs}` : "";
-      await client.query(
-        `INSERT INTO decision (app, decided_at, retrain, trigger, reason, job_id) VALUES ($1, $2, $3, $4, $5, $6)`,
-        [app, decision.atMs, decision.retrain, decision.trigger, decision.reason, jobId],
-      );
+      if (!decision.retrain && decision.code === row.last_decision && decision.trigger !== "manual")
+        return { decision, jobId, entry: undefined };
+      await addDecision(client, app, decision, jobId);
       await client.query("UPDATE retraining SET last_decision = $2 WHERE app = $1", [app, decision.code]);
-      return decision.retrain ? startJob(client, jobId, decision, state, nowMs) : undefined;
+      const entry = decision.retrain ? await startJob(client, jobId, decision, state, nowMs) : undefined;
+      return { decision, jobId, entry };
     });
   }
 
@@ -77,11 +73,14 @@ export class RetrainingStore {
       if (news.jobId === row.job_id) {
         await client.query("UPDATE retraining SET job_ended = true WHERE app = $1", [news.app]);
       } else if (row.job_ended && news.asOfMs !== undefined && news.asOfMs > (row.job_as_of ?? 0)) {
-        // Asked for by hand: the cool-down and the count of new labels begin again there, too.
+        // Asked for at the registry: the cool-down and the count of new labels begin again there, too.
         await client.query(
           "UPDATE retraining SET job_id = $2, job_as_of = $3, labels_at_job = $4, job_ended = true WHERE app = $1",
           [news.app, news.jobId, news.asOfMs, row.labels],
         );
+        const reason = "A training that was asked for at the registry has ended.";
+        const decision = { retrain: true, trigger: "manual", code: "retrain", reason, atMs: news.asOfMs } as const;
+        await addDecision(client, news.app, decision, news.jobId);
       }
     });
   }
@@ -108,6 +107,23 @@ export class RetrainingStore {
       ],
     });
   }
+}
+
+/** When a decision is made. */
+export interface DecisionTimes {
+  /** Wall clock. */
+  readonly nowMs: number;
+  /** Wall clock: a training requested before it counts as ended. */
+  readonly expiredBeforeMs: number;
+  /** Event time over which a budget counts trainings; 0 without one. */
+  readonly budgetMs: number;
+}
+
+export interface Decided {
+  readonly decision: Decision;
+  readonly jobId: string;
+  /** The training job to publish, when it decided to retrain. */
+  readonly entry: OutboxEntry | undefined;
 }
 
 interface StateRow {
@@ -154,7 +170,29 @@ async function openAlerts(client: PoolClient, app: string): Promise<OpenAlert[]>
   }));
 }
 
-function stateOf(app: string, row: StateRow, alerts: readonly OpenAlert[], expiredBeforeMs: number): RetrainingState {
+async function trainedSince(client: PoolClient, app: string, sinceMs: number): Promise<number[]> {
+  const { rows } = await client.query<{ at: number }>({
+    name: "trained_since",
+    text: "SELECT decided_at::float8 AS at FROM decision WHERE app = $1 AND retrain AND decided_at > $2",
+    values: [app, sinceMs],
+  });
+  return rows.map(({ at }) => at);
+}
+
+async function addDecision(client: PoolClient, app: string, decision: Decision, jobId: string): Promise<void> {
+  await client.query({
+    name: "add_decision",
+    text: "INSERT INTO decision (app, decided_at, retrain, trigger, reason, job_id) VALUES ($1, $2, $3, $4, $5, $6)",
+    values: [app, decision.atMs, decision.retrain, decision.trigger, decision.reason, jobId],
+  });
+}
+
+function stateOf(
+  app: string,
+  row: StateRow,
+  { alerts, trainedAtMs }: Pick<RetrainingState, "alerts" | "trainedAtMs">,
+  expiredBeforeMs: number,
+): RetrainingState {
   const running = !row.job_ended && (row.job_requested_at ?? 0) >= expiredBeforeMs;
   return {
     app,
@@ -167,6 +205,7 @@ function stateOf(app: string, row: StateRow, alerts: readonly OpenAlert[], expir
       row.job_id === null
         ? undefined
         : { id: row.job_id, asOfMs: row.job_as_of ?? 0, running, labelsThen: row.labels_at_job },
+    trainedAtMs,
     alerts,
   };
 }

@@ -10,7 +10,7 @@ import { OutcomeStore } from "./store.ts";
 
 const BATCHES = 12;
 const ROWS = 200;
-const SCOPE = { app: "app", waitMs: 1_000_000 };
+const SCOPE = { app: "app", waitMs: 1_000_000, earlyMs: 1_000_000, correctionsMs: 1_000_000, windowMs: 1_000 };
 
 test("the join costs a few index entries per row, also with plans that were made on empty tables", async () => {
   await using postgres = await startPostgres();
@@ -23,7 +23,7 @@ test("the join costs a few index entries per row, also with plans that were made
     for (let batch = 0; batch < BATCHES; batch += 1) {
       const keys = Array.from({ length: ROWS }, (_, index) => `f${batch * ROWS + index}`);
       await store.storePredictions(SCOPE, keys.map(prediction), batch);
-      outcomes += (await store.storeLabels(SCOPE, keys.map(label), batch)).outcomes.length;
+      outcomes += (await store.storeLabels(SCOPE, keys.map(label))).outcomes;
     }
     assert.equal(outcomes, BATCHES * ROWS);
   }
@@ -39,6 +39,7 @@ test("the join costs a few index entries per row, also with plans that were made
 
 const prediction = (joinKey: string) => ({
   id: `prediction of ${joinKey}`,
+  requestId: `prediction of ${joinKey}`,
   joinKey,
   predictedAtMs: 1,
   probability: 0.5,
@@ -52,6 +53,7 @@ const prediction = (joinKey: string) => ({
 const label = (joinKey: string, index: number) => ({
   joinKey,
   eventId: `label of ${joinKey}`,
+  source: "event" as const,
   value: 1,
   occurredAtMs: 2,
   knownAtMs: 2,

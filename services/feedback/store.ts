@@ -1,45 +1,150 @@
-import { randomUUID } from "node:crypto";
-import { create, toBinary } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { outcomeSubject } from "@millrace/bus";
 import type { Database } from "@millrace/db";
-import { addToOutbox, type OutboxEntry } from "@millrace/outbox";
-import { type Outcome, OutcomeSchema, OutcomesSchema } from "@millrace/proto/millrace/feedback/v1/outcome_pb.ts";
-import type { MadeBy } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import type { OutboxEntry } from "@millrace/outbox";
+import { type Clock, systemClock } from "@millrace/runtime";
 import type { PoolClient } from "pg";
-import type { Label } from "./labelRule.ts";
+import { delayBin } from "./delaySketch.ts";
+import { EventClock, type TimeEvidence } from "./eventClock.ts";
+import { LABEL_SOURCES, type Label, type LabelWindow } from "./labelRule.ts";
+import { addOutcomes, type OutcomeRow } from "./outcomeMessage.ts";
 import type { PredictionRow } from "./predictionRow.ts";
-import { ADVANCE, PLAN_BY_INDEX, PRUNE_LABELS, STORE_LABELS, STORE_PREDICTIONS } from "./statements.ts";
+import {
+  COUNT_LABELLED,
+  COUNT_LABELS,
+  KNOWN_KEYS,
+  LOCK_PROGRESS,
+  MATCH_LABELS,
+  NOTE_CONTRADICTIONS,
+  PLAN_BY_INDEX,
+  PRUNE_LABELS,
+  PUT_AHEAD,
+  SET_PROGRESS,
+  STORE_LABELS,
+  STORE_PREDICTIONS,
+  TAKE_AHEAD,
+} from "./statements.ts";
 
 /** What a batch came to, once it is committed. */
 export interface Stored {
-  readonly outcomes: readonly Outcome[];
+  readonly outcomes: number;
   /** What is to be published now. */
   readonly entries: readonly OutboxEntry[];
   /** The app's event time, from labels and from the features behind predictions. */
   readonly watermarkMs: number;
+  /** What became of the batch's labels. */
+  readonly labels: LabelCounts;
 }
 
-/** For whom, and how long the truth may take. */
-export interface JoinScope {
+export interface LabelCounts {
+  /** Stored now, those set aside before among them. */
+  readonly stored: number;
+  /** Known already, by their event's id. */
+  readonly repeated: number;
+  /** Further ahead than the clock believes, and kept until it does. */
+  readonly ahead: number;
+  /** Pairs that contradict each other. */
+  readonly contradictions: number;
+}
+
+/** For whom, which labels count, and in which windows they are watched. */
+export interface JoinScope extends LabelWindow {
   readonly app: string;
-  readonly waitMs: number;
+  readonly windowMs: number;
 }
-
-/** About 300 bytes each: well below the broker's limit of 1 MiB a message. */
-const OUTCOMES_PER_MESSAGE = 1_000;
 
 /** Predictions and labels, and their join. */
 export class OutcomeStore {
   readonly #database: Database;
+  readonly #clock: Clock;
 
-  constructor(database: Database) {
+  constructor(database: Database, clock: Clock = systemClock) {
     this.#database = database;
+    this.#clock = clock;
   }
 
-  /** Stores predictions, once each, and joins them with labels that came earlier. */
+  /**
+   * Stores predictions, once each, and joins them with labels that came earlier.
+   *
+   * @param watermarkMs of the features behind them; 0 when nothing is known of it
+   */
   storePredictions(scope: JoinScope, rows: readonly PredictionRow[], watermarkMs: number): Promise<Stored> {
-    return this.#join(scope, watermarkMs, STORE_PREDICTIONS, [
+    return this.#transaction(scope, true, async (transaction) => {
+      if (watermarkMs > 0) {
+        for (const { predictedAtMs } of rows)
+          transaction.observe({ knownAtMs: watermarkMs, occurredAtMs: predictedAtMs });
+      }
+      await transaction.storePredictions(rows, watermarkMs);
+    });
+  }
+
+  /** Stores labels, once each, and joins them with the predictions that they are the truth of. */
+  storeLabels(scope: JoinScope, labels: readonly Label[]): Promise<Stored> {
+    return this.#transaction(scope, false, (transaction) => transaction.storeLabels(labels));
+  }
+
+  async pruneLabels(app: string, beforeMs: number): Promise<void> {
+    await this.#database.query({ ...PRUNE_LABELS, values: [app, beforeMs] });
+  }
+
+  /** Until when predictions have come, event time; undefined before the first. */
+  async predictedUntil(app: string): Promise<number | undefined> {
+    const [row] = await this.#database.query<{ until: number | null }>({
+      name: "predicted_until",
+      text: "SELECT predicted_until::float8 AS until FROM app_progress WHERE app = $1",
+      values: [app],
+    });
+    return row?.until ?? undefined;
+  }
+
+  #transaction(
+    scope: JoinScope,
+    predictions: boolean,
+    work: (transaction: JoinTransaction) => Promise<void>,
+  ): Promise<Stored> {
+    return this.#database.transaction(async (client) => {
+      const nowMs = this.#clock.now();
+      const { rows } = await client.query<ProgressRow>({ ...LOCK_PROGRESS, values: [scope.app, predictions] });
+      await client.query(PLAN_BY_INDEX);
+      const transaction = new JoinTransaction(client, scope, rows[0] as ProgressRow, nowMs);
+      await work(transaction);
+      return transaction.finish();
+    });
+  }
+}
+
+interface ProgressRow {
+  watermark: number | null;
+  ahead: number;
+  moved_at: number | null;
+}
+
+/** One batch of one app, while its row of `app_progress` is held. */
+class JoinTransaction {
+  readonly #client: PoolClient;
+  readonly #scope: JoinScope;
+  readonly #before: ProgressRow;
+  readonly #nowMs: number;
+  readonly #clock: EventClock;
+  readonly #outcomes: OutcomeRow[] = [];
+  #predictedUntilMs: number | null = null;
+  readonly #labels = { stored: 0, repeated: 0, ahead: 0, contradictions: 0 };
+
+  constructor(client: PoolClient, scope: JoinScope, before: ProgressRow, nowMs: number) {
+    this.#client = client;
+    this.#scope = scope;
+    this.#before = before;
+    this.#nowMs = nowMs;
+    const state = { nowMs: before.watermark ?? undefined, ahead: before.ahead };
+    this.#clock = new EventClock(state, scope.waitMs, nowMs - (before.moved_at ?? nowMs));
+  }
+
+  observe(evidence: TimeEvidence): void {
+    this.#clock.observe(evidence);
+  }
+
+  async storePredictions(rows: readonly PredictionRow[], watermarkMs: number): Promise<void> {
+    if (watermarkMs > 0) this.#predictedUntilMs = Math.min(watermarkMs, this.#clock.state.nowMs ?? watermarkMs);
+    await this.#join(STORE_PREDICTIONS, [
+      this.#scope.windowMs,
       rows.map((row) => row.joinKey),
       rows.map((row) => row.id),
       rows.map((row) => row.predictedAtMs),
@@ -49,88 +154,141 @@ export class OutcomeStore {
       rows.map((row) => row.madeBy),
       rows.map((row) => row.features),
       rows.map((row) => row.traceparent),
+      rows.map((row) => row.requestId),
     ]);
   }
 
-  /** Stores labels, one per key (see `newestPerKey`), and joins them with the predictions that they are the truth of. */
-  storeLabels(scope: JoinScope, labels: readonly Label[], watermarkMs: number): Promise<Stored> {
-    return this.#join(scope, watermarkMs, STORE_LABELS, [
-      labels.map((label) => label.joinKey),
-      labels.map((label) => label.eventId),
-      labels.map((label) => label.value),
-      labels.map((label) => label.occurredAtMs),
-      labels.map((label) => label.logSequence),
-      labels.map((label) => label.knownAtMs),
-      labels.map((label) => label.traceparent),
-    ]);
+  async storeLabels(labels: readonly Label[]): Promise<void> {
+    const believed: Label[] = [];
+    const ahead: Label[] = [];
+    for (const label of labels) {
+      this.#clock.observe(label);
+      if (this.#clock.isAhead(label.occurredAtMs)) ahead.push(label);
+      else believed.push({ ...label, knownAtMs: this.#clock.knownAt(label) });
+    }
+    if (ahead.length > 0) await this.#client.query({ ...PUT_AHEAD, values: [this.#scope.app, ...columnsOf(ahead)] });
+    this.#labels.ahead += ahead.length;
+    await this.#storeBelieved(believed);
   }
 
-  async pruneLabels(app: string, beforeMs: number): Promise<void> {
-    await this.#database.query({ ...PRUNE_LABELS, values: [app, beforeMs] });
+  async finish(): Promise<Stored> {
+    const { app } = this.#scope;
+    const { nowMs, ahead } = this.#clock.state;
+    const moved = nowMs !== undefined && nowMs !== this.#before.watermark;
+    if (moved) await this.#storeBelieved(await this.#takeAhead());
+    const movedAtMs = moved ? this.#nowMs : this.#before.moved_at;
+    const progress = [app, nowMs ?? null, ahead, movedAtMs, this.#predictedUntilMs];
+    await this.#client.query({ ...SET_PROGRESS, values: progress });
+    await this.#countLabelled();
+    const entries = await addOutcomes(this.#client, app, this.#outcomes);
+    return { outcomes: this.#outcomes.length, entries, watermarkMs: nowMs ?? 0, labels: this.#labels };
   }
 
-  #join({ app, waitMs }: JoinScope, watermarkMs: number, statement: Statement, columns: unknown[][]): Promise<Stored> {
-    return this.#database.transaction(async (client) => {
-      const advanced = await client.query<{ watermark: number }>({
-        ...ADVANCE,
-        values: [app, watermarkMs, statement === STORE_PREDICTIONS],
-      });
-      await client.query(PLAN_BY_INDEX);
-      const { rows } = await client.query<OutcomeRow>({ ...statement, values: [app, waitMs, ...columns] });
-      const outcomes = rows.map((row) => outcomeOf(app, row));
-      const entries = await addOutcomes(client, app, outcomes);
-      return { outcomes, entries, watermarkMs: advanced.rows[0]?.watermark ?? watermarkMs };
+  async #storeBelieved(labels: readonly Label[]): Promise<void> {
+    if (labels.length === 0) return;
+    const { app } = this.#scope;
+    const columns = columnsOf(labels);
+    const before = await this.#client.query<{ join_key: string }>({ ...KNOWN_KEYS, values: [app, columns[0]] });
+    const known = new Set(before.rows.map(({ join_key }) => join_key));
+    const stored = await this.#client.query<{ join_key: string }>({ ...STORE_LABELS, values: [app, ...columns] });
+    this.#labels.stored += stored.rows.length;
+    this.#labels.repeated += labels.length - stored.rows.length;
+    const keys = new Set<string>();
+    // Keys of which there is more than one label.
+    const several = new Set<string>();
+    for (const { join_key: key } of stored.rows) {
+      if (known.has(key) || keys.has(key)) several.add(key);
+      keys.add(key);
+    }
+    if (keys.size === 0) return;
+    const earliestMs = labels.reduce((earliest, { knownAtMs }) => Math.min(earliest, knownAtMs), Infinity);
+    await this.#client.query({ ...COUNT_LABELS, values: [app, keys.difference(known).size, earliestMs] });
+    if (several.size > 0) {
+      const noted = await this.#client.query({ ...NOTE_CONTRADICTIONS, values: [app, [...several]] });
+      this.#labels.contradictions += noted.rows.length;
+    }
+    await this.#join(MATCH_LABELS, [[...keys]]);
+  }
+
+  async #takeAhead(): Promise<Label[]> {
+    const { nowMs = 0 } = this.#clock.state;
+    const { rows } = await this.#client.query<AheadRow>({
+      ...TAKE_AHEAD,
+      values: [this.#scope.app, Math.floor(nowMs + this.#clock.maxStepMs)],
+    });
+    return rows.map((row) => {
+      const label = labelOfRow(row);
+      return { ...label, knownAtMs: this.#clock.knownAt(label) };
+    });
+  }
+
+  async #join(statement: { name: string; text: string }, values: unknown[]): Promise<void> {
+    const { app, waitMs, earlyMs, correctionsMs } = this.#scope;
+    const { rows } = await this.#client.query<OutcomeRow>({
+      ...statement,
+      values: [app, waitMs, earlyMs, correctionsMs, ...values],
+    });
+    this.#outcomes.push(...rows);
+  }
+
+  /** Adds the first outcomes of predictions to the windows in which they were made. */
+  async #countLabelled(): Promise<void> {
+    const { app, windowMs } = this.#scope;
+    const groups = new Map<string, { version: string; fromMs: number; bin: number; labels: number }>();
+    for (const { revision, model_version: version, predicted_at: atMs, first_known: knownMs } of this.#outcomes) {
+      if (revision !== 1) continue;
+      const fromMs = atMs - (atMs % windowMs);
+      const bin = delayBin(Math.max(0, knownMs - atMs));
+      const key = `${version} ${fromMs} ${bin}`;
+      const group = groups.get(key) ?? { version, fromMs, bin, labels: 0 };
+      group.labels += 1;
+      groups.set(key, group);
+    }
+    if (groups.size === 0) return;
+    const all = [...groups.values()];
+    await this.#client.query({
+      ...COUNT_LABELLED,
+      values: [
+        app,
+        all.map(({ version }) => version),
+        all.map(({ fromMs }) => fromMs),
+        all.map(({ fromMs }) => fromMs + windowMs),
+        all.map(({ labels }) => labels),
+        all.map(({ bin }) => bin),
+      ],
     });
   }
 }
 
-interface Statement {
-  readonly name: string;
-  readonly text: string;
-}
-
-interface OutcomeRow {
-  id: string;
-  predicted_at: number;
-  probability: number;
-  decision: string;
-  model_version: string;
-  made_by: MadeBy;
-  traceparent: string;
-  revision: number;
-  label: number;
-  previous_label: number | null;
-  label_event_id: string;
+interface AheadRow {
+  join_key: string;
+  event_id: string;
+  source: number;
+  value: number;
+  occurred_at: number;
+  log_sequence: string;
   known_at: number;
-  label_traceparent: string;
+  traceparent: string;
 }
 
-function outcomeOf(app: string, row: OutcomeRow): Outcome {
-  return create(OutcomeSchema, {
-    predictionId: row.id,
-    app,
-    label: row.label,
-    labelEventId: row.label_event_id,
-    predictedAt: timestampFromMs(row.predicted_at),
-    knownAt: timestampFromMs(row.known_at),
-    probability: row.probability,
-    decision: row.decision,
-    modelVersion: row.model_version,
-    madeBy: row.made_by,
-    predictionTraceparent: row.traceparent,
-    labelTraceparent: row.label_traceparent,
-    revision: row.revision,
-    ...(row.previous_label === null ? {} : { previousLabel: row.previous_label }),
-  });
-}
+const labelOfRow = (row: AheadRow): Label => ({
+  joinKey: row.join_key,
+  eventId: row.event_id,
+  source: LABEL_SOURCES[row.source] ?? "event",
+  value: row.value,
+  occurredAtMs: row.occurred_at,
+  knownAtMs: row.known_at,
+  logSequence: BigInt(row.log_sequence),
+  traceparent: row.traceparent,
+});
 
-async function addOutcomes(client: PoolClient, app: string, outcomes: Outcome[]): Promise<OutboxEntry[]> {
-  const entries: OutboxEntry[] = [];
-  for (let start = 0; start < outcomes.length; start += OUTCOMES_PER_MESSAGE) {
-    const id = randomUUID();
-    const slice = outcomes.slice(start, start + OUTCOMES_PER_MESSAGE);
-    const body = toBinary(OutcomesSchema, create(OutcomesSchema, { batchId: id, outcomes: slice }));
-    entries.push(await addToOutbox(client, { id, subject: outcomeSubject(app), body }));
-  }
-  return entries;
-}
+const columnsOf = (labels: readonly Label[]): unknown[][] => [
+  labels.map((label) => label.joinKey),
+  labels.map((label) => label.eventId),
+  labels.map((label) => LABEL_SOURCES.indexOf(label.source)),
+  labels.map((label) => label.value),
+  labels.map((label) => label.occurredAtMs),
+  labels.map((label) => label.logSequence),
+  labels.map((label) => label.knownAtMs),
+  labels.map((label) => label.traceparent),
+];

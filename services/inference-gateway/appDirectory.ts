@@ -28,6 +28,8 @@ export interface DirectoryEntry {
 export class AppDirectory implements AsyncDisposable {
   readonly #options: AppDirectoryOptions;
   readonly #apps = new Map<string, DirectoryEntry>();
+  /** Why an app of which no version can be served is not there. */
+  readonly #refused = new Map<string, string>();
   #watch: KeyValueWatch | undefined;
 
   private constructor(options: AppDirectoryOptions) {
@@ -50,6 +52,11 @@ export class AppDirectory implements AsyncDisposable {
     return this.#apps.get(name);
   }
 
+  /** Why an app that was applied is not served; undefined for one that is, or that nobody applied. */
+  refusal(name: string): string | undefined {
+    return this.#refused.get(name);
+  }
+
   get names(): Iterable<string> {
     return this.#apps.keys();
   }
@@ -68,6 +75,7 @@ export class AppDirectory implements AsyncDisposable {
     const known = this.#apps.get(entry.key);
     if (entry.operation !== "PUT") {
       this.#apps.delete(entry.key);
+      this.#refused.delete(entry.key);
       await known?.features[Symbol.asyncDispose]();
       return;
     }
@@ -78,9 +86,11 @@ export class AppDirectory implements AsyncDisposable {
         new FeatureCache({ bus, app: app.name, maxBytes: cacheBytes, graceMs: cacheGraceMs, clock, logger });
       const answers = app.cache && new AnswerCache(app.cache, clock);
       this.#apps.set(app.name, { app, features, answers });
+      this.#refused.delete(app.name);
       onChange(app);
       logger.info({ app: app.name, version: app.version }, `adopted version ${app.version} of ${app.name}`);
     } catch (error) {
+      if (known === undefined) this.#refused.set(entry.key, describeError(error));
       const goesOn = known === undefined ? "it is not served" : `version ${known.app.version} goes on`;
       logger.error({ err: error, app: entry.key }, `${entry.key} cannot be served: ${describeError(error)}; ${goesOn}`);
     }

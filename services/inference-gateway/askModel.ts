@@ -1,6 +1,8 @@
 import type { Traceparent } from "@millrace/bus";
 import { type Clock, describeError, MillraceError } from "@millrace/runtime";
 import { type AnswerCache, answerKey, type Origin } from "./answerCache.ts";
+import type { Blame } from "./laneRequest.ts";
+import { refusal } from "./refusal.ts";
 import type { ServedModel } from "./servedModel.ts";
 
 /** One question for one version. */
@@ -31,8 +33,9 @@ export async function askModel(
   const run = (): Promise<number> => {
     open = !served.breaker.allow(clock.now());
     if (!open) return runModel(served, question, clock);
-    const message = `${served.version}: its circuit breaker is open after too many failures`;
-    return Promise.reject(new MillraceError("unavailable", message));
+    return Promise.reject(
+      refusal("unavailable", `${served.version}: its circuit breaker is open after too many failures`),
+    );
   };
   try {
     if (answers === undefined) return { probability: await run(), origin: "run" };
@@ -44,26 +47,33 @@ export async function askModel(
   }
 }
 
+function runModel(served: ServedModel, question: ModelQuestion, clock: Clock): Promise<number> {
+  const { features, traceparent, by } = question;
+  const row = served.lane.submit({ features, traceparent }, by);
+  return watchRun(served, row.probability, row, question, clock);
+}
+
 /** One run, of which the breaker learns how it ended. */
-async function runModel(
-  { lane, breaker }: ServedModel,
-  { features, traceparent, by, fair, signal }: ModelQuestion,
+export async function watchRun<Answer>(
+  { breaker }: ServedModel,
+  run: Promise<Answer>,
+  { cancel, blame }: { readonly cancel: () => void; readonly blame: Blame },
+  { fair, signal }: Pick<ModelQuestion, "fair" | "signal">,
   clock: Clock,
-): Promise<number> {
-  const row = lane.submit({ features, traceparent }, by);
-  if (signal.aborted) row.cancel();
-  else signal.addEventListener("abort", row.cancel, { once: true });
+): Promise<Answer> {
+  if (signal.aborted) cancel();
+  else signal.addEventListener("abort", cancel, { once: true });
   try {
-    const probability = await row.probability;
+    const answer = await run;
     breaker.success(clock.now());
-    return probability;
+    return answer;
   } catch (error) {
-    const code = error instanceof MillraceError ? error.code : "internal";
-    const modelsFault = code !== "resource_exhausted" && code !== "cancelled" && (code !== "deadline_exceeded" || fair);
-    if (modelsFault) breaker.failure(clock.now());
+    const late = error instanceof MillraceError && error.code === "deadline_exceeded";
+    // What never reached the model says nothing about it.
+    if (blame.modelsFault && (fair || !late)) breaker.failure(clock.now());
     else breaker.abandon();
     throw error;
   } finally {
-    signal.removeEventListener("abort", row.cancel);
+    signal.removeEventListener("abort", cancel);
   }
 }

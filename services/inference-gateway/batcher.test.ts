@@ -48,16 +48,13 @@ test("a request that expires during its run is settled then, and its result is n
   batcher.offer(2, 100, 0);
   const batch = batcher.take(0, "idle") as Ticket<number>[];
   assert.deepEqual(payloads(batcher.expire(10)), [1]);
-  assert.deepEqual(batcher.finish(batch, 20), [1]);
+  assert.deepEqual(batcher.finish(batch), [1]);
 });
 
-test("a full queue refuses at once and says how long its work will take", () => {
+test("a full queue refuses at once", () => {
   const batcher = new Batcher<number>({ ...OPTIONS, maxQueue: 4 });
-  batcher.offer(0, 100, 0);
-  batcher.finish(batcher.take(0, "idle") as Ticket<number>[], 200);
   for (const payload of [1, 2, 3, 4]) assert.ok(batcher.offer(payload, 100, 0));
   assert.equal(batcher.offer(5, 100, 0), undefined);
-  assert.equal(batcher.drainMs, 80);
 });
 
 test("a cancelled request makes room in the queue", () => {
@@ -107,7 +104,10 @@ test("requests with different keys never share a batch, and the first in line de
 test("more important requests are served first, those alike in the order of their arrival", () => {
   const batcher = new Batcher<number>(OPTIONS);
   [5, 3, 1, 3, 1, 2].forEach((priority, index) => batcher.offer(index, 100, 0, terms(1, { priority })));
+  const ahead = () => [1, 2, 3, 4, 5].map((priority) => batcher.rowsAhead(priority));
+  assert.deepEqual(ahead(), [2, 3, 5, 5, 6]);
   assert.deepEqual(payloads(batcher.take(0, "idle")), [2, 4, 5, 1]);
+  assert.deepEqual(ahead(), [0, 0, 1, 1, 2]);
   assert.deepEqual(payloads(batcher.take(0, "idle")), [3, 0]);
 });
 
@@ -251,7 +251,7 @@ function simulate(seed: number): void {
     for (const worker of workers) {
       while (worker.runs[0] !== undefined && worker.runs[0].doneAt <= now) {
         const { batch } = worker.runs.shift() as Worker["runs"][number];
-        for (const index of batcher.finish(batch, 1)) settle((batch[index] as Ticket<number>).payload, "answered");
+        for (const index of batcher.finish(batch)) settle((batch[index] as Ticket<number>).payload, "answered");
       }
     }
     pump(now);

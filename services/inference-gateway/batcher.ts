@@ -33,6 +33,8 @@ export interface Ticket<Payload> extends Due, InLine {
   readonly payload: Payload;
   readonly terms: Terms;
   readonly queueLimit: QueueLimit<Payload> | undefined;
+  /** When it was handed over in a batch; Infinity before. */
+  handedOverAt: number;
 }
 
 interface QueueLimit<Payload> extends Due {
@@ -58,8 +60,9 @@ export class Batcher<Payload> {
   readonly #lines = Array.from({ length: PRIORITY_LEVELS }, () => new WaitingLine<Ticket<Payload>>());
   #waiting = 0;
   #waitingRows = 0;
+  /** By priority. */
+  readonly #rowsOf = Array.from({ length: PRIORITY_LEVELS }, () => 0);
   #hopeless: Ticket<Payload>[] = [];
-  #millisecondsPerRow = 0;
 
   constructor(options: BatcherOptions, leastRunMs = 0) {
     this.options = options;
@@ -76,6 +79,13 @@ export class Batcher<Payload> {
     return this.#waitingRows;
   }
 
+  /** Rows in the queue that are served before a request of that priority. */
+  rowsAhead(priority: number): number {
+    let rows = 0;
+    for (let level = 0; level < priority; level += 1) rows += this.#rowsOf[level] as number;
+    return rows;
+  }
+
   /** Requests not settled yet, in the queue or in a batch. */
   get unsettled(): number {
     return this.#deadlines.size;
@@ -89,14 +99,22 @@ export class Batcher<Payload> {
       queueBy === undefined || queueBy >= deadline
         ? undefined
         : { deadline: queueBy, settled: false, ticket: undefined };
-    const ticket = { payload, terms, deadline, arrivedAt: now, settled: false, running: false, queueLimit };
+    const ticket: Ticket<Payload> = {
+      payload,
+      terms,
+      deadline,
+      arrivedAt: now,
+      settled: false,
+      running: false,
+      queueLimit,
+      handedOverAt: Infinity,
+    };
     if (queueLimit !== undefined) {
       queueLimit.ticket = ticket;
       this.#queueLimits.push(queueLimit);
     }
     this.#lineOf(ticket).push(ticket);
-    this.#waiting += 1;
-    this.#waitingRows += terms.rows;
+    this.#counts(terms, 1);
     this.#deadlines.push(ticket);
     return ticket;
   }
@@ -159,7 +177,7 @@ export class Batcher<Payload> {
     const { maxSize } = this.options;
     while (this.#waiting > 0) {
       if (availability === "busy" && this.#waitingRows < maxSize && now < this.#ripeAt()) return undefined;
-      const batch = this.#gather(now + this.#leastRunMs, maxSize);
+      const batch = this.#gather(now, maxSize);
       if (batch.length > 0) return batch;
     }
     return undefined;
@@ -169,16 +187,13 @@ export class Batcher<Payload> {
    * A batch, or a part of one, has ended, well or badly: settles its requests and says which of them somebody still waits for,
    * as indices into it.
    */
-  finish(batch: readonly Ticket<Payload>[], runMs: number): number[] {
-    let rows = 0;
+  finish(batch: readonly Ticket<Payload>[]): number[] {
     const wanted: number[] = [];
     batch.forEach((ticket, index) => {
-      rows += ticket.terms.rows;
       if (ticket.settled) return;
       this.#deadlines.settle(ticket);
       wanted.push(index);
     });
-    this.#millisecondsPerRow += (runMs / rows - this.#millisecondsPerRow) * 0.1;
     return wanted;
   }
 
@@ -199,13 +214,9 @@ export class Batcher<Payload> {
     return oldest;
   }
 
-  /** How long the present queue will take, from the runs seen so far: when a refused caller should come again. */
-  get drainMs(): number {
-    return Math.ceil(Math.max(1, this.#waitingRows * this.#millisecondsPerRow));
-  }
-
   /** The first in line and whoever fits into its batch, in order; who cannot make it is set aside. */
-  #gather(earliestEnd: number, maxSize: number): Ticket<Payload>[] {
+  #gather(now: number, maxSize: number): Ticket<Payload>[] {
+    const earliestEnd = now + this.#leastRunMs;
     const batch: Ticket<Payload>[] = [];
     let key: string | undefined;
     let rows = 0;
@@ -223,6 +234,7 @@ export class Batcher<Payload> {
           full = batch.length > 0 && rows + terms.rows > maxSize;
           if (full) return false;
           ticket.running = true;
+          ticket.handedOverAt = now;
           key = terms.key;
           rows += terms.rows;
           batch.push(ticket);
@@ -246,9 +258,14 @@ export class Batcher<Payload> {
     return this.#lines[terms.priority - 1] as WaitingLine<Ticket<Payload>>;
   }
 
+  #counts({ rows, priority }: Terms, sign: 1 | -1): void {
+    this.#waiting += sign;
+    this.#waitingRows += sign * rows;
+    this.#rowsOf[priority - 1] = (this.#rowsOf[priority - 1] as number) + sign * rows;
+  }
+
   #leaves({ terms, queueLimit }: Ticket<Payload>): void {
-    this.#waiting -= 1;
-    this.#waitingRows -= terms.rows;
+    this.#counts(terms, -1);
     if (queueLimit !== undefined) this.#queueLimits.settle(queueLimit);
   }
 

@@ -83,7 +83,7 @@ export class Breaker {
     }
   }
 
-  /** The call ended without saying anything about the model: its caller left, or the queue was full. */
+  /** The call ended without saying anything about the model: its caller left, or it never got there. */
   abandon(): void {
     this.#probing = false;
   }

@@ -10,7 +10,8 @@ import { Breaker } from "./breaker.ts";
 import { callTime } from "./callTime.ts";
 import { askChain, type Question } from "./fallback.ts";
 import { APP, FEATURES, type ServingSettings, testApp } from "./gatewayForTests.ts";
-import type { Lane, PendingRow } from "./lane.ts";
+import type { Lane } from "./lane.ts";
+import type { PendingRow } from "./laneRequest.ts";
 import { PredictCounts } from "./metrics.ts";
 import { compileApp } from "./servedApp.ts";
 import type { ServedModel, Serving } from "./servedModel.ts";
@@ -30,7 +31,12 @@ function version(number: number, answer: number | ErrorCode | "never"): ServedMo
       const late = () => reject(new MillraceError("deadline_exceeded", `${name}: the model did not answer`));
       void delay(by - clock.now()).then(late);
     }
-    return { probability: promise, cancel: () => reject(new MillraceError("cancelled", "the caller has gone")) };
+    const cancel = () => reject(new MillraceError("cancelled", "the caller has gone"));
+    return {
+      probability: promise,
+      cancel,
+      blame: { modelsFault: answer !== "resource_exhausted" && answer !== "cancelled" },
+    };
   };
   const model = create(ModelVersionSchema, { app: APP, number, featureNames: FEATURES });
   return { version: `${APP}/${number}`, model, lane: { submit } as unknown as Lane, breaker: new Breaker(), asked };

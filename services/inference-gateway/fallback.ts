@@ -23,6 +23,13 @@ export interface Question {
   readonly time: CallTime;
   readonly signal: AbortSignal;
   readonly traceparent: Traceparent;
+  /** Of a version that has been asked already, together with other questions: it is not asked again. */
+  readonly tried?: Tried | undefined;
+}
+
+/** Why a version that was asked does not answer. */
+export interface Tried extends StepFailure {
+  readonly served: ServedModel;
 }
 
 /** Who answered, and why not those before it. */
@@ -38,7 +45,7 @@ export interface ChainAnswer {
   readonly cached: boolean;
 }
 
-interface ModelStep {
+export interface ModelStep {
   readonly madeBy: MadeBy;
   readonly served: ServedModel;
   /** Of the call's time for models; undefined: `DEFAULT_SHARE` of what is left, or all of it for the last. */
@@ -71,7 +78,8 @@ export async function askChain(question: Question, counts: PredictCounts, clock:
     const steps = modelSteps(question);
     for (const [index, step] of steps.entries()) {
       const by = deadlineOf(step, index === steps.length - 1, question.time, clock.now());
-      const answer = await askStep(step, features, by, question, clock);
+      const tried = question.tried?.served === step.served ? question.tried : undefined;
+      const answer = tried ?? (await askStep(step, features, by, question, clock));
       if ("probability" in answer) {
         counts.step(app.name, step.madeBy, answer.origin === "run" ? "answered" : answer.origin);
         return { ...answer, reason: reasons.join("; ") };
@@ -93,7 +101,7 @@ export async function askChain(question: Question, counts: PredictCounts, clock:
 }
 
 /** The versions to ask, in their order. */
-function modelSteps({ app, serving, canaryKey }: Question): ModelStep[] {
+export function modelSteps({ app, serving, canaryKey }: Question): ModelStep[] {
   const steps: ModelStep[] = [];
   if (serving === undefined) return steps;
   const { canary, champion, previous } = serving;
@@ -108,7 +116,13 @@ function modelSteps({ app, serving, canaryKey }: Question): ModelStep[] {
   return steps;
 }
 
-function deadlineOf({ share }: ModelStep, isLast: boolean, { arrivedAt, modelBy }: CallTime, now: number): number {
+/** By when a version has to have answered, so that the next can still be asked. */
+export function deadlineOf(
+  { share }: ModelStep,
+  isLast: boolean,
+  { arrivedAt, modelBy }: CallTime,
+  now: number,
+): number {
   if (share !== undefined) return Math.min(modelBy, now + share * (modelBy - arrivedAt));
   return isLast ? modelBy : now + DEFAULT_SHARE * (modelBy - now);
 }

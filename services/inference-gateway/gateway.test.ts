@@ -3,14 +3,14 @@ import { test } from "node:test";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { compileFeatures, FeatureEngine } from "@millrace/features";
-import type { App } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { type App, AppVersionSchema, Task } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { ValueSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import { type EntityState, EntityStateSchema } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
 import { MadeBy } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import type { ModelVersion } from "@millrace/proto/millrace/training/v1/model_pb.ts";
-import type { MillraceError } from "@millrace/runtime";
+import { MillraceError } from "@millrace/runtime";
 import { waitFor } from "@millrace/test-harness";
-import { APP, FEATURES, sigmoid, TestGateway, testApp, WATERMARK_MS } from "./gatewayForTests.ts";
+import { APP, FEATURES, flightRow, sigmoid, TestGateway, testApp, WATERMARK_MS } from "./gatewayForTests.ts";
 import { countingModel, logisticModel } from "./workers/onnxForTests.ts";
 
 const near = (actual: number | undefined, expected: number): void =>
@@ -94,13 +94,23 @@ test("a repeated request gets the prediction that was stored the first time", as
   assert.equal((await gateway.stored()).filter(({ requestId }) => requestId === "same").length, 1);
 });
 
-test("an unknown app is not found, by name", async () => {
+test("an unknown app is not found, by name, and one whose task is not served says so", async () => {
   await using gateway = await TestGateway.start();
   await assert.rejects(gateway.client.predict({ app: "trains" }), (error: MillraceError) => {
     assert.equal(error.code, "not_found");
     assert.match(error.message, /No app "trains".*Known: flights/);
     return true;
   });
+  const { app, ...version } = testApp();
+  const trains = create(AppVersionSchema, { ...version, app: { ...(app as App), app: "trains" } });
+  if (trains.app?.model !== undefined) trains.app.model.task = Task.REGRESSION;
+  await (await gateway.bus.keyValue("apps")).put("trains", toBinary(AppVersionSchema, trains));
+  const code = await waitFor(async () => {
+    const refused = await gateway.client.predict({ app: "trains" }).catch((error: MillraceError) => error);
+    return refused instanceof MillraceError && refused.code !== "not_found" ? refused : undefined;
+  });
+  assert.equal(code.code, "failed_precondition");
+  assert.match(code.message, /app trains: REGRESSION models are trained, but not served yet/);
 });
 
 test("every wrong field is named with its rule and its value", async () => {
@@ -258,7 +268,7 @@ test("nothing is stored for a caller who has gone before the answer", async () =
   const gone = gateway.predict({ flightId: "gone", turns: 2 * LONG }, 10_000, impatient.signal);
   const rejected = assert.rejects(gone, (error: MillraceError) => error.code === "cancelled");
   // It has arrived when this one, sent after it, is answered.
-  const late = await gateway.predict({ flightId: "late" }, 50);
+  const late = await gateway.predict({ flightId: "late" }, 400);
   assert.equal(late.prediction?.madeBy, MadeBy.BASELINE);
   impatient.abort();
   await rejected;
@@ -280,10 +290,18 @@ test("when the bus does not confirm, the answer comes in time and says so, and i
   assert.equal(prediction?.madeBy, MadeBy.CHAMPION);
   const again = await gateway.predict({ flightId: "unlucky", distance: 2 }, 1_000);
   assert.deepEqual(again.prediction, prediction, "the same request gets the same prediction");
+  const rows = ["row-1", "row-2"].map((flightId) => flightRow({ flightId }));
+  const { results } = await gateway.client.predictBatch({ app: APP, rows }, { timeoutMs: 1_000 });
+  assert.deepEqual(
+    results.map((result) => result.recorded),
+    [false, false],
+  );
+  const repeated = await gateway.client.predictBatch({ app: APP, rows }, { timeoutMs: 1_000 });
+  assert.deepEqual(repeated.results, results, "the same rows get the same predictions");
   await gateway.bus.manager.streams.add(config);
-  await waitFor(async () => (await gateway.stored()).some(({ id }) => id === prediction.id), {
-    what: "the prediction to be stored",
-  });
+  await waitFor(async () => (await gateway.stored()).length >= 3, { what: "the predictions to be stored" });
+  const stored = (await gateway.stored()).map(({ requestId }) => requestId);
+  assert.deepEqual(stored.sort(), ["row-1", "row-2", "unlucky"], "each of them once");
 });
 
 test("a queue that is full refuses at once and says when to come again, and serves as before afterwards", async () => {

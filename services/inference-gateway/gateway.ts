@@ -18,6 +18,7 @@ import { Scheduler } from "./scheduler.ts";
 import { DEFAULT_BATCH } from "./servedApp.ts";
 import { Shadows } from "./shadow.ts";
 import { ShadowWorkers } from "./shadowWorkers.ts";
+import { ThreadLoad, threadBusyMs } from "./threadLoad.ts";
 import { WorkerPool } from "./workers/workerPool.ts";
 
 export interface GatewayContext {
@@ -113,9 +114,10 @@ export async function startGateway(
       onFailure: fail,
     }),
   );
-  observeGateway({ apps, deployments, recorder, pool, counts, clock });
+  const load = new ThreadLoad({ clock, busyMs: threadBusyMs });
+  observeGateway({ apps, deployments, recorder, pool, counts, load, clock });
   const { maxCalls, maxRows } = config;
-  const parts = { apps, deployments, recorder, shadows, counts, clock, logger };
+  const parts = { apps, deployments, recorder, shadows, counts, load, clock, logger };
   const predictor = new Predictor({ ...parts, maxCalls, maxRows });
   directory.preferred = (app) => {
     const champion = deployments.serving(app)?.champion;
@@ -129,6 +131,7 @@ export async function startGateway(
     directory,
     apps,
     deployments,
+    load,
   });
   const { grpcAddress: address, maxMessageBytes } = config;
   const services = [predictionService(predictor), openInference];

@@ -15,7 +15,7 @@ import {
   Task,
 } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { WatermarkSchema } from "@millrace/proto/millrace/feature/v1/watermark_pb.ts";
-import { type Prediction, PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import { type Prediction, PredictionsSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import { PredictionService } from "@millrace/proto/millrace/prediction/v1/prediction_service_pb.ts";
 import {
   DeploymentSchema,
@@ -228,7 +228,7 @@ export class TestGateway implements AsyncDisposable {
     const predictions: Prediction[] = [];
     for (let seq = state.first_seq; seq <= state.last_seq; seq += 1) {
       const message = await this.bus.manager.streams.getMessage("PREDICTIONS", { seq });
-      if (message !== null) predictions.push(decode(PredictionSchema, message.data));
+      if (message !== null) predictions.push(...decode(PredictionsSchema, message.data).predictions);
     }
     return predictions;
   }

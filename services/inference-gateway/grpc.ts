@@ -1,13 +1,12 @@
-import { create } from "@bufbuild/protobuf";
 import { traceparentOf } from "@millrace/bus";
 import {
   PredictionService,
   type PredictStreamRequest,
-  PredictStreamResponseSchema,
 } from "@millrace/proto/millrace/prediction/v1/prediction_service_pb.ts";
 import { type Call, type ImplementedService, implement } from "@millrace/rpc";
+import type { PredictCall } from "./answering.ts";
 import { answerInOrder } from "./orderedStream.ts";
-import type { PredictCall, Predictor } from "./predictor.ts";
+import type { Predictor } from "./predictor.ts";
 
 /** Messages of one stream that are in hand at once: enough for full batches of the model over the way there and back. */
 const STREAM_IN_HAND = 256;
@@ -19,11 +18,8 @@ export function predictionService(predictor: Predictor): ImplementedService {
     predictBatch: (request, call) => predictor.predictBatch(request, predictCall(call)),
     predictStream: (requests, call) => {
       const { signal, traceparent } = predictCall(call);
-      const answer = async (request: PredictStreamRequest) =>
-        create(PredictStreamResponseSchema, {
-          result: await predictor.predictMessage(request, { signal, traceparent }),
-        });
-      return answerInOrder(requests, answer, { maxInHand: STREAM_IN_HAND, signal });
+      const answer = (request: PredictStreamRequest) => predictor.predictMessage(request, { signal, traceparent });
+      return answerInOrder(requests, answer, { maxInHand: STREAM_IN_HAND, hasRoom: () => predictor.hasRoom, signal });
     },
   });
 }

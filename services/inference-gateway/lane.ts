@@ -1,50 +1,16 @@
 import { type Clock, describeError, MillraceError, systemClock } from "@millrace/runtime";
+import { Backlog } from "./backlog.ts";
 import { Batcher, type BatcherOptions, DEFAULT_PRIORITY, ONE_ROW, type Terms, type Ticket } from "./batcher.ts";
 import { DeadlineTimer } from "./deadlineTimer.ts";
 import type { Executor, RunResult } from "./executor.ts";
+import type { InferTerms, PendingOutputs, PendingRow, PendingRows, RowRequest, Waiting } from "./laneRequest.ts";
 import type { BatchMetrics } from "./metrics.ts";
 import { type ModelSignature, OUTPUT } from "./modelSignature.ts";
 import { ModelStatistics } from "./modelStatistics.ts";
+import { overload, Refusals, refusal } from "./refusal.ts";
 import { collate, indivisible, rowsOf, type TensorRequest, union } from "./tensorRequest.ts";
+import type { RunCosts } from "./warmUp.ts";
 import type { Outputs } from "./workers/messages.ts";
-
-/** A request for one row of a registry model: see `INPUT` and `OUTPUT`. */
-export interface RowRequest {
-  /** The model's inputs, in its order. */
-  readonly features: Float64Array;
-  /** W3C trace context of the call; empty when it is not sampled. */
-  readonly traceparent: string;
-}
-
-/** A row on its way: its answer, and how to give it up. */
-export interface PendingRow {
-  readonly probability: Promise<number>;
-  readonly cancel: () => void;
-}
-
-/** How a tensor request wants to be treated. Times are milliseconds on the lane's clock. */
-export interface InferTerms {
-  readonly deadline: number;
-  /** By then it must have been handed over. */
-  readonly queueBy?: number | undefined;
-  /** 1 is served first; see `PRIORITY_LEVELS`. */
-  readonly priority?: number | undefined;
-  readonly traceparent: string;
-}
-
-/** A tensor request on its way. The outputs are views of what its whole batch got. */
-export interface PendingOutputs {
-  readonly outputs: Promise<Outputs>;
-  readonly cancel: () => void;
-}
-
-interface Waiting extends TensorRequest {
-  readonly traceparent: string;
-  /** One of the two, by what was asked for: no closure, for a row pays for every one. */
-  readonly resolveRow: ((probability: number) => void) | undefined;
-  readonly resolveOutputs: ((outputs: Outputs) => void) | undefined;
-  readonly reject: (error: MillraceError) => void;
-}
 
 export interface LaneOptions {
   /** `<app>/<number>`, for messages and metrics. */
@@ -56,12 +22,17 @@ export interface LaneOptions {
   readonly batch: BatcherOptions;
   /** No run takes less. */
   readonly leastRunMs: number;
+  /** Of runs, as the warm-up measured them; empty: nothing is known. */
+  readonly costs: RunCosts;
   readonly executor: Executor;
   readonly clock: Clock;
   readonly metrics: BatchMetrics;
   /** Asks for `pump` to be called soon. */
   readonly wake: () => void;
 }
+
+/** A request that was with the model for this share of its time has had a fair chance, however long it waited before. */
+const FAIR_SHARE = 0.5;
 
 /** The way into one model version: queue, batches, deadlines. The shell of `batcher.ts`. */
 export class Lane implements Disposable {
@@ -71,6 +42,8 @@ export class Lane implements Disposable {
   readonly allOutputs: readonly number[];
   readonly #options: LaneOptions;
   readonly #batcher: Batcher<Waiting>;
+  readonly #backlog: Backlog;
+  readonly #refusals = new Refusals();
   readonly #timer: DeadlineTimer;
   readonly #probabilityOnly: readonly number[];
   readonly #rowDims: readonly number[];
@@ -84,7 +57,8 @@ export class Lane implements Disposable {
     this.#probabilityOnly = [outputs.findIndex(({ name }) => name === OUTPUT)];
     this.#rowDims = [1, ...(inputs[0]?.shape.slice(1) ?? [])];
     this.#batcher = new Batcher(this.#suited(options.batch), options.leastRunMs);
-    this.#timer = new DeadlineTimer(options.clock, () => this.pump());
+    this.#backlog = new Backlog(options.costs);
+    this.#timer = new DeadlineTimer(options.clock, () => this.#expire());
   }
 
   /** Most rows of a request; undefined where the model takes each request as it is. */
@@ -106,7 +80,7 @@ export class Lane implements Disposable {
     const dims = this.#rowDims[1] === -1 ? [1, features.length] : this.#rowDims;
     const inputs = [{ data: features, dims }];
     const wanted = this.#probabilityOnly;
-    const waiting = {
+    const waiting: Waiting = {
       inputs,
       rows: 1,
       key: "",
@@ -115,22 +89,45 @@ export class Lane implements Disposable {
       resolveRow: resolve,
       resolveOutputs: undefined,
       reject,
+      modelsFault: false,
     };
     const cancel = this.#offer(waiting, deadline, ONE_ROW);
-    return { probability: promise, cancel };
+    return { probability: promise, cancel, blame: waiting };
   }
 
   /**
-   * Asks for a model's outputs. The promise fails with `resource_exhausted` at once when the queue is full, or later when a
-   * more important request takes its place; `deadline_exceeded` at the deadline, `cancelled`, or what the run failed with.
+   * Asks a registry model for the probabilities of rows that stand one after the other, at most `maxRows`, as one request: they fail
+   * together. Whether each is a probability is for the caller to look. The promise fails as that of `infer` does.
+   */
+  submitRows(features: Float64Array, rows: number, deadline: number, traceparent: string): PendingRows {
+    const inputs = [{ data: features, dims: [rows, features.length / rows] }];
+    const wanted = this.#probabilityOnly;
+    const { outputs, cancel, blame } = this.infer({ inputs, rows, key: "", wanted }, { deadline, traceparent });
+    const probabilities = outputs.then((all) => all[wanted[0] as number]?.data as ArrayLike<number>);
+    return { probabilities, cancel, blame };
+  }
+
+  /**
+   * Asks for a model's outputs. The promise fails with `resource_exhausted` at once when the queue is full or takes longer than the
+   * request has time, or later when a more important request takes its place; `deadline_exceeded` at the deadline, `cancelled`, or what the
+   * run failed with.
    */
   infer(request: TensorRequest, { deadline, queueBy, priority, traceparent }: InferTerms): PendingOutputs {
     const { promise, resolve, reject } = Promise.withResolvers<Outputs>();
     const rows = this.#options.batched ? request.rows : 1;
-    const waiting = { ...request, traceparent, resolveRow: undefined, resolveOutputs: resolve, reject };
+    const own = { traceparent, resolveRow: undefined, resolveOutputs: resolve, reject, modelsFault: false };
+    const waiting: Waiting = { ...request, ...own };
     const terms = { rows, key: request.key, priority: priority ?? DEFAULT_PRIORITY, queueBy };
     const cancel = this.#offer(waiting, deadline, terms);
-    return { outputs: promise, cancel };
+    return { outputs: promise, cancel, blame: waiting };
+  }
+
+  /** What a row would be refused with now; undefined: it would be taken in. Whoever knows it before has not done the rest in vain. */
+  refusal(deadline: number): MillraceError | undefined {
+    const now = this.#options.clock.now();
+    if (!this.#overloaded(deadline, ONE_ROW, now)) return undefined;
+    this.statistics.failure.add(1, 0);
+    return this.#refusal(now);
   }
 
   /** Takes other batching settings; what waits already follows them, too. */
@@ -149,15 +146,10 @@ export class Lane implements Disposable {
     return this.#batcher.waitingRows;
   }
 
-  /** Answers what has expired and hands over the batches that are due. */
+  /** Hands over the batches that are due. */
   pump(): void {
     const { clock, executor, version } = this.#options;
     const now = clock.now();
-    for (const ticket of this.#batcher.expire(now)) {
-      const waited = Math.round(now - ticket.arrivedAt);
-      const where = ticket.running ? "the model did not answer" : "its request still waited for a worker";
-      this.#fail(ticket, new MillraceError("deadline_exceeded", `${version}: ${where} after ${waited} ms`), now);
-    }
     for (;;) {
       const batch = this.#batcher.take(now, executor.availability);
       if (batch === undefined) break;
@@ -165,10 +157,22 @@ export class Lane implements Disposable {
     }
     for (const ticket of this.#batcher.hopeless()) {
       const text = `${version}: the ${Math.max(0, Math.round(ticket.deadline - now))} ms left are too few for any run`;
-      this.#fail(ticket, new MillraceError("deadline_exceeded", text), now);
+      this.#fail(ticket, refusal("deadline_exceeded", text), now);
     }
     this.#timer.arm(this.#batcher.nextWakeAt(executor.availability));
     this.#tellIdle();
+  }
+
+  /** Answers what has expired. Only after what has arrived was taken in: on a thread that is late an answer may lie unread. */
+  #expire(): void {
+    const now = this.#options.clock.now();
+    for (const ticket of this.#batcher.expire(now)) {
+      const waited = Math.round(now - ticket.arrivedAt);
+      const where = ticket.running ? "the model did not answer" : "its request still waited for a worker";
+      ticket.payload.modelsFault = this.#hadTheTime(ticket, now);
+      this.#fail(ticket, refusal("deadline_exceeded", `${this.version}: ${where} after ${waited} ms`), now);
+    }
+    this.pump();
   }
 
   /** Resolves once nobody waits for an answer any more. */
@@ -190,27 +194,46 @@ export class Lane implements Disposable {
   /** Returns how to give the request up. */
   #offer(waiting: Waiting, deadline: number, terms: Terms): () => void {
     const now = this.#options.clock.now();
+    if (this.#overloaded(deadline, terms, now)) return this.#refuse(waiting, now);
     let ticket = this.#batcher.offer(waiting, deadline, now, terms);
     if (ticket === undefined) {
       for (const displaced of this.#batcher.displace(terms)) {
-        this.#fail(displaced, this.#overload("a more important request took this one's place"), now);
+        this.#fail(displaced, this.#overload("a more important request took this one's place", now), now);
       }
       ticket = this.#batcher.offer(waiting, deadline, now, terms);
     }
-    if (ticket === undefined) {
-      this.statistics.failure.add(1, 0);
-      waiting.reject(this.#overload(`${this.#batcher.waiting} requests wait already`));
-      return () => undefined;
-    }
+    if (ticket === undefined) return this.#refuse(waiting, now);
     this.#options.wake();
     const taken = ticket;
     return () => this.#cancel(taken);
   }
 
-  #overload(why: string): MillraceError {
-    const retryAfterMs = this.#batcher.drainMs;
-    const message = `${this.version}: ${why}; try again in ${retryAfterMs} ms`;
-    return new MillraceError("resource_exhausted", message, { retryAfterMs });
+  #overloaded(deadline: number, { rows, priority, queueBy }: Terms, now: number): boolean {
+    const rowsAhead = this.#batcher.rowsAhead(priority);
+    const leftMs = Math.min(deadline, queueBy ?? Infinity) - now;
+    return this.#backlog.overloaded({ rows, rowsAhead, leftMs }, this.#batcher.options.maxSize, now);
+  }
+
+  #refuse(waiting: Waiting, now: number): () => void {
+    this.statistics.failure.add(1, 0);
+    waiting.reject(this.#refusal(now));
+    return nothing;
+  }
+
+  #refusal(now: number): MillraceError {
+    return this.#refusals.get(now, () => this.#overload(`${this.#batcher.waiting} requests wait already`, now));
+  }
+
+  #overload(why: string, now: number): MillraceError {
+    const { waitingRows, options } = this.#batcher;
+    const drainMs = this.#backlog.runningMs(now) + this.#backlog.runMs(waitingRows, options.maxSize);
+    return overload(`${this.version}: ${why}`, drainMs);
+  }
+
+  /** Whether a request that has expired was with the model for long enough to blame the model. */
+  #hadTheTime({ running, handedOverAt, arrivedAt, deadline }: Ticket<Waiting>, now: number): boolean {
+    if (!running) return false;
+    return now - handedOverAt >= FAIR_SHARE * (deadline - arrivedAt) || this.#backlog.overdue(now);
   }
 
   #cancel(ticket: Ticket<Waiting>): void {
@@ -244,6 +267,7 @@ export class Lane implements Disposable {
     let result: RunResult | undefined;
     let failure: MillraceError | undefined;
     let collatedAt = now;
+    this.#backlog.started(rows, now);
     try {
       const inputs = collate(signature.inputs, requests, rows, executor.keepsInputs);
       collatedAt = clock.now();
@@ -253,10 +277,11 @@ export class Lane implements Disposable {
     } catch (error) {
       failure = error instanceof MillraceError ? error : new MillraceError("internal", describeError(error));
     }
+    this.#backlog.ended(rows, clock.now(), result !== undefined);
     finishSpan(failure);
     if (failure !== undefined && failure.code !== "unavailable" && batch.length > 1) {
       for (const ticket of batch) if (!ticket.settled) await this.#run([ticket], clock.now());
-    } else this.#settle(batch, result, failure, now);
+    } else this.#settle(batch, result, failure);
     if (result !== undefined) {
       const endedAt = clock.now();
       const inferMs = result.runMs;
@@ -266,14 +291,9 @@ export class Lane implements Disposable {
     this.#tellIdle();
   }
 
-  #settle(
-    batch: readonly Ticket<Waiting>[],
-    result: RunResult | undefined,
-    failure: MillraceError | undefined,
-    startedAt: number,
-  ): void {
+  #settle(batch: readonly Ticket<Waiting>[], result: RunResult | undefined, failure: MillraceError | undefined): void {
     const now = this.#options.clock.now();
-    const wanted = this.#batcher.finish(batch, now - startedAt);
+    const wanted = this.#batcher.finish(batch);
     const error = failure && new MillraceError(failure.code, `${this.version}: ${failure.message}`, { cause: failure });
     let batchRows = 0;
     for (const { terms } of batch) batchRows += terms.rows;
@@ -283,8 +303,10 @@ export class Lane implements Disposable {
     for (const [index, ticket] of batch.entries()) {
       if (wanted[next] === index) {
         next += 1;
-        if (error !== undefined) this.#fail(ticket, error, now);
-        else {
+        if (error !== undefined) {
+          ticket.payload.modelsFault = true;
+          this.#fail(ticket, error, now);
+        } else {
           answeredMs += now - ticket.arrivedAt;
           this.#answer(ticket.payload, (result as RunResult).outputs, firstRow, batchRows);
         }
@@ -295,7 +317,8 @@ export class Lane implements Disposable {
   }
 
   /** Takes a request's rows out of a batch's outputs. */
-  #answer({ resolveRow, resolveOutputs, rows, reject }: Waiting, outputs: Outputs, first: number, all: number): void {
+  #answer(waiting: Waiting, outputs: Outputs, first: number, all: number): void {
+    const { resolveRow, resolveOutputs, rows, reject } = waiting;
     if (resolveRow === undefined) {
       const whole = rows === all || !this.#options.batched;
       resolveOutputs?.(whole ? outputs : outputs.map((output) => output && rowsOf(output, first, rows)));
@@ -303,6 +326,11 @@ export class Lane implements Disposable {
     }
     const probability = outputs[this.#probabilityOnly[0] as number]?.data[first];
     if (typeof probability === "number" && probability >= 0 && probability <= 1) resolveRow(probability);
-    else reject(new MillraceError("internal", `${this.version}: answered ${probability}, which is no probability`));
+    else {
+      waiting.modelsFault = true;
+      reject(new MillraceError("internal", `${this.version}: answered ${probability}, which is no probability`));
+    }
   }
 }
+
+const nothing = (): void => undefined;

@@ -23,7 +23,7 @@ const runTime = meter.createHistogram("millrace.inference.run.time", {
   advice: { explicitBucketBoundaries: MILLISECONDS },
 });
 const predictTime = meter.createHistogram("millrace.predict.time", {
-  description: "From the arrival of a Predict call to its answer",
+  description: "From the arrival of a call to its answer, once for all rows whose predictions are stored together",
   unit: "ms",
   advice: { explicitBucketBoundaries: MILLISECONDS },
 });
@@ -78,10 +78,14 @@ export class PredictCounts {
   lostRecords = 0;
   lostCopies = 0;
 
-  answered(app: string, madeBy: MadeBy, durationMs: number): void {
+  answered(app: string, madeBy: MadeBy): void {
     let counts = this.#answers.get(app);
     if (counts === undefined) this.#answers.set(app, (counts = new Map()));
     counts.set(madeBy, (counts.get(madeBy) ?? 0) + 1);
+  }
+
+  /** What was stored together is answered together. */
+  took(durationMs: number): void {
     predictTime.record(durationMs);
   }
 

@@ -14,7 +14,7 @@ import { warmUpVersion } from "./registryWarmUp.ts";
 import { randomSampler } from "./sampleInputs.ts";
 import type { Scheduler } from "./scheduler.ts";
 import { type ServedModel, versionOf } from "./servedModel.ts";
-import { type WarmedUp, warmUp } from "./warmUp.ts";
+import { type RunCosts, type WarmedUp, warmUp } from "./warmUp.ts";
 
 export type InferenceMode = "auto" | "inline" | "worker";
 
@@ -27,6 +27,8 @@ export type InferenceMode = "auto" | "inline" | "worker";
 export const INLINE_LIMIT_MS = 1;
 /** Of the measured time of one row: what a run takes at the very least, on a quieter machine. */
 const LEAST_SHARE = 0.5;
+/** Of a model whose inputs have no fixed size. */
+const UNKNOWN_COSTS: RunCosts = new Map();
 /** Rows calculated together and one by one before a model of the repository is batched. */
 const PROOF_ROWS = 8;
 /** Sizes tried for dimensions that a model leaves open: not every model runs at each. */
@@ -152,6 +154,7 @@ export class ModelLoader {
       batched,
       batch,
       leastRunMs: predictable ? (warm.costs.get(1) ?? 0) * LEAST_SHARE : 0,
+      costs: predictable ? warm.costs : UNKNOWN_COSTS,
       executor: scheduler.executor,
       clock,
       metrics: batchMetrics,

@@ -4,6 +4,7 @@ import type { BreakerState } from "./breaker.ts";
 import type { Deployments } from "./deployments.ts";
 import { observeGauge, type PredictCounts } from "./metrics.ts";
 import type { Recorder } from "./recorder.ts";
+import type { ThreadLoad } from "./threadLoad.ts";
 import type { WorkerPool } from "./workers/workerPool.ts";
 
 export interface Observed {
@@ -12,13 +13,14 @@ export interface Observed {
   readonly recorder: Recorder;
   readonly pool: WorkerPool;
   readonly counts: PredictCounts;
+  readonly load: ThreadLoad;
   readonly clock: Clock;
 }
 
 const BREAKER_VALUE: Readonly<Record<BreakerState, number>> = { closed: 0, "half-open": 1, open: 2 };
 
 /** What an SRE sees of the gateway besides its calls. */
-export function observeGateway({ apps, deployments, recorder, pool, counts, clock }: Observed): void {
+export function observeGateway({ apps, deployments, recorder, pool, counts, load, clock }: Observed): void {
   counts.observe();
   observeGauge("millrace.features.cache.entities", "Entities in the near cache", (observe) => {
     for (const { app, features } of apps.entries) observe(features.entities, { "millrace.app": app.name });
@@ -49,5 +51,9 @@ export function observeGateway({ apps, deployments, recorder, pool, counts, cloc
   );
   observeGauge("millrace.inference.workers.replaced", "Workers replaced so far after a crash or a hang", (observe) =>
     observe(pool.replaced),
+  );
+  observeGauge("millrace.gateway.questions", "Questions in hand", (observe) => observe(load.inHand));
+  observeGauge("millrace.gateway.question.time", "Milliseconds of the thread that a question takes", (observe) =>
+    observe(load.msPerQuestion),
   );
 }

@@ -5,6 +5,7 @@ import { collect } from "./gatewayForTests.ts";
 import { answerInOrder } from "./orderedStream.ts";
 
 const NEVER = new AbortController().signal;
+const hasRoom = (): boolean => true;
 
 /** Numbers from 0 on, and how many of them were taken. */
 function numbers(count = Infinity) {
@@ -32,7 +33,7 @@ const turns = async (count = 20): Promise<void> => {
 
 test("answers come in the order of the requests, whichever is ready first", async () => {
   const { answer, settle, pending } = byHand();
-  const answers = answerInOrder(numbers(4).requests, answer, { maxInHand: 10, signal: NEVER });
+  const answers = answerInOrder(numbers(4).requests, answer, { maxInHand: 10, hasRoom, signal: NEVER });
   const got = collect(answers);
   await turns();
   for (const request of [3, 1, 0, 2]) {
@@ -45,13 +46,35 @@ test("answers come in the order of the requests, whichever is ready first", asyn
 
 test("no more requests are read than may be in hand, also when the answers are ready and nobody takes them", async () => {
   const { requests, taken } = numbers();
-  const answers = answerInOrder(requests, (request) => Promise.resolve(request), { maxInHand: 8, signal: NEVER });
+  const answers = answerInOrder(requests, (request) => Promise.resolve(request), {
+    maxInHand: 8,
+    hasRoom,
+    signal: NEVER,
+  });
   assert.equal((await answers.next()).value, 0);
   await turns();
   assert.equal(taken.count, 8);
   for (let expected = 1; expected <= 100; expected += 1) assert.equal((await answers.next()).value, expected);
   await turns();
   assert.ok(taken.count <= 108, `${taken.count} were read`);
+});
+
+test("while there is no room a stream is read one request at a time, and as before afterwards", async () => {
+  const { answer, settle } = byHand();
+  const { requests, taken } = numbers(20);
+  const room = { free: false };
+  const answers = answerInOrder(requests, answer, { maxInHand: 8, hasRoom: () => room.free, signal: NEVER });
+  for (const request of [0, 1, 2]) {
+    const next = answers.next();
+    await turns();
+    assert.equal(taken.count, request + 1);
+    settle(request);
+    assert.equal((await next).value, request);
+  }
+  room.free = true;
+  void answers.next();
+  await turns();
+  assert.equal(taken.count, 3 + 8);
 });
 
 test("a stream whose caller has gone ends, though no more requests come, and gives no more answers", async () => {
@@ -61,7 +84,7 @@ test("a stream whose caller has gone ends, though no more requests come, and giv
     yield 1;
     await new Promise(() => undefined);
   }
-  const answers = answerInOrder(silent(), answer, { maxInHand: 8, signal: caller.signal });
+  const answers = answerInOrder(silent(), answer, { maxInHand: 8, hasRoom, signal: caller.signal });
   const first = answers.next();
   await turns();
   settle(1);
@@ -78,7 +101,11 @@ test("requests that fail end the stream with their failure, after the answers to
     yield 2;
     throw new RangeError("no more");
   }
-  const answers = answerInOrder(failing(), (request) => Promise.resolve(request), { maxInHand: 8, signal: NEVER });
+  const answers = answerInOrder(failing(), (request) => Promise.resolve(request), {
+    maxInHand: 8,
+    hasRoom,
+    signal: NEVER,
+  });
   assert.deepEqual([(await answers.next()).value, (await answers.next()).value], [1, 2]);
   await assert.rejects(answers.next(), RangeError);
 });

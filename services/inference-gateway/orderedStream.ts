@@ -2,31 +2,35 @@
 export interface StreamOptions {
   /** Most requests in hand: being answered, or answered and not taken yet. */
   readonly maxInHand: number;
+  /** Whether there is room for one more beside those of this stream; one at a time there always is. Asked again after each answer. */
+  readonly hasRoom: () => boolean;
   /** Aborted when the caller has gone. */
   readonly signal: AbortSignal;
 }
 
 /**
  * Answers a stream's requests at the same time, and gives the answers in the order of the requests. Reads on only while fewer than
- * `maxInHand` are in hand, so that a caller who does not read its answers is not read from either.
+ * `maxInHand` are in hand and there is room, so that a caller who does not read its answers is not read from either, and one who asks faster
+ * than can be answered is slowed down.
  *
  * @param answer must not fail, and must come to an end when the caller has gone
  */
 export async function* answerInOrder<Request, Answer>(
   requests: AsyncIterable<Request>,
   answer: (request: Request) => Promise<Answer>,
-  { maxInHand, signal }: StreamOptions,
+  { maxInHand, hasRoom, signal }: StreamOptions,
 ): AsyncGenerator<Answer> {
   const inHand: Promise<Answer>[] = [];
   const state: { ended: boolean; failure?: { readonly error: unknown } } = { ended: false };
   let wakeReader = (): void => undefined;
   let wakeWriter = (): void => undefined;
+  const isFull = (): boolean => inHand.length >= maxInHand || (inHand.length > 0 && !hasRoom());
   const read = async (): Promise<void> => {
     for await (const request of requests) {
       if (state.ended) return;
       inHand.push(answer(request));
       wakeWriter();
-      while (inHand.length >= maxInHand && !state.ended) await new Promise<void>((resolve) => (wakeReader = resolve));
+      while (isFull() && !state.ended) await new Promise<void>((resolve) => (wakeReader = resolve));
     }
   };
   const stop = (): void => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { status } from "@grpc/grpc-js";
-import { MadeBy } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import { MadeBy, type Prediction } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import type { MillraceError } from "@millrace/runtime";
 import { waitFor } from "@millrace/test-harness";
 import { APP, type AskedFlight, flightRow, sigmoid, TestGateway, testApp } from "./gatewayForTests.ts";
@@ -18,10 +18,11 @@ const flights = (count: number, more: AskedFlight = {}) =>
     flightRow({ flightId: `flight-${index}`, distance: index / 500 - 1, ...more }),
   );
 
-test("a thousand rows are answered in their order, each recorded, with few runs of the model", async () => {
+test("a thousand rows are answered in their order, each recorded, in few messages", async () => {
   await using gateway = await TestGateway.start({ INFERENCE_MODE: "inline" });
   await gateway.serve(await gateway.model(7, logisticModel([1, 0, 0], 0.5)));
-  const before = (await gateway.stored()).length;
+  const messages = async (): Promise<number> => (await gateway.bus.manager.streams.info("PREDICTIONS")).state.messages;
+  const before = await messages();
   const { results } = await gateway.client.predictBatch({ app: APP, rows: flights(1_000) }, { timeoutMs: 30_000 });
   assert.equal(results.length, 1_000);
   results.forEach(({ result, requestId, recorded }, index) => {
@@ -31,8 +32,50 @@ test("a thousand rows are answered in their order, each recorded, with few runs 
     assert.equal(result.value?.madeBy, MadeBy.CHAMPION);
     near(result.value?.probability, sigmoid(index / 500 - 1 + 0.5));
   });
-  const { state } = await gateway.bus.manager.streams.info("PREDICTIONS");
-  assert.equal(state.messages - before, 1_000);
+  assert.equal((await messages()) - before, 8);
+  const told = results.map(({ result }) => result.value);
+  assert.deepEqual((await gateway.stored()).slice(-1_000).sort(byPlace), told);
+});
+
+const placeOf = (prediction: Prediction): number => Number(prediction.requestId.replace("flight-", ""));
+const byPlace = (left: Prediction, right: Prediction): number => placeOf(left) - placeOf(right);
+
+test("a batch that is repeated gets the stored predictions again; rows in other company keep their ids", async () => {
+  await using gateway = await TestGateway.start();
+  await gateway.serve(await gateway.model(1, logisticModel([1, 0, 0])));
+  const rows = flights(200);
+  const ask = async (some: typeof rows) => (await gateway.client.predictBatch({ app: APP, rows: some })).results;
+  const first = await ask(rows);
+  await gateway.serve(await gateway.model(2, logisticModel([-1, 0, 0])));
+  const before = (await gateway.stored()).length;
+  assert.deepEqual(await ask(rows), first);
+  assert.equal((await gateway.stored()).length, before, "nothing is stored twice");
+  const ids = (results: typeof first) => results.map(({ result }) => result.case === "prediction" && result.value.id);
+  const others = await ask(rows.slice(5, 8));
+  assert.deepEqual(ids(others), ids(first).slice(5, 8));
+  assert.deepEqual((await gateway.predict({ flightId: "flight-5" })).prediction?.id, ids(first)[5]);
+});
+
+test("a request id that comes twice in a batch is one question", async () => {
+  await using gateway = await TestGateway.start();
+  await gateway.serve(await gateway.model(1, logisticModel([1, 0, 0])));
+  const asked = ["x", "y", "x"].map((flightId, index) => flightRow({ flightId, distance: index }));
+  const { results } = await gateway.client.predictBatch({ app: APP, rows: asked });
+  assert.deepEqual(results[2], results[0]);
+  assert.equal((await gateway.stored()).filter(({ requestId }) => requestId === "x").length, 1);
+});
+
+test("a row to which the model says nothing sensible falls back alone", async () => {
+  await using gateway = await TestGateway.start();
+  await gateway.serve(await gateway.model(1, logisticModel([1, 0, 0]), 0.75));
+  // Too large for the model's float32: infinity times 0.
+  const rows = [...flights(5), flightRow({ flightId: "odd", turns: 1e300 }), ...flights(9).slice(5)];
+  const { results } = await gateway.client.predictBatch({ app: APP, rows });
+  const { CHAMPION, BASELINE } = MadeBy;
+  const madeBy = results.map(({ result }) => result.case === "prediction" && result.value.madeBy);
+  assert.deepEqual(madeBy, [...Array(5).fill(CHAMPION), BASELINE, ...Array(4).fill(CHAMPION)]);
+  const odd = results[5]?.result;
+  assert.match(odd?.case === "prediction" ? odd.value.reason : "", /NaN, which is no probability/);
 });
 
 test("a row that is wrong fails alone, with the field, the rule and the value", async () => {
@@ -76,7 +119,7 @@ test("too many rows, and an unknown app, fail the call and say why", async () =>
   assert.deepEqual((await gateway.client.predictBatch({ app: APP })).results, []);
 });
 
-test("a batch ends by the app's deadline when the model does not, every row with its fallback", async () => {
+test("a batch ends by the app's deadline when the model does not, every row with its fallback, or refused where the rows before it are too many", async () => {
   const stuck = { INFERENCE_MODE: "worker", INFERENCE_STUCK_MS: "60000" };
   await using gateway = await TestGateway.start(stuck, testApp(1_000));
   await gateway.serve(await gateway.model(1, countingModel([1, 0, 0]), 0.75));
@@ -87,8 +130,13 @@ test("a batch ends by the app's deadline when the model does not, every row with
   assert.ok(performance.now() - startedAt < 2_500);
   assert.equal(results.length, 300);
   for (const { result } of results) {
-    assert.equal(result.case === "prediction" && result.value.madeBy, MadeBy.BASELINE);
+    if (result.case === "error") assert.equal(result.value.code, status.RESOURCE_EXHAUSTED);
+    else assert.equal(result.value?.madeBy, MadeBy.BASELINE);
   }
+  assert.equal(
+    results.some(({ result }) => result.case === "prediction"),
+    true,
+  );
 });
 
 test("a batch whose caller has gone is dropped: nothing more of it is answered or stored", async () => {

@@ -7,15 +7,8 @@ import {
 } from "@millrace/proto/millrace/prediction/v1/prediction_service_pb.ts";
 import { toStatus } from "@millrace/rpc";
 import { MillraceError } from "@millrace/runtime";
-import type { Recorded } from "./recorder.ts";
 
-/** A row's or a message's answer. */
-export function answered({ prediction, recorded }: Recorded): PredictResult {
-  const { requestId } = prediction;
-  return create(PredictResultSchema, { requestId, result: { case: "prediction", value: prediction }, recorded });
-}
-
-/** Why there is none, as a call of its own would have failed. */
+/** Why a row or a message has no answer, as a call of its own would have failed. */
 export function failed(requestId: string, error: unknown): PredictResult {
   const { code, details: message } = toStatus(error);
   const value = create(PredictErrorSchema, { code, message });

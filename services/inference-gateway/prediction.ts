@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { create } from "@bufbuild/protobuf";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Value } from "@millrace/proto/millrace/event/v1/event_pb.ts";
-import { MadeBy, type Prediction, PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import { MadeBy, type Prediction } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import type { ChainAnswer } from "./fallback.ts";
 import type { FeatureRead } from "./featureReading.ts";
+import { predictionId } from "./predictionId.ts";
 import type { AskedRow } from "./requestRules.ts";
 import type { ServedApp } from "./servedApp.ts";
 
@@ -20,28 +20,33 @@ export interface Made {
 
 /** Puts an answer together, decided by the app's policy. */
 export function makePrediction({ app, row, occurredAt, read, answer, durationMs }: Made): Prediction {
-  const prediction = create(PredictionSchema);
   const { decision, band } = app.decide(answer.probability);
-  prediction.id = randomUUID();
-  prediction.app = app.name;
-  prediction.requestId = row.requestId || prediction.id;
-  prediction.joinKey = keyText(row.fields[app.joinField]);
-  prediction.occurredAt = occurredAt;
-  prediction.probability = answer.probability;
-  prediction.decision = decision;
+  const { asOf } = read;
+  const id = predictionId(app.name, row.requestId);
+  // Not `create`: it costs more than all else here.
+  const prediction: Prediction = {
+    $typeName: "millrace.prediction.v1.Prediction",
+    id,
+    app: app.name,
+    requestId: row.requestId || id,
+    joinKey: keyText(row.fields[app.joinField]),
+    occurredAt,
+    probability: answer.probability,
+    decision,
+    modelVersion: answer.modelVersion,
+    madeBy: answer.madeBy,
+    reason: answer.reason,
+    features: Array.from(answer.features),
+    appVersion: app.version,
+    featuresExact: read.exact && answer.features.length > 0,
+    durationUs: Math.round(durationMs * 1_000),
+    cached: answer.cached,
+  };
   if (band !== undefined) prediction.band = band;
-  prediction.modelVersion = answer.modelVersion;
-  prediction.madeBy = answer.madeBy;
-  prediction.reason = answer.reason;
-  prediction.features = Array.from(answer.features);
-  prediction.appVersion = app.version;
-  if (read.asOf !== undefined) {
-    prediction.featuresAsOf = read.asOf;
-    prediction.featuresAgeMs = BigInt(Math.max(0, timestampMs(occurredAt) - timestampMs(read.asOf)));
+  if (asOf !== undefined) {
+    prediction.featuresAsOf = asOf;
+    prediction.featuresAgeMs = BigInt(Math.max(0, timestampMs(occurredAt) - timestampMs(asOf)));
   }
-  prediction.featuresExact = read.exact && answer.features.length > 0;
-  prediction.durationUs = Math.round(durationMs * 1_000);
-  prediction.cached = answer.cached;
   return prediction;
 }
 

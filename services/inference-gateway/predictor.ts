@@ -1,72 +1,67 @@
 import { create } from "@bufbuild/protobuf";
-import { type Timestamp, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
-import type { Traceparent } from "@millrace/bus";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import {
   type PredictBatchRequest,
-  type PredictBatchResponse,
-  PredictBatchResponseSchema,
+  type PredictBatchResponseSchema,
   type PredictRequest,
-  type PredictResponse,
-  PredictResponseSchema,
+  type PredictResponseSchema,
   type PredictResult,
   type PredictRow,
   PredictRowSchema,
   type PredictStreamRequest,
+  type PredictStreamResponseSchema,
 } from "@millrace/proto/millrace/prediction/v1/prediction_service_pb.ts";
-import { type Clock, describeError, type Logger, MillraceError, systemClock } from "@millrace/runtime";
+import { Encoded } from "@millrace/rpc";
+import { describeError, type Logger, MillraceError, systemClock } from "@millrace/runtime";
+import { Answering, type AnsweringOptions, type Asked, type PredictCall, type RowAnswer } from "./answering.ts";
 import type { AppDirectory, DirectoryEntry } from "./appDirectory.ts";
 import { type CallTime, callTime } from "./callTime.ts";
-import type { Deployments } from "./deployments.ts";
-import { askChain } from "./fallback.ts";
 import { FeatureReading } from "./featureReading.ts";
-import type { PredictCounts } from "./metrics.ts";
-import { keyText, makePrediction } from "./prediction.ts";
-import { answered, failed } from "./predictResult.ts";
-import type { Recorded, Recorder } from "./recorder.ts";
+import { type Answered, encodePredictResponse, encodeResults } from "./predictionBytes.ts";
+import { failed } from "./predictResult.ts";
+import type { Recorded } from "./recorder.ts";
+import { overload } from "./refusal.ts";
 import { type AskedRow, checkKnownBefore, checkRow } from "./requestRules.ts";
-import type { Shadows } from "./shadow.ts";
+import type { ThreadLoad } from "./threadLoad.ts";
 
-export interface PredictorOptions {
+export interface PredictorOptions extends Omit<AnsweringOptions, "busy"> {
   readonly apps: AppDirectory;
-  readonly deployments: Deployments;
-  readonly recorder: Recorder;
-  readonly shadows: Shadows;
-  readonly counts: PredictCounts;
-  /** Monotonic; what deadlines are measured with. */
-  readonly clock: Clock;
   readonly logger: Logger;
-  /** Most questions in hand at once; more are refused. */
+  /** Of this thread, by everything that it answers. */
+  readonly load: ThreadLoad;
+  /** Most questions in hand at once, whatever their time; more are refused. */
   readonly maxCalls: number;
   /** Most rows of a batch. */
   readonly maxRows: number;
 }
 
-/** What the predictor has to know of a call. */
-export interface PredictCall {
-  /** Milliseconds since the epoch; Infinity when the caller set none. */
-  readonly deadlineMs: number;
-  readonly signal: AbortSignal;
-  readonly traceparent: Traceparent;
-}
+/** What a row's answer is made of, or why there is none. */
+type RowResult = Answered | PredictResult;
 
-/** A call's questions on their way. */
-interface Asked {
-  readonly entry: DirectoryEntry;
-  readonly call: PredictCall;
-  readonly time: CallTime;
-}
+/** What a row of a batch costs the thread, in calls. */
+const ROW_WEIGHT = 0.25;
+/**
+ * Rows of a batch whose predictions share a message on the bus, by their places, so that a repeated batch makes the same messages. What a
+ * message costs is nothing by then, and nobody who reads it has to hold much.
+ */
+const ROWS_PER_MESSAGE = 128;
+/** So many times those are with the model at once: enough for several full runs, and not all of a queue. */
+const MESSAGES_AT_ONCE = 2;
 
-const OVERLOAD_RETRY_MS = 100;
-/** Rows of one batch that are with the model at once: enough for several full runs, and not all of a queue. */
-const ROWS_AT_ONCE = 256;
-
-/** From a question to its stored answer: check, features, model or fallback, decision, record. */
+/** From a question to its stored answer: admission, check, features, and what `Answering` makes of them. */
 export class Predictor {
   readonly #options: PredictorOptions;
+  readonly #answering: Answering;
   #inHand = 0;
 
   constructor(options: PredictorOptions) {
     this.#options = options;
+    this.#answering = new Answering({ ...options, busy: (time) => this.#busy(time) });
+  }
+
+  /** Whether a stream should be read on. */
+  get hasRoom(): boolean {
+    return this.#options.load.hasRoom;
   }
 
   /**
@@ -75,8 +70,8 @@ export class Predictor {
    * @throws `not_found` for an unknown app, `invalid_argument` naming every wrong field, `resource_exhausted` under overload,
    *   `failed_precondition` when a feature is missing without which the app refuses to answer.
    */
-  async predict(request: PredictRequest, call: PredictCall): Promise<PredictResponse> {
-    return create(PredictResponseSchema, await this.#one(request.app, request, request.featuresKnownBefore, call));
+  async predict(request: PredictRequest, call: PredictCall): Promise<Encoded<typeof PredictResponseSchema>> {
+    return new Encoded(encodePredictResponse(await this.#one(request.app, request, request.featuresKnownBefore, call)));
   }
 
   /**
@@ -84,75 +79,122 @@ export class Predictor {
    *
    * @throws what concerns all rows: `not_found`, `invalid_argument` for too many, `resource_exhausted`, `cancelled`.
    */
-  async predictBatch(request: PredictBatchRequest, call: PredictCall): Promise<PredictBatchResponse> {
+  async predictBatch(
+    request: PredictBatchRequest,
+    call: PredictCall,
+  ): Promise<Encoded<typeof PredictBatchResponseSchema>> {
     const { app, rows, featuresKnownBefore } = request;
-    const results = await this.#admitted(rows.length, async () => {
-      const asked = this.#begin(app, call, rows.length);
+    const results = await this.#admitted(app, call, rows.length, async (asked) => {
       this.#checkSize(rows.length);
       checkKnownBefore(app, featuresKnownBefore);
       return this.#rows(rows, featuresKnownBefore, asked);
     });
-    return create(PredictBatchResponseSchema, { results });
+    return new Encoded(encodeResults(results));
   }
 
   /** Answers a message of a stream inside the app's own deadline. Never fails: what is wrong becomes the result. */
-  async predictMessage(request: PredictStreamRequest, call: Omit<PredictCall, "deadlineMs">): Promise<PredictResult> {
+  async predictMessage(
+    request: PredictStreamRequest,
+    call: Omit<PredictCall, "deadlineMs">,
+  ): Promise<Encoded<typeof PredictStreamResponseSchema>> {
     const row = request.row ?? NO_ROW;
     try {
       const own = { ...call, deadlineMs: Infinity };
-      return answered(await this.#one(request.app, row, request.featuresKnownBefore, own));
+      return new Encoded(encodeResults([await this.#one(request.app, row, request.featuresKnownBefore, own)]));
     } catch (error) {
-      return this.#failed(row.requestId, error);
+      return new Encoded(encodeResults([this.#failed(row.requestId, error)]));
     }
   }
 
   #one(app: string, row: AskedRow, knownBefore: Timestamp | undefined, call: PredictCall): Promise<Recorded> {
-    return this.#admitted(1, async () => {
-      const asked = this.#begin(app, call);
+    return this.#admitted(app, call, 1, async (asked) => {
       checkRow(app, asked.entry.app.checkFields, row, knownBefore);
-      return this.#answer(row, await this.#read([row], knownBefore, asked), asked);
+      return this.#answering.one(row, await this.#read([row], knownBefore, asked), asked);
     });
   }
 
-  async #rows(rows: readonly PredictRow[], knownBefore: Timestamp | undefined, asked: Asked): Promise<PredictResult[]> {
-    const results: PredictResult[] = [];
-    const good: number[] = [];
-    rows.forEach((row, index) => {
-      try {
-        checkRow(asked.entry.app.name, asked.entry.app.checkFields, row);
-        good.push(index);
-      } catch (error) {
-        results[index] = this.#failed(row.requestId, error);
-      }
-    });
-    const asRows = good.map((index) => rows[index] as PredictRow);
-    const reading = await this.#read(asRows, knownBefore, asked);
-    let next = 0;
-    const answerSome = async (): Promise<void> => {
-      for (let at = next++; at < good.length && !asked.call.signal.aborted; at = next++) {
-        const row = asRows[at] as PredictRow;
-        const result = this.#answer(row, reading, asked).then(answered);
-        results[good[at] as number] = await result.catch((error: unknown) => this.#failed(row.requestId, error));
+  async #rows(rows: readonly PredictRow[], knownBefore: Timestamp | undefined, asked: Asked): Promise<RowResult[]> {
+    const { results, good, repeated } = this.#checked(rows, asked);
+    const reading = await this.#read(
+      good.map((place) => rows[place] as PredictRow),
+      knownBefore,
+      asked,
+    );
+    const { signal } = asked.call;
+    const recordings: Promise<void>[] = [];
+    const answerSome = async (parts: Iterable<number[]>): Promise<void> => {
+      for (const places of parts) {
+        if (signal.aborted) return;
+        const asRows = places.map((place) => rows[place] as PredictRow);
+        const { stored } = await this.#answering.rows(asRows, reading, asked);
+        const noted = stored.then((answers) => this.#note(answers, places, rows, results));
+        // Told below, once all have been asked.
+        noted.catch(() => undefined);
+        recordings.push(noted);
       }
     };
-    await Promise.all(Array.from({ length: Math.min(ROWS_AT_ONCE, good.length) }, answerSome));
-    if (asked.call.signal.aborted) throw new MillraceError("cancelled", "the caller has gone");
+    const parts = byMessage(good);
+    await Promise.all(Array.from({ length: MESSAGES_AT_ONCE }, () => answerSome(parts)));
+    await Promise.all(recordings);
+    if (signal.aborted) throw new MillraceError("cancelled", "the caller has gone");
+    for (const [place, first] of repeated) results[place] = results[first] as RowResult;
     return results;
   }
 
-  /** Takes in so many questions. A batch that nothing else stands against is taken whatever its size. */
-  async #admitted<Result>(questions: number, work: () => Promise<Result>): Promise<Result> {
-    const { counts, maxCalls } = this.#options;
-    try {
-      if (this.#inHand > 0 && this.#inHand + questions > maxCalls) {
-        const message = `${this.#inHand} of at most ${maxCalls} questions are in hand already; try again in ${OVERLOAD_RETRY_MS} ms`;
-        throw new MillraceError("resource_exhausted", message, { retryAfterMs: OVERLOAD_RETRY_MS });
-      }
-      this.#inHand += questions;
+  /** Refuses the rows that are wrong. A request id that comes again is the same question. */
+  #checked(rows: readonly PredictRow[], { entry: { app } }: Asked) {
+    const results: RowResult[] = [];
+    const good: number[] = [];
+    const firsts = new Map<string, number>();
+    const repeated: (readonly [place: number, first: number])[] = [];
+    for (const [place, row] of rows.entries()) {
+      const { requestId } = row;
       try {
-        return await work();
+        checkRow(app.name, app.checkFields, row);
+        const first = requestId === "" ? undefined : firsts.get(requestId);
+        if (first === undefined) good.push(place);
+        else repeated.push([place, first]);
+        if (requestId !== "" && first === undefined) firsts.set(requestId, place);
+      } catch (error) {
+        results[place] = this.#failed(requestId, error);
+      }
+    }
+    return { results, good, repeated };
+  }
+
+  #note(
+    answers: readonly RowAnswer[],
+    places: readonly number[],
+    rows: readonly PredictRow[],
+    results: RowResult[],
+  ): void {
+    for (const [index, answer] of answers.entries()) {
+      const place = places[index] as number;
+      const { requestId } = rows[place] as PredictRow;
+      results[place] = "error" in answer ? this.#failed(requestId, answer.error) : answer;
+    }
+  }
+
+  /** Takes in so many questions. A batch that nothing else stands against is taken whatever its size. */
+  async #admitted<Result>(
+    app: string,
+    call: PredictCall,
+    questions: number,
+    work: (asked: Asked) => Promise<Result>,
+  ): Promise<Result> {
+    const { counts, load } = this.#options;
+    try {
+      const asked = this.#begin(app, call, questions);
+      if (questions === 1) this.#checkLane(asked);
+      const weight = questions === 1 ? 1 : Math.ceil(questions * ROW_WEIGHT);
+      this.#checkLoad(questions, weight, asked.time);
+      this.#inHand += questions;
+      load.began(weight);
+      try {
+        return await work(asked);
       } finally {
         this.#inHand -= questions;
+        load.ended(weight);
       }
     } catch (error) {
       counts.refused(error instanceof MillraceError ? error.code : "internal");
@@ -160,17 +202,43 @@ export class Predictor {
     }
   }
 
-  #begin(app: string, call: PredictCall, questions = 1): Asked {
+  #begin(app: string, call: PredictCall, questions: number): Asked {
     const arrivedAt = this.#options.clock.now();
     const entry = this.#find(app);
     const leftMs = call.deadlineMs - systemClock.now();
     return { entry, call, time: callTime(arrivedAt, leftMs, entry.app.deadlineMs, questions) };
   }
 
+  /** @throws `resource_exhausted` */
+  #checkLoad(questions: number, weight: number, { arrivedAt, answerBy }: CallTime): void {
+    const { load, maxCalls } = this.#options;
+    if (this.#inHand > 0 && this.#inHand + questions > maxCalls) {
+      throw overload(`${this.#inHand} of at most ${maxCalls} questions are in hand already`, load.workMs);
+    }
+    if (load.overloaded(weight, answerBy - arrivedAt)) throw load.refusal();
+  }
+
+  /**
+   * Refuses what the chain would refuse, before anything is done for it, where only the champion can answer.
+   *
+   * @throws `resource_exhausted`
+   */
+  #checkLane({ entry: { app, answers }, time }: Asked): void {
+    const { deployments, clock } = this.#options;
+    const serving = deployments.serving(app.name);
+    if (answers !== undefined || serving?.champion === undefined || serving.canary !== undefined) return;
+    const { breaker, lane } = serving.champion;
+    if (breaker.state(clock.now()) !== "closed") return;
+    const refusal = lane.refusal(time.modelBy);
+    if (refusal !== undefined) throw refusal;
+  }
+
   #find(name: string): DirectoryEntry {
     const { apps } = this.#options;
     const found = apps.get(name);
     if (found !== undefined) return found;
+    const refusal = apps.refusal(name);
+    if (refusal !== undefined) throw new MillraceError("failed_precondition", refusal);
     const known = [...apps.names].join(", ") || "none";
     throw new MillraceError(
       "not_found",
@@ -195,39 +263,10 @@ export class Predictor {
     );
   }
 
-  async #answer(row: AskedRow, reading: FeatureReading, { entry, call, time }: Asked): Promise<Recorded> {
-    const { deployments, recorder, counts, clock, shadows } = this.#options;
-    const { app, answers } = entry;
-    const occurredAt = row.occurredAt ?? timestampFromMs(systemClock.now());
-    const read = reading.of(row.fields, timestampMs(occurredAt));
-    const serving = deployments.serving(app.name);
-    const answer = await askChain(
-      {
-        app,
-        serving,
-        features: read.features,
-        canaryKey: keyText(row.fields[app.canaryField] ?? row.fields[app.joinField]),
-        answers,
-        time,
-        signal: call.signal,
-        traceparent: call.traceparent,
-      },
-      counts,
-      clock,
-    );
-    const durationMs = clock.now() - time.arrivedAt;
-    const prediction = makePrediction({ app, row, occurredAt, read, answer, durationMs });
-    const stored = await recorder.record(prediction, time.answerBy, call.traceparent);
-    counts.answered(app.name, stored.prediction.madeBy, clock.now() - time.arrivedAt);
-    // Not for a question that was asked before: its copy was, too.
-    if (serving?.shadow !== undefined && stored.prediction === prediction) {
-      shadows.ask({ app, shadow: serving.shadow, features: read.features, prediction, busy: this.#busy });
-    }
-    return stored;
-  }
-
-  get #busy(): boolean {
-    return this.#inHand > this.#options.maxCalls / 2;
+  /** Twice as much, and calls would be refused. */
+  #busy({ arrivedAt, answerBy }: CallTime): boolean {
+    const { load, maxCalls } = this.#options;
+    return this.#inHand > maxCalls / 2 || load.overloaded(load.inHand, answerBy - arrivedAt);
   }
 
   #failed(requestId: string, error: unknown): PredictResult {
@@ -240,3 +279,8 @@ export class Predictor {
 }
 
 const NO_ROW = create(PredictRowSchema);
+
+/** Divides places by the messages that their rows belong to. Can be taken from by several. */
+function byMessage(places: readonly number[]): IterableIterator<number[]> {
+  return Map.groupBy(places, (place) => Math.floor(place / ROWS_PER_MESSAGE)).values();
+}

@@ -1,5 +1,4 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { toBinary } from "@bufbuild/protobuf";
 import {
   type Bus,
   decode,
@@ -8,13 +7,15 @@ import {
   predictionSubject,
   type Traceparent,
 } from "@millrace/bus";
-import { type Prediction, PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import { type Prediction, PredictionsSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import { type Clock, describeError, type Logger, MillraceError } from "@millrace/runtime";
 import { DeadlineQueue, type Due } from "./deadlineQueue.ts";
 import { DeadlineTimer } from "./deadlineTimer.ts";
 import type { PredictCounts } from "./metrics.ts";
+import { type Answered, type EncodedPredictions, encodePredictions } from "./predictionBytes.ts";
+import { messageId, rowsMessageId } from "./predictionId.ts";
 
-export interface Recorded {
+export interface Recorded extends Answered {
   readonly prediction: Prediction;
   /** False when the bus did not confirm in time; it is still being tried. */
   readonly recorded: boolean;
@@ -29,26 +30,29 @@ export interface RecorderOptions {
   readonly maxUnconfirmed: number;
 }
 
+/** A message on its way. */
 interface Entry extends Due {
   readonly id: string;
-  readonly prediction: Prediction;
-  readonly bytes: Uint8Array;
+  readonly predictions: readonly Prediction[];
+  readonly encoded: EncodedPredictions;
   readonly traceparent: Traceparent;
-  readonly resolve: (recorded: Recorded) => void;
+  readonly resolve: (recorded: Recorded[]) => void;
 }
 
 /** How long one publication waits for its acknowledgement. */
 const CONFIRM_MS = 5_000;
 const RETRY_MS = 250;
 const MAX_RETRY_MS = 5_000;
-/** Publications on their way at once when the buffer is emptied. */
+/** Messages on their way at once when the buffer is emptied. */
 const RETRY_BATCH = 128;
+/** A message with more bytes is divided: well below the broker's limit of 1 MiB. */
+const MAX_MESSAGE_BYTES = 512 * 1_024;
 /** Stopping waits this long for the bus to take what is left. */
 const STOP_MS = 4_000;
 
 /**
- * Stores predictions on the bus before they are answered, all in flight at once. The broker knows a repeated request by its
- * id: its caller gets the stored prediction again. What the bus does not confirm by the answer's deadline is answered as not
+ * Stores predictions on the bus before they are answered, all in flight at once. The broker knows repeated questions by their
+ * message's id: their caller gets the stored predictions again. What the bus does not confirm by the answer's deadline is answered as not
  * recorded, and tried again from a bounded buffer.
  */
 export class Recorder implements AsyncDisposable {
@@ -56,8 +60,9 @@ export class Recorder implements AsyncDisposable {
   readonly #deadlines = new DeadlineQueue<Entry>();
   readonly #timer: DeadlineTimer;
   readonly #publisher: PipelinedPublisher;
-  /** Answered as not recorded, by message id, oldest first. */
+  /** Messages whose predictions were answered as not recorded, by message id, oldest first. */
   readonly #unconfirmed = new Map<string, Entry>();
+  #unconfirmedPredictions = 0;
   /** Those among them whose publication has failed. */
   readonly #failed = new Map<string, Entry>();
   readonly #stopping = new AbortController();
@@ -71,17 +76,34 @@ export class Recorder implements AsyncDisposable {
 
   /** Answered predictions that the bus has not confirmed yet. */
   get unconfirmed(): number {
-    return this.#unconfirmed.size;
+    return this.#unconfirmedPredictions;
   }
 
   /** Resolves when the bus has stored the prediction, or at the deadline (milliseconds on the recorder's clock). */
-  record(prediction: Prediction, deadline: number, traceparent: Traceparent): Promise<Recorded> {
-    const id = `${prediction.app}/${prediction.requestId}`;
+  async record(prediction: Prediction, deadline: number, traceparent: Traceparent): Promise<Recorded> {
+    return (await this.recordRows([prediction], deadline, traceparent))[0] as Recorded;
+  }
+
+  /** Stores one app's predictions together, in one message unless that would be too large. Resolves as `record` does. */
+  async recordRows(
+    predictions: readonly Prediction[],
+    deadline: number,
+    traceparent: Traceparent,
+  ): Promise<readonly Recorded[]> {
+    const [first, second] = predictions;
+    if (first === undefined) return [];
+    const encoded = encodePredictions(predictions);
+    if (second !== undefined && encoded.message.length > MAX_MESSAGE_BYTES) {
+      const middle = predictions.length >> 1;
+      const halves = [predictions.slice(0, middle), predictions.slice(middle)];
+      return (await Promise.all(halves.map((half) => this.recordRows(half, deadline, traceparent)))).flat();
+    }
+    const requestIds = predictions.map(({ requestId }) => requestId);
+    const id = second === undefined ? messageId(first.app, first.requestId) : rowsMessageId(first.app, requestIds);
     const earlier = this.#unconfirmed.get(id);
-    if (earlier !== undefined) return Promise.resolve({ prediction: earlier.prediction, recorded: false });
-    const { promise, resolve } = Promise.withResolvers<Recorded>();
-    const bytes = toBinary(PredictionSchema, prediction);
-    const entry: Entry = { id, prediction, bytes, traceparent, resolve, deadline, settled: false };
+    if (earlier !== undefined) return recorded(earlier.predictions, earlier.encoded, false);
+    const { promise, resolve } = Promise.withResolvers<Recorded[]>();
+    const entry: Entry = { id, predictions, encoded, traceparent, resolve, deadline, settled: false };
     this.#deadlines.push(entry);
     this.#timer.arm(deadline);
     this.#publish(entry).then(
@@ -93,11 +115,12 @@ export class Recorder implements AsyncDisposable {
 
   /** Stores a shadow's prediction, once and without anybody waiting: what the bus does not take is counted, and let go. */
   copy(prediction: Prediction): void {
-    const id = `${prediction.app}/${prediction.requestId} shadow ${prediction.modelVersion}`;
-    const bytes = toBinary(PredictionSchema, prediction);
-    this.#publisher.publish(predictionSubject(prediction.app), bytes, id, "").catch(() => {
-      this.#options.counts.lostCopies += 1;
-    });
+    const id = `${messageId(prediction.app, prediction.requestId)} shadow ${prediction.modelVersion}`;
+    this.#publisher
+      .publish(predictionSubject(prediction.app), encodePredictions([prediction]).message, id, "")
+      .catch(() => {
+        this.#options.counts.lostCopies += 1;
+      });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -107,29 +130,30 @@ export class Recorder implements AsyncDisposable {
     await this.#retrying;
     this.#timer[Symbol.dispose]();
     this.#publisher[Symbol.dispose]();
-    if (this.#unconfirmed.size > 0) this.#lost(this.#unconfirmed.size, "the service stops while the bus is away");
+    if (this.unconfirmed > 0) this.#lost(this.unconfirmed, "the service stops while the bus is away");
   }
 
-  /** Publishes once; the prediction that the stream now holds under this id. */
-  async #publish(entry: Entry): Promise<Prediction> {
-    const { id, traceparent, prediction, bytes } = entry;
-    const ack = await this.#publisher.publish(predictionSubject(prediction.app), bytes, id, traceparent);
-    return ack.duplicate ? await this.#stored(ack) : prediction;
+  /** Publishes once; the predictions that the stream now holds under this id. */
+  async #publish({ id, traceparent, predictions, encoded }: Entry): Promise<Recorded[]> {
+    const subject = predictionSubject((predictions[0] as Prediction).app);
+    const ack = await this.#publisher.publish(subject, encoded.message, id, traceparent);
+    if (!ack.duplicate) return recorded(predictions, encoded, true);
+    this.#options.counts.duplicates += predictions.length;
+    const stored = await this.#stored(ack);
+    return recorded(stored, encodePredictions(stored), true);
   }
 
-  async #stored({ stream, seq }: PubAck): Promise<Prediction> {
-    this.#options.counts.duplicates += 1;
+  async #stored({ stream, seq }: PubAck): Promise<readonly Prediction[]> {
     const message = await this.#options.bus.manager.direct.getMessage(stream, { seq });
     if (message === null) throw new MillraceError("unavailable", `${stream} does not give message ${seq}`);
-    return decode(PredictionSchema, message.data);
+    return decode(PredictionsSchema, message.data).predictions;
   }
 
-  #confirmed(entry: Entry, prediction: Prediction): void {
-    this.#unconfirmed.delete(entry.id);
-    this.#failed.delete(entry.id);
+  #confirmed(entry: Entry, stored: Recorded[]): void {
+    this.#forget(entry);
     if (entry.settled) return;
     this.#deadlines.settle(entry);
-    entry.resolve({ prediction, recorded: true });
+    entry.resolve(stored);
   }
 
   /** The publication has failed for good: answered now, tried again later. */
@@ -152,15 +176,21 @@ export class Recorder implements AsyncDisposable {
 
   #answerUnrecorded(entry: Entry): void {
     const { counts, maxUnconfirmed } = this.#options;
-    counts.unrecorded += 1;
-    for (const [id] of this.#unconfirmed) {
-      if (this.#unconfirmed.size < maxUnconfirmed) break;
-      this.#unconfirmed.delete(id);
-      this.#failed.delete(id);
-      this.#lost(1, `${maxUnconfirmed} predictions wait for the bus already`);
+    const { predictions, encoded, id, resolve } = entry;
+    counts.unrecorded += predictions.length;
+    for (const oldest of this.#unconfirmed.values()) {
+      if (this.#unconfirmedPredictions + predictions.length <= maxUnconfirmed) break;
+      this.#forget(oldest);
+      this.#lost(oldest.predictions.length, `${maxUnconfirmed} predictions wait for the bus already`);
     }
-    this.#unconfirmed.set(entry.id, entry);
-    entry.resolve({ prediction: entry.prediction, recorded: false });
+    this.#unconfirmed.set(id, entry);
+    this.#unconfirmedPredictions += predictions.length;
+    resolve(recorded(predictions, encoded, false));
+  }
+
+  #forget({ id, predictions }: Entry): void {
+    this.#failed.delete(id);
+    if (this.#unconfirmed.delete(id)) this.#unconfirmedPredictions -= predictions.length;
   }
 
   async #retry(): Promise<void> {
@@ -180,10 +210,7 @@ export class Recorder implements AsyncDisposable {
         continue;
       }
       const failure = results.find((result) => result.status === "rejected");
-      logger.warn(
-        { unconfirmed: this.#unconfirmed.size },
-        `NATS takes no predictions: ${describeError(failure?.reason)}`,
-      );
+      logger.warn({ unconfirmed: this.unconfirmed }, `NATS takes no predictions: ${describeError(failure?.reason)}`);
       await delay(waitMs, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
       waitMs = Math.min(waitMs * 2, MAX_RETRY_MS);
     }
@@ -193,4 +220,11 @@ export class Recorder implements AsyncDisposable {
     this.#options.counts.lostRecords += count;
     this.#options.logger.error({ count }, `${count} answered prediction(s) could not be stored: ${why}`);
   }
+}
+
+function recorded(predictions: readonly Prediction[], { each }: EncodedPredictions, confirmed: boolean): Recorded[] {
+  return predictions.map((prediction, index) => {
+    const { requestId } = prediction;
+    return { prediction, requestId, bytes: each[index] as Uint8Array, recorded: confirmed };
+  });
 }

@@ -1,4 +1,5 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
+import { enumName } from "@millrace/app";
 import { compileFeatures, type FeatureSet } from "@millrace/features";
 import {
   type App,
@@ -6,6 +7,8 @@ import {
   type Budgets,
   type Cache,
   Fallback,
+  Task,
+  TaskSchema,
 } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { ModelVersion } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import { MillraceError } from "@millrace/runtime";
@@ -62,6 +65,11 @@ export function compileApp({ app, version }: AppVersion): ServedApp {
   const event = app?.events[app.prediction?.at ?? ""];
   if (app === undefined || serving === undefined || event === undefined || app.label === undefined) {
     throw new MillraceError("failed_precondition", `app ${app?.app ?? ""}: serving, prediction or label is missing`);
+  }
+  const task = app.model?.task ?? Task.UNSPECIFIED;
+  if (task !== Task.UNSPECIFIED && task !== Task.BINARY) {
+    const title = enumName(TaskSchema, task);
+    throw new MillraceError("failed_precondition", `app ${app.app}: ${title} models are trained, but not served yet`);
   }
   const features = compileFeatures(app);
   return {

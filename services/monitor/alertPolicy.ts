@@ -1,22 +1,31 @@
 import { adviceOf, resolvedTitle, severityOf, titleOf } from "./alertText.ts";
-import type { Evidence, Finding, MonitorName } from "./judgement.ts";
+import { groupByCause, type Sources } from "./causes.ts";
+import { type Hold, heldPValue, isElevated, isHeld, nameOf, type Readings, remember } from "./heldReadings.ts";
+import type { Evidence, Measurement, MonitorName } from "./judgement.ts";
+import { benjaminiHochberg } from "./statistics/significance.ts";
+import { PREDICTION } from "./watchedModel.ts";
 
-/** What is remembered about one monitor of one app between windows. Plain data: it is stored as JSON. */
-export interface AlertMemory {
+/** What is remembered about an app between windows. Plain data: it is stored as JSON. */
+export interface PolicyMemory {
   readonly modelVersion: string;
-  /** Windows in a row that found something, and that found nothing. */
-  readonly breaches: number;
-  readonly quiet: number;
-  /** End of the last quiet window before the breaches began, or the begin of the first: since when it has been so. */
-  readonly sinceMs: number;
-  readonly open: OpenAlert | undefined;
+  readonly readings: Readings;
+  readonly open: readonly OpenAlert[];
 }
 
 export interface OpenAlert {
   readonly id: string;
-  readonly openedAtMs: number;
+  readonly monitor: MonitorName;
   readonly modelVersion: string;
+  /** Fields of events that would explain it. */
+  readonly causes: readonly string[];
+  /** What it is about, by name. */
+  readonly members: readonly string[];
+  /** Windows in a row in which none of it was to be seen. */
+  readonly quiet: number;
+  readonly openedAtMs: number;
+  /** Begin of the first window in which something of it was to be seen. */
   readonly sinceMs: number;
+  /** As it was last told, without pictures. */
   readonly evidence: readonly Evidence[];
 }
 
@@ -27,91 +36,154 @@ export interface AlertChange {
   readonly severity: "warning" | "critical";
   readonly title: string;
   readonly advice: string;
+  readonly causes: readonly string[];
   readonly evidence: readonly Evidence[];
   readonly openedAtMs: number;
   readonly changedAtMs: number;
   readonly modelVersion: string;
 }
 
-/** One judged window. */
-export interface JudgedWindow {
+/** One judged window, and how long things have to hold: an alert resolves after `hold` quiet windows. */
+export interface JudgedWindow extends Hold {
   readonly app: string;
   readonly modelVersion: string;
   readonly fromMs: number;
   readonly toMs: number;
-  /** Windows in a row that open an alert, and that resolve it. */
-  readonly hold: number;
+  readonly sources: Sources;
 }
 
+/** Share of false ones that are accepted among what is found in one window: where nothing is wrong, one window in 1,000 cries. */
+const FALSE_DISCOVERY_RATE = 0.001;
 /** An alert is told again when its worst effect has changed by this factor. */
 const WORTH_TELLING = 1.5;
 
-const NOTHING: AlertMemory = { modelVersion: "", breaches: 0, quiet: 0, sinceMs: 0, open: undefined };
+export const NOTHING_YET: PolicyMemory = { modelVersion: "", readings: {}, open: [] };
 
 /**
- * The life of an alert: it opens once, after `hold` windows in a row that found something; it is updated when other things are
- * affected or the effect has changed much; it resolves after as many quiet windows, or when another model takes over, which
- * starts afresh.
+ * The life of alerts. Something is wrong when its effect was over its limit in `hold` of the last `holdOf` windows, and that many
+ * windows as unusual as these are more than chance, corrected over everything measured in this window. What has one cause is one alert. It
+ * opens once; it is updated when more is affected or the effect has changed much; it resolves after `hold` windows in which all of it was well
+ * below its limit or nothing unusual, or when another model takes over, which starts afresh.
+ *
+ * @param measured everything that was looked at in this window, also what is well
  */
-export function nextAlert(
-  memory: AlertMemory = NOTHING,
-  finding: Finding,
+export function nextAlerts(
+  memory: PolicyMemory,
+  measured: readonly Measurement[],
   window: JudgedWindow,
-): { memory: AlertMemory; changes: AlertChange[] } {
-  const changes: AlertChange[] = [];
-  let before = memory;
-  if (before.modelVersion !== window.modelVersion) {
-    if (before.open !== undefined)
-      changes.push(resolve(before.open, finding, window, `${window.modelVersion} took over`));
-    before = { ...NOTHING, modelVersion: window.modelVersion };
+): { memory: PolicyMemory; changes: AlertChange[] } {
+  const { memory: before, changes } = takeOver(memory, window);
+  const readings = remember(before.readings, measured, window);
+  const open: OpenAlert[] = [];
+  let wrong = wrongOnes(readings, measured, window);
+  for (const alert of before.open) {
+    const joining = wrong.filter((one) => belongsTo(one, alert, window.sources));
+    wrong = wrong.filter((one) => !joining.includes(one));
+    const step = goOn(alert, measured, joining, window);
+    if (step.change !== undefined) changes.push(step.change);
+    if (step.alert !== undefined) open.push(step.alert);
   }
-  const { memory: after, change } =
-    finding.evidence.length > 0 ? onBreach(before, finding, window) : onQuiet(before, finding, window);
-  if (change !== undefined) changes.push(change);
-  return { memory: after, changes };
-}
-
-interface Step {
-  readonly memory: AlertMemory;
-  readonly change?: AlertChange;
-}
-
-function onBreach(before: AlertMemory, finding: Finding, window: JudgedWindow): Step {
-  const sinceMs = before.breaches === 0 ? window.fromMs : before.sinceMs;
-  const memory = { ...before, breaches: before.breaches + 1, quiet: 0, sinceMs };
-  const { evidence, monitor } = finding;
-  if (before.open === undefined) {
-    if (memory.breaches < window.hold) return { memory };
-    const { app, modelVersion, toMs } = window;
-    const open = { id: `${app}-${monitor}-${toMs}`, openedAtMs: toMs, modelVersion, sinceMs, evidence };
-    return { memory: { ...memory, open }, change: changeOf("open", open, monitor, window) };
+  for (const alert of opened(wrong, measured, readings, window)) {
+    open.push(alert);
+    changes.push(changeOf("open", alert, window));
   }
-  const open = { ...before.open, evidence };
-  if (!isNews(before.open.evidence, evidence)) return { memory };
-  return { memory: { ...memory, open }, change: changeOf("updated", open, monitor, window) };
+  return { memory: { ...before, readings, open: open.map(withoutPictures) }, changes };
 }
 
-function onQuiet(before: AlertMemory, finding: Finding, window: JudgedWindow): Step {
-  const memory = { ...before, breaches: 0, quiet: before.quiet + 1 };
-  if (before.open === undefined || memory.quiet < window.hold) return { memory };
-  const why = `back within limits for ${window.hold} windows`;
-  return { memory: { ...memory, open: undefined }, change: resolve(before.open, finding, window, why) };
+/** Resolves what a predecessor caused. */
+function takeOver(memory: PolicyMemory, window: JudgedWindow): { memory: PolicyMemory; changes: AlertChange[] } {
+  const { modelVersion } = window;
+  if (memory.modelVersion === modelVersion) return { memory, changes: [] };
+  return {
+    memory: { ...NOTHING_YET, modelVersion },
+    changes: memory.open.map((alert) => resolved(alert, `${modelVersion} took over`, window)),
+  };
 }
 
-function changeOf(
-  state: "open" | "updated",
-  open: OpenAlert,
-  monitor: MonitorName,
-  { app, toMs }: JudgedWindow,
-): AlertChange {
-  const { id, openedAtMs, modelVersion, evidence, sinceMs } = open;
+/** What has held long enough, large enough to matter and more than chance; the worst first. */
+function wrongOnes(readings: Readings, measured: readonly Measurement[], window: JudgedWindow): Measurement[] {
+  const significant = benjaminiHochberg(
+    measured.map((one) => heldPValue(readings[nameOf(one)], window)),
+    FALSE_DISCOVERY_RATE,
+  );
+  const wrong = measured.filter((one, index) => significant[index] && isHeld(readings[nameOf(one)], window));
+  return wrong.sort(byEffect);
+}
+
+const isAboutInputs = (monitor: MonitorName): boolean => monitor === "drift" || monitor === "data_quality";
+
+/** Whether something that is wrong has the cause of an open alert, or is a consequence of it. */
+function belongsTo(one: Measurement, alert: OpenAlert, sources: Sources): boolean {
+  if (!isAboutInputs(one.monitor) || !isAboutInputs(alert.monitor)) return one.monitor === alert.monitor;
+  const subjects = alert.members.map((member) => member.split("/")[1] as string);
+  if (one.subject === PREDICTION || subjects.includes(one.subject)) return true;
+  if (subjects.every((subject) => subject === PREDICTION)) return true;
+  return sources.get(one.subject)?.some((field) => alert.causes.includes(field)) ?? false;
+}
+
+/** An open alert after one more window; without it when it is over. */
+function goOn(
+  alert: OpenAlert,
+  measured: readonly Measurement[],
+  joining: readonly Measurement[],
+  window: JudgedWindow,
+): { alert?: OpenAlert; change?: AlertChange } {
+  const own = measured.filter((one) => alert.members.includes(nameOf(one)));
+  if (own.length === 0 && joining.length === 0) return { alert };
+  const evidence = [...new Set([...own.filter(isElevated), ...joining])].sort(byEffect);
+  if (evidence.length === 0) {
+    const quiet = alert.quiet + 1;
+    if (quiet < window.hold) return { alert: { ...alert, quiet } };
+    return { change: resolved(alert, `back within limits for ${window.hold} windows`, window) };
+  }
+  const members = [...new Set([...alert.members, ...joining.map(nameOf)])];
+  const next = { ...alert, members, quiet: 0 };
+  if (!isNews(alert.evidence, evidence)) return { alert: next };
+  const told = { ...next, evidence };
+  return { alert: told, change: changeOf("updated", told, window) };
+}
+
+/** New alerts, one for each cause. */
+function opened(
+  wrong: readonly Measurement[],
+  measured: readonly Measurement[],
+  readings: Readings,
+  window: JudgedWindow,
+): OpenAlert[] {
+  const inputs = wrong.filter(({ monitor }) => isAboutInputs(monitor));
+  const watched = [...new Set(measured.filter(({ monitor }) => isAboutInputs(monitor)).map(({ subject }) => subject))];
+  const others = wrong.filter(({ monitor }) => !isAboutInputs(monitor)).map((one) => ({ causes: [], members: [one] }));
+  const ids = new Set<string>();
+  return [...groupByCause(inputs, watched, window.sources), ...others].map(({ causes, members }) => {
+    const monitor = members.find((one) => one.monitor !== "drift")?.monitor ?? "drift";
+    const first = `${window.app}-${monitor}-${window.toMs}`;
+    const id = ids.has(first) ? `${first}-${ids.size}` : first;
+    ids.add(id);
+    const seen = members.flatMap((one) => (readings[nameOf(one)] ?? []).filter(isElevated));
+    return {
+      id,
+      monitor,
+      modelVersion: window.modelVersion,
+      causes,
+      members: members.map(nameOf),
+      quiet: 0,
+      openedAtMs: window.toMs,
+      sinceMs: Math.min(window.fromMs, ...seen.map(({ fromMs }) => fromMs)),
+      evidence: members.toSorted(byEffect),
+    };
+  });
+}
+
+function changeOf(state: "open" | "updated", alert: OpenAlert, { app, toMs }: JudgedWindow): AlertChange {
+  const { id, monitor, openedAtMs, modelVersion, evidence, sinceMs, causes } = alert;
   return {
     id,
     monitor,
     state,
     severity: severityOf(monitor, evidence),
     title: titleOf(monitor, evidence, { app, modelVersion, sinceMs }),
-    advice: adviceOf(monitor, evidence),
+    advice: adviceOf(monitor, evidence, causes),
+    causes,
     evidence,
     openedAtMs,
     changedAtMs: toMs,
@@ -119,31 +191,23 @@ function changeOf(
   };
 }
 
-function resolve(open: OpenAlert, { monitor }: Finding, { app, toMs }: JudgedWindow, why: string): AlertChange {
-  const { id, openedAtMs, modelVersion, evidence, sinceMs } = open;
-  return {
-    id,
-    monitor,
-    state: "resolved",
-    severity: severityOf(monitor, evidence),
-    title: resolvedTitle(titleOf(monitor, evidence, { app, modelVersion, sinceMs }), why),
-    advice: "Nothing to do.",
-    evidence,
-    openedAtMs,
-    changedAtMs: toMs,
-    modelVersion,
-  };
+function resolved(alert: OpenAlert, why: string, window: JudgedWindow): AlertChange {
+  const last = changeOf("updated", alert, window);
+  return { ...last, state: "resolved", title: resolvedTitle(last.title, why), advice: "Nothing to do." };
 }
 
-function isNews(before: readonly Evidence[], now: readonly Evidence[]): boolean {
-  const names = (evidence: readonly Evidence[]): string =>
-    evidence
-      .map(({ subject }) => subject)
-      .sort()
-      .join();
-  if (names(before) !== names(now)) return true;
+const byEffect = (a: Evidence, b: Evidence): number => b.value / b.limit - a.value / a.limit;
+
+/** Something that was not told yet, or a worst effect that is much larger or smaller than was told. */
+function isNews(told: readonly Evidence[], now: readonly Evidence[]): boolean {
+  const known = new Set(told.map(({ subject }) => subject));
+  if (now.some(({ subject }) => !known.has(subject))) return true;
   const worst = (evidence: readonly Evidence[]): number =>
     Math.max(...evidence.map(({ value, limit }) => value / limit));
-  const factor = worst(now) / worst(before);
+  const factor = worst(now) / worst(told);
   return factor > WORTH_TELLING || factor < 1 / WORTH_TELLING;
+}
+
+function withoutPictures(alert: OpenAlert): OpenAlert {
+  return { ...alert, evidence: alert.evidence.map(({ picture: _picture, ...rest }) => rest) };
 }

@@ -1,5 +1,5 @@
-import { type AlertChange, type AlertMemory, nextAlert } from "./alertPolicy.ts";
-import { type Finding, judgeFallbacks, judgeInputs, judgeTruth, type MonitorName } from "./judgement.ts";
+import { type AlertChange, NOTHING_YET, nextAlerts, type PolicyMemory } from "./alertPolicy.ts";
+import { judgeFallbacks, judgeInputs, judgeTruth, type Measurement } from "./judgement.ts";
 import type { MonitoringRules } from "./monitoringRules.ts";
 import { NO_MODEL, type WatchedModel } from "./watchedModel.ts";
 import { Window, type WindowKey } from "./window.ts";
@@ -13,7 +13,7 @@ export interface AppMemory {
   /** Begins of windows with too few rows, to be judged together with the next. */
   pooledInputs: readonly number[];
   pooledTruth: readonly number[];
-  alerts: Partial<Record<MonitorName, AlertMemory>>;
+  policy: PolicyMemory;
   predictionsSeen: number;
   outcomesSeen: number;
 }
@@ -24,12 +24,14 @@ export const emptyMemory = (): AppMemory => ({
   truthJudgedMs: 0,
   pooledInputs: [],
   pooledTruth: [],
-  alerts: {},
+  policy: NOTHING_YET,
   predictionsSeen: 0,
   outcomesSeen: 0,
 });
 
 export interface SeenPrediction {
+  /** By which it is known when it is asked again; "" for one that cannot be. */
+  readonly id: string;
   readonly version: string;
   readonly atMs: number;
   readonly features: readonly number[];
@@ -139,10 +141,10 @@ export class AppWatch {
   }
 
   #judgeInputs(fromMs: number, champion: string): AlertChange[] {
-    const findings: Finding[] = [];
+    const measured: Measurement[] = [];
     const pooled = this.#pool(this.memory.pooledInputs, fromMs, champion);
     if (pooled !== undefined && pooled.predictions >= this.rules.minRows) {
-      findings.push(...judgeInputs(pooled, this.rules));
+      measured.push(...judgeInputs(pooled, this.rules));
       this.memory.pooledInputs = [];
     } else if (pooled !== undefined) this.memory.pooledInputs = [...this.memory.pooledInputs, fromMs];
     let [predictions, fallbacks] = [0, 0];
@@ -151,8 +153,8 @@ export class AppWatch {
       predictions += window.predictions;
       fallbacks += window.fallbacks;
     }
-    if (predictions >= this.rules.minRows) findings.push(judgeFallbacks(predictions, fallbacks, this.rules));
-    return this.#tell(findings, fromMs, champion);
+    if (predictions >= this.rules.minRows) measured.push(judgeFallbacks(predictions, fallbacks, this.rules));
+    return this.#tell(measured, fromMs, champion);
   }
 
   #judgeTruth(fromMs: number, champion: string): AlertChange[] {
@@ -163,7 +165,7 @@ export class AppWatch {
       return [];
     }
     this.memory.pooledTruth = [];
-    return this.#tell([judgeTruth(pooled, this.rules)], fromMs, champion);
+    return this.#tell(judgeTruth(pooled, this.rules), fromMs, champion);
   }
 
   /** The champion's window, together with those before it that had too few rows to say anything. */
@@ -175,14 +177,12 @@ export class AppWatch {
     return first?.with(others);
   }
 
-  #tell(findings: readonly Finding[], fromMs: number, modelVersion: string): AlertChange[] {
-    const { app, windowMs, hold } = this.rules;
-    return findings.flatMap((finding) => {
-      const window = { app, modelVersion, fromMs, toMs: fromMs + windowMs, hold };
-      const { memory, changes } = nextAlert(this.memory.alerts[finding.monitor], finding, window);
-      this.memory.alerts[finding.monitor] = memory;
-      return changes;
-    });
+  #tell(measured: readonly Measurement[], fromMs: number, modelVersion: string): AlertChange[] {
+    const { app, windowMs, hold, holdOf, sources } = this.rules;
+    const window = { app, modelVersion, fromMs, toMs: fromMs + windowMs, hold, holdOf, sources };
+    const { memory, changes } = nextAlerts(this.memory.policy, measured, window);
+    this.memory.policy = memory;
+    return changes;
   }
 }
 

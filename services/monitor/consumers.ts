@@ -1,10 +1,11 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { decode, done, inBatchSpan, type JsMsg, linksTo, type Outcome, reject, retry, skip } from "@millrace/bus";
 import { OutcomesSchema } from "@millrace/proto/millrace/feedback/v1/outcome_pb.ts";
-import { MadeBy, type Prediction, PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import { MadeBy, type Prediction, PredictionsSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import { describeError } from "@millrace/runtime";
+import type { SeenPrediction } from "./appWatch.ts";
 import type { Models } from "./models.ts";
-import type { OutcomeBatch, PredictionMessage, Watcher } from "./watcher.ts";
+import type { OutcomeBatch, PredictionBatch, Watcher } from "./watcher.ts";
 
 /** An app that is just being applied is known within moments. */
 const TRIES_FOR_APP = 10;
@@ -15,18 +16,19 @@ export function handlePredictions(
   models: Models,
 ): (messages: readonly JsMsg[]) => Promise<Outcome[]> {
   return async (messages) => {
-    const seen: PredictionMessage[] = [];
+    const seen: PredictionBatch[] = [];
     const outcomes = messages.map((message): Outcome => {
-      let prediction: Prediction;
+      let all: Prediction[];
       try {
-        prediction = decode(PredictionSchema, message.data);
+        all = decode(PredictionsSchema, message.data).predictions;
       } catch (error) {
         return reject(describeError(error));
       }
-      // It was not served.
-      if (prediction.madeBy === MadeBy.SHADOW) return skip("a shadow's prediction");
-      if (!watcher.knows(prediction.app)) return unknownApp(message, prediction.app);
-      seen.push(messageOf(prediction, message.seq, models.champion(prediction.app)));
+      const served = all.filter(({ madeBy }) => madeBy !== MadeBy.SHADOW);
+      const app = served[0]?.app;
+      if (app === undefined) return skip("no prediction that was served");
+      if (!watcher.knows(app)) return unknownApp(message, app);
+      seen.push(batchOf(app, message.seq, served, models.champion(app)));
       return done();
     });
     const links = linksTo(messages.map((message) => message.headers?.get("traceparent")));
@@ -70,16 +72,23 @@ function unknownApp(message: JsMsg, app: string): Outcome {
   return message.info.deliveryCount < TRIES_FOR_APP ? retry(500, reason) : reject(reason);
 }
 
-function messageOf(prediction: Prediction, sequence: number, champion: string): PredictionMessage {
-  const { app, occurredAt, featuresAsOf, madeBy, features, probability, modelVersion } = prediction;
+function batchOf(app: string, sequence: number, all: readonly Prediction[], champion: string): PredictionBatch {
+  let watermarkMs = 0;
+  // Not the request's own time: a caller may date it as it likes, and a clock must not jump for that.
+  for (const { featuresAsOf } of all) {
+    if (featuresAsOf !== undefined) watermarkMs = Math.max(watermarkMs, timestampMs(featuresAsOf));
+  }
+  return { app, sequence, watermarkMs, predictions: all.map((prediction) => seenPrediction(prediction, champion)) };
+}
+
+function seenPrediction(prediction: Prediction, champion: string): SeenPrediction {
+  const { id, requestId, occurredAt, madeBy, features, probability, modelVersion } = prediction;
   return {
-    app,
-    sequence,
+    // One that the gateway chose cannot be asked again.
+    id: id === requestId ? "" : id,
     // A fallback that no model made stands beside the champion that should have.
     version: modelVersion || champion,
     atMs: occurredAt === undefined ? 0 : timestampMs(occurredAt),
-    // Not the request's own time: a caller may date it as it likes, and a clock must not jump for that.
-    watermarkMs: featuresAsOf === undefined ? 0 : timestampMs(featuresAsOf),
     features,
     probability,
     byModel: madeBy === MadeBy.CHAMPION || madeBy === MadeBy.PREVIOUS || madeBy === MadeBy.CANARY,

@@ -1,4 +1,5 @@
 import { metrics } from "@opentelemetry/api";
+import { MONITORS } from "./judgement.ts";
 import type { Watcher } from "./watcher.ts";
 
 const meter = metrics.getMeter("millrace.monitor");
@@ -10,8 +11,11 @@ export function observeWatcher(watcher: Pick<Watcher, "apps" | "memory">): void 
   });
   openAlerts.addCallback((result) => {
     for (const app of watcher.apps) {
-      for (const [monitor, alert] of Object.entries(watcher.memory(app)?.alerts ?? {}))
-        result.observe(alert.open === undefined ? 0 : 1, { "millrace.app": app, "millrace.monitor": monitor });
+      const open = watcher.memory(app)?.policy.open ?? [];
+      for (const monitor of MONITORS) {
+        const ofMonitor = open.filter((alert) => alert.monitor === monitor).length;
+        result.observe(ofMonitor, { "millrace.app": app, "millrace.monitor": monitor });
+      }
     }
   });
 }

@@ -44,7 +44,7 @@ export async function startMonitor(
     stream: "PREDICTIONS",
     durable: "monitor-predictions",
     filter: "predictions.>",
-    maxBatch: 1_000,
+    maxBatch: 500,
     lingerMs: LINGER_MS,
   };
   stack.use(await bus.consume({ ...predictions, onFailure, handle: handlePredictions(watcher, models) }));

@@ -4,13 +4,15 @@ import { alertEntry, alertMessage } from "./alertMessage.ts";
 import { AppWatch, emptyMemory, type SeenOutcome, type SeenPrediction } from "./appWatch.ts";
 import type { Models } from "./models.ts";
 import type { MonitoringRules } from "./monitoringRules.ts";
+import { RecentIds } from "./recentIds.ts";
 import { SequenceSet } from "./sequenceSet.ts";
 import type { MonitorStore } from "./store.ts";
 
-export interface PredictionMessage extends SeenPrediction {
+export interface PredictionBatch {
   readonly app: string;
-  /** Its place in PREDICTIONS. */
+  /** The message's place in PREDICTIONS. */
   readonly sequence: number;
+  readonly predictions: readonly SeenPrediction[];
   readonly watermarkMs: number;
 }
 
@@ -36,6 +38,8 @@ export class Watcher {
   readonly #rules = new Map<string, MonitoringRules>();
   readonly #watches = new Map<string, AppWatch>();
   #counted = new SequenceSet();
+  /** Predictions that are asked again in other company come in another message. */
+  #recent = new RecentIds();
   #last: Promise<void> = Promise.resolve();
   #stale = true;
 
@@ -71,19 +75,22 @@ export class Watcher {
     });
   }
 
-  countPredictions(messages: readonly PredictionMessage[]): Promise<void> {
+  countPredictions(batches: readonly PredictionBatch[]): Promise<void> {
     return this.#exclusively(async () => {
-      for (const version of new Set(messages.map((message) => message.version)))
-        await this.#options.models.arrival(version);
+      const versions = batches.flatMap(({ predictions }) => predictions.map(({ version }) => version));
+      for (const version of new Set(versions)) await this.#options.models.arrival(version);
       const touched = new Map<AppWatch, number>();
-      for (const message of messages) {
-        if (this.#counted.has(message.sequence)) continue;
-        const watch = this.#watch(message.app);
-        const brought = this.#bring(watch, message.version, message.atMs);
-        if (brought !== undefined) await brought;
-        watch.addPrediction(message);
-        this.#counted.add(message.sequence);
-        touched.set(watch, Math.max(touched.get(watch) ?? 0, message.watermarkMs));
+      for (const { app, sequence, predictions, watermarkMs } of batches) {
+        if (this.#counted.has(sequence)) continue;
+        const watch = this.#watch(app);
+        for (const prediction of predictions) {
+          if (prediction.id !== "" && !this.#recent.add(prediction.id)) continue;
+          const brought = this.#bring(watch, prediction.version, prediction.atMs);
+          if (brought !== undefined) await brought;
+          watch.addPrediction(prediction);
+        }
+        this.#counted.add(sequence);
+        touched.set(watch, Math.max(touched.get(watch) ?? 0, watermarkMs));
       }
       await this.#save(touched, []);
     });
@@ -163,10 +170,11 @@ export class Watcher {
     if (!this.#stale) return;
     const { store, models } = this.#options;
     this.#counted = await store.counted("PREDICTIONS");
+    this.#recent = new RecentIds();
     const memories = await store.memories();
     this.#watches.clear();
     for (const [app, rules] of this.#rules) {
-      const memory = memories.get(app) ?? emptyMemory();
+      const memory = { ...emptyMemory(), ...memories.get(app) };
       const watch = new AppWatch(rules, memory, models.get);
       const fromMs = Math.min(memory.truthJudgedMs, memory.inputsJudgedMs, ...memory.pooledTruth);
       for (const { key, toMs, sums } of await store.windowsSince(app, fromMs)) {

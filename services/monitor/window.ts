@@ -1,5 +1,6 @@
+import { EstimateSketch } from "./statistics/estimateSketch.ts";
 import { TruthSketch } from "./statistics/truthSketch.ts";
-import type { WatchedModel } from "./watchedModel.ts";
+import type { WatchedModel, WatchedSubject } from "./watchedModel.ts";
 
 export interface WindowKey {
   readonly app: string;
@@ -14,20 +15,30 @@ export interface SubjectCounts {
   readonly bins: Float64Array;
   readonly missing: number;
   readonly present: number;
+  /** Values that the reference never had: outside its range, or none of its categories. */
+  readonly unseen: number;
+  /** Mean and standard deviation of the finite values; NaN without any. */
+  readonly mean: number;
+  readonly deviation: number;
 }
 
 const PREDICTIONS = 0;
 const FALLBACKS = 1;
 const HEAD = 2;
+/** Per subject, after its bins. */
+const TAIL = { missing: 0, unseen: 1, finite: 2, sum: 3, squares: 4 } as const;
+const TAIL_LENGTH = 5;
 
 /**
  * One window of event time of one model version, as sums: its size depends on the reference's bins, not on the traffic. One
- * array, so that it is stored as it is: head, then per subject its bins and one for missing, then the truth.
+ * array, so that it is stored as it is: head, then per subject its bins and what belongs to it, then the truth, then what is expected of it.
  */
 export class Window {
   readonly key: WindowKey;
   readonly model: WatchedModel;
   readonly truth: TruthSketch;
+  /** What the predictions promise before there is truth. */
+  readonly estimate: EstimateSketch;
   readonly #sums: Float64Array;
   readonly #offsets: readonly number[];
 
@@ -35,12 +46,14 @@ export class Window {
     this.key = key;
     this.model = model;
     const offsets = [HEAD];
-    for (const { edges } of model.subjects) offsets.push((offsets.at(-1) as number) + edges.length + 2);
+    for (const { edges } of model.subjects) offsets.push((offsets.at(-1) as number) + edges.length + 1 + TAIL_LENGTH);
     const truthAt = offsets.at(-1) as number;
-    const length = truthAt + TruthSketch.length;
+    const estimateAt = truthAt + TruthSketch.length;
+    const length = estimateAt + EstimateSketch.length;
     this.#offsets = offsets;
     this.#sums = sums?.length === length ? sums : new Float64Array(length);
-    this.truth = new TruthSketch(this.#sums.subarray(truthAt));
+    this.truth = new TruthSketch(this.#sums.subarray(truthAt, estimateAt));
+    this.estimate = new EstimateSketch(this.#sums.subarray(estimateAt));
   }
 
   get predictions(): number {
@@ -69,15 +82,26 @@ export class Window {
     if (features.length === inputs) {
       for (let index = 0; index < inputs; index += 1) this.#count(index, features[index] as number);
     }
-    if (byModel && inputs >= 0) this.#count(inputs, probability);
+    if (!byModel || inputs < 0) return;
+    this.#count(inputs, probability);
+    this.estimate.add(probability);
   }
 
   /** The counts of subject `index` of the model. */
   subject(index: number): SubjectCounts {
     const from = this.#offsets[index] as number;
-    const missingAt = (this.#offsets[index + 1] as number) - 1;
-    const bins = this.#sums.subarray(from, missingAt);
-    return { bins, missing: this.#sums[missingAt] as number, present: bins.reduce((sum, count) => sum + count, 0) };
+    const tail = (this.#offsets[index + 1] as number) - TAIL_LENGTH;
+    const bins = this.#sums.subarray(from, tail);
+    const at = (place: number): number => this.#sums[tail + place] as number;
+    const mean = at(TAIL.sum) / at(TAIL.finite);
+    return {
+      bins,
+      missing: at(TAIL.missing),
+      present: bins.reduce((sum, count) => sum + count, 0),
+      unseen: at(TAIL.unseen),
+      mean,
+      deviation: Math.sqrt(Math.max(at(TAIL.squares) / at(TAIL.finite) - mean * mean, 0)),
+    };
   }
 
   /** This window and others of the same model as one. */
@@ -91,15 +115,32 @@ export class Window {
     return sum;
   }
 
-  #count(subject: number, value: number): void {
-    const from = this.#offsets[subject] as number;
-    const { edges } = this.model.subjects[subject] as WatchedModel["subjects"][number];
-    this.#increase(Number.isNaN(value) ? from + edges.length + 1 : from + binOf(edges, value));
+  #count(index: number, value: number): void {
+    const subject = this.model.subjects[index] as WatchedSubject;
+    const from = this.#offsets[index] as number;
+    const tail = from + subject.edges.length + 1;
+    if (Number.isNaN(value)) {
+      this.#increase(tail + TAIL.missing);
+      return;
+    }
+    this.#increase(from + binOf(subject.edges, value));
+    if (isUnseen(subject, value)) this.#increase(tail + TAIL.unseen);
+    if (!Number.isFinite(value)) return;
+    this.#increase(tail + TAIL.finite);
+    this.#increase(tail + TAIL.sum, value);
+    this.#increase(tail + TAIL.squares, value * value);
   }
 
-  #increase(index: number): void {
-    this.#sums[index] = (this.#sums[index] as number) + 1;
+  #increase(index: number, by = 1): void {
+    this.#sums[index] = (this.#sums[index] as number) + by;
   }
+}
+
+/** Whether the reference never had such a value. One that does not tell its range has had any. */
+function isUnseen({ minimum, maximum, categories }: WatchedSubject, value: number): boolean {
+  if (minimum === maximum && categories.length === 0) return false;
+  if (value < minimum || value > maximum) return true;
+  return categories.length > 0 && categories[binOf(categories, value)] !== value;
 }
 
 /** The bin i with edges[i-1] < x <= edges[i]; the first and the last are open. */

@@ -7,6 +7,7 @@ import { MillraceError } from "@millrace/runtime";
 import type { BuiltDataset, DatasetClient } from "./dataset.ts";
 import { inSpan } from "./spans.ts";
 import { type Split, splitByTime } from "./split.ts";
+import { taskOf } from "./task.ts";
 
 /** An app that has models. */
 export interface ModelledApp {
@@ -47,6 +48,6 @@ export function datasetOf(
 /** Which of them are trained on, and which of them judge. */
 export function splitOf({ rows, asOfMs }: BuiltDataset, { app, model }: ModelledApp, maxRows: number): Promise<Split> {
   const waitMs = durationToMs(app.label?.wait) ?? 0;
-  const options = { asOfMs, waitMs, holdout: model.holdout, maxRows };
+  const options = { asOfMs, waitMs, holdout: model.holdout, maxRows, task: taskOf(model) };
   return inSpan("split", {}, () => Promise.resolve(splitByTime(rows.occurredAtMs, rows.labels, options)));
 }

@@ -7,7 +7,7 @@ import { describeError, MillraceError } from "@millrace/runtime";
 import { datasetOf, modelledApp, splitOf } from "./appRows.ts";
 import type { Artefacts } from "./artefacts.ts";
 import type { DatasetClient } from "./dataset.ts";
-import { judgeChampion } from "./judging.ts";
+import { judgeChampion, judgementOf } from "./judging.ts";
 import { selectRows } from "./matrix.ts";
 import { nameOf } from "./promotion.ts";
 
@@ -47,7 +47,7 @@ export async function compareOnSameRows(
     const firstMs = dataset.rows.occurredAtMs[split.holdout[0] ?? 0] ?? 0;
     const measured: Comparison["leftMetrics"][] = [];
     for (const model of [left, right]) {
-      const result = await judgeChampion(model, rows, artefacts);
+      const result = await judgeChampion(model, rows, artefacts, judgementOf(app));
       if (result.kind === "unusable") remarks.push(`${nameOf(model)} could not be run: ${result.reason}`);
       measured.push(result.kind === "measured" ? { ...result.metrics } : {});
       if (model.asOf !== undefined && timestampMs(model.asOf) > firstMs)

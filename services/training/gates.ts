@@ -1,120 +1,189 @@
+import { create } from "@bufbuild/protobuf";
+import type { Estimate } from "@millrace/metrics";
 import { type Gates, Metric } from "@millrace/proto/millrace/app/v1/app_pb.ts";
-
-/** A model's measures on the holdout, by name: `auc`, `log_loss`, `brier`, `calibration_error`, `base_rate`, `rows`. */
-export type Metrics = Readonly<Record<string, number>>;
+import {
+  type GateCheck,
+  GateCheckSchema,
+  type Performance,
+  type SegmentEvaluation,
+} from "@millrace/proto/millrace/training/v1/evaluation_pb.ts";
+import type { Answers } from "./answers.ts";
+import { type Metrics, metricDefinition } from "./evaluation/metrics.ts";
+import { segmentGates } from "./segmentGates.ts";
 
 /** The champion on the same rows, or why it could not be asked. */
 export type ChampionResult =
   | { readonly kind: "none" }
-  | { readonly kind: "measured"; readonly number: number; readonly metrics: Metrics }
+  | { readonly kind: "measured"; readonly number: number; readonly metrics: Metrics; readonly answers: Answers }
   | { readonly kind: "unusable"; readonly number: number; readonly reason: string };
+
+/** What the gates look at. */
+export interface GateInput {
+  readonly gates: Gates | undefined;
+  readonly metric: Metric;
+  /** On the holdout. */
+  readonly candidate: Metrics;
+  readonly champion: ChampionResult;
+  /** By how much the candidate's metric is better than the champion's; its lower end holds with the app's confidence. */
+  readonly advantage: Estimate | undefined;
+  readonly segments: readonly SegmentEvaluation[];
+  /** Absent where it was not measured. */
+  readonly performance: Performance | undefined;
+  /** About the data. */
+  readonly warnings: readonly string[];
+}
 
 export interface GateResult {
   readonly accepted: boolean;
+  readonly checks: readonly GateCheck[];
   /** One sentence per gate, with its numbers. */
   readonly verdict: readonly string[];
 }
 
-interface MetricDefinition {
-  readonly key: string;
-  readonly title: string;
-  readonly higherIsBetter: boolean;
-}
-
-const METRICS: Readonly<Partial<Record<Metric, MetricDefinition>>> = {
-  [Metric.AUC]: { key: "auc", title: "AUC", higherIsBetter: true },
-  [Metric.LOG_LOSS]: { key: "log_loss", title: "log loss", higherIsBetter: false },
-  [Metric.BRIER]: { key: "brier", title: "Brier score", higherIsBetter: false },
-};
-
-/** How a metric is called in `Metrics` and which direction is better. */
-export const metricDefinition = (metric: Metric): MetricDefinition =>
-  METRICS[metric] ?? (METRICS[Metric.LOG_LOSS] as MetricDefinition);
-
-/** By how much the first is better than the second; negative when it is worse, NaN when either is not a number. */
-export function advantage(metric: Metric, first: Metrics, second: Metrics): number {
-  const { key, higherIsBetter } = metricDefinition(metric);
-  const difference = (first[key] ?? Number.NaN) - (second[key] ?? Number.NaN);
-  return higherIsBetter ? difference : -difference;
-}
+export const DEFAULT_CONFIDENCE = 0.95;
 
 /**
- * Decides whether a candidate becomes the champion: it must reach the app's minimums, and on the same rows beat the champion by
- * more than `tolerance`. Anything less is a tie, and a tie keeps the champion. A champion whose artefact cannot be run is no
- * obstacle.
+ * Decides whether a candidate becomes the champion: it must reach all that the app asks for, and on the same rows beat the champion by
+ * more than `tolerance`, and by more than chance would explain. Anything less is a tie, and a tie keeps the champion. A champion whose
+ * artefact cannot be run is no obstacle.
  */
-export function passGates(
-  gates: Gates | undefined,
-  metric: Metric,
-  candidate: Metrics,
-  champion: ChampionResult,
-): GateResult {
-  const checks = [...minimums(gates, candidate), against(metric, gates?.tolerance ?? 0, candidate, champion)];
-  return { accepted: checks.every((check) => check.passed), verdict: checks.map((check) => check.sentence) };
+export function passGates(input: GateInput): GateResult {
+  const checks = [
+    ...minimums(input),
+    ...limits(input),
+    ...segmentGates(input),
+    ...warningsGate(input),
+    againstChampion(input),
+  ];
+  return {
+    accepted: checks.every((check) => check.passed),
+    checks,
+    verdict: checks.map((check) => check.sentence),
+  };
 }
 
-interface Check {
-  readonly passed: boolean;
-  readonly sentence: string;
+/** A gate that was passed or not. */
+export function gateCheck(
+  rule: string,
+  passed: boolean,
+  sentence: string,
+  value = Number.NaN,
+  limit = Number.NaN,
+): GateCheck {
+  return create(GateCheckSchema, { rule, passed, value, limit, sentence });
 }
 
-function minimums(gates: Gates | undefined, candidate: Metrics): Check[] {
-  const checks: Check[] = [];
+/** For each gate of a metric: its rule and field, the metric, its title, and whether it has to reach the limit or to stay within it. */
+const METRIC_GATES: readonly (readonly [
+  rule: string,
+  field: keyof Gates,
+  key: string,
+  title: string,
+  atLeast: boolean,
+])[] = [
+  ["min_auc", "minAuc", "auc", "AUC", true],
+  ["max_log_loss", "maxLogLoss", "log_loss", "Log loss", false],
+  ["max_brier", "maxBrier", "brier", "Brier score", false],
+  ["max_calibration_error", "maxCalibrationError", "calibration_error", "Calibration error", false],
+  ["min_accuracy", "minAccuracy", "accuracy", "Accuracy", true],
+  ["max_cost", "maxCost", "cost", "Mean cost of a decision", false],
+  ["max_rmse", "maxRmse", "rmse", "RMSE", false],
+  ["max_mae", "maxMae", "mae", "MAE", false],
+  ["min_r2", "minR2", "r2", "R²", true],
+  ["max_coverage_error", "maxCoverageError", "coverage_error", "Distance from the stated coverage", false],
+];
+
+function minimums({ gates, candidate }: GateInput): GateCheck[] {
+  const checks: GateCheck[] = [];
   const minRows = gates?.minRows ?? 0;
   const rows = candidate["rows"] ?? 0;
   if (minRows > 0) {
-    checks.push(
+    const sentence =
       rows >= minRows
-        ? pass(`The holdout has ${rows} rows; at least ${minRows} are asked for.`)
-        : fail(`The holdout has only ${rows} rows; at least ${minRows} are asked for (min_rows).`),
-    );
+        ? `The holdout has ${rows} rows; at least ${minRows} are asked for.`
+        : `The holdout has only ${rows} rows; at least ${minRows} are asked for (min_rows).`;
+    checks.push(gateCheck("min_rows", rows >= minRows, sentence, rows, minRows));
   }
-  if (gates?.minAuc !== undefined) checks.push(atLeast("AUC", candidate["auc"], gates.minAuc, "min_auc"));
-  if (gates?.maxLogLoss !== undefined) {
-    checks.push(atMost("Log loss", candidate["log_loss"], gates.maxLogLoss, "max_log_loss"));
-  }
-  if (gates?.maxCalibrationError !== undefined) {
-    const { maxCalibrationError } = gates;
-    checks.push(
-      atMost("Calibration error", candidate["calibration_error"], maxCalibrationError, "max_calibration_error"),
-    );
+  for (const [rule, field, key, title, isMinimum] of METRIC_GATES) {
+    const limit = gates?.[field] as number | undefined;
+    if (limit === undefined) continue;
+    const value = candidate[key] ?? Number.NaN;
+    checks.push(isMinimum ? atLeast(rule, title, value, limit) : atMost(rule, title, value, limit));
   }
   return checks;
 }
 
-const pass = (sentence: string): Check => ({ passed: true, sentence });
-const fail = (sentence: string): Check => ({ passed: false, sentence });
+const atLeast = (rule: string, title: string, value: number, limit: number): GateCheck =>
+  value >= limit
+    ? gateCheck(rule, true, `${title} ${show(value)} reaches the minimum of ${limit}.`, value, limit)
+    : gateCheck(rule, false, `${title} ${show(value)} is below the minimum of ${limit} (${rule}).`, value, limit);
 
-function atLeast(title: string, value = Number.NaN, limit: number, rule: string): Check {
-  return value >= limit
-    ? pass(`${title} ${show(value)} reaches the minimum of ${limit}.`)
-    : fail(`${title} ${show(value)} is below the minimum of ${limit} (${rule}).`);
+const atMost = (rule: string, title: string, value: number, limit: number): GateCheck =>
+  value <= limit
+    ? gateCheck(rule, true, `${title} ${show(value)} is within the maximum of ${limit}.`, value, limit)
+    : gateCheck(rule, false, `${title} ${show(value)} is above the maximum of ${limit} (${rule}).`, value, limit);
+
+/** Of the file and its speed. */
+function limits({ gates, performance }: GateInput): GateCheck[] {
+  if (performance === undefined) return [];
+  const checks: GateCheck[] = [];
+  const { artefactBytes, rowMicroseconds, batchRows } = performance;
+  if (gates?.maxArtefactBytes !== undefined) {
+    const [bytes, limit] = [Number(artefactBytes), Number(gates.maxArtefactBytes)];
+    const sentence = `The model file has ${bytes} bytes; at most ${limit} are allowed (max_artefact_bytes).`;
+    checks.push(gateCheck("max_artefact_bytes", bytes <= limit, sentence, bytes, limit));
+  }
+  if (gates?.maxRowMicroseconds !== undefined) {
+    const limit = gates.maxRowMicroseconds;
+    const took = `A row in a batch of ${batchRows} takes ${rowMicroseconds.toFixed(1)} µs`;
+    const sentence = `${took}; at most ${limit} are allowed (max_row_microseconds).`;
+    checks.push(gateCheck("max_row_microseconds", rowMicroseconds <= limit, sentence, rowMicroseconds, limit));
+  }
+  return checks;
 }
 
-function atMost(title: string, value = Number.NaN, limit: number, rule: string): Check {
-  return value <= limit
-    ? pass(`${title} ${show(value)} is within the maximum of ${limit}.`)
-    : fail(`${title} ${show(value)} is above the maximum of ${limit} (${rule}).`);
+function warningsGate({ gates, warnings }: GateInput): GateCheck[] {
+  if (gates?.refuseWarnings !== true) return [];
+  const count = warnings.length;
+  const sentence =
+    count === 0
+      ? "There are no warnings about the data."
+      : `There ${count === 1 ? "is a warning" : `are ${count} warnings`} about the data, and none is allowed (refuse_warnings).`;
+  return [gateCheck("refuse_warnings", count === 0, sentence, count, 0)];
 }
 
-function against(metric: Metric, tolerance: number, candidate: Metrics, champion: ChampionResult): Check {
+function againstChampion({ gates, metric, candidate, champion, advantage }: GateInput): GateCheck {
   const { key, title } = metricDefinition(metric);
+  const tolerance = gates?.tolerance ?? 0;
   const own = candidate[key] ?? Number.NaN;
-  if (!Number.isFinite(own)) return fail(`Its ${title} could not be calculated.`);
-  if (champion.kind === "none") return pass("There is no champion yet: the first model that passes its gates serves.");
+  const check = (passed: boolean, sentence: string): GateCheck =>
+    gateCheck("tolerance", passed, sentence, advantage?.value, tolerance);
+  if (!Number.isFinite(own)) return check(false, `Its ${title} could not be calculated.`);
+  if (champion.kind === "none") {
+    return check(true, "There is no champion yet: the first model that passes its gates serves.");
+  }
   if (champion.kind === "unusable") {
-    return pass(
-      `Champion ${champion.number} could not be run on the same rows, so it does not stand in the way: ${champion.reason}`,
+    const why = `could not be run on the same rows, so it does not stand in the way: ${champion.reason}`;
+    return check(true, `Champion ${champion.number} ${why}`);
+  }
+  const theirs = champion.metrics[key] ?? Number.NaN;
+  const numbers = `${title} ${show(own)} against champion ${champion.number}'s ${show(theirs)} on the same ${candidate["rows"] ?? 0} rows`;
+  const margin = `tolerance ${tolerance}`;
+  const { value = Number.NaN, lower = Number.NaN } = advantage ?? {};
+  if (!Number.isFinite(value)) return check(true, `${numbers}: the champion gives no usable answer.`);
+  const confidence = `${Math.round((gates?.confidence || DEFAULT_CONFIDENCE) * 1_000) / 10} %`;
+  if (value > tolerance && lower > 0) {
+    return check(
+      true,
+      `${numbers}: better by ${show(value)}, by ${show(lower)} at least with ${confidence} confidence (${margin}).`,
     );
   }
-  const difference = advantage(metric, candidate, champion.metrics);
-  const numbers = `${title} ${show(own)} against champion ${champion.number}'s ${show(champion.metrics[key] ?? Number.NaN)} on the same ${candidate["rows"] ?? 0} rows`;
-  const margin = `tolerance ${tolerance}`;
-  if (!Number.isFinite(difference)) return pass(`${numbers}: the champion gives no usable answer.`);
-  if (difference > tolerance) return pass(`${numbers}: better by ${show(difference)} (${margin}).`);
-  if (difference < -tolerance)
-    return fail(`${numbers}: worse by ${show(-difference)} (${margin}); the champion stays.`);
-  return fail(`${numbers}: a tie (${margin}); the champion stays.`);
+  if (value > tolerance) {
+    const chance = `better by ${show(value)}, which may be chance (between it and ${show(lower)} with ${confidence} confidence)`;
+    return check(false, `${numbers}: ${chance}: a tie; the champion stays.`);
+  }
+  if (value < -tolerance) return check(false, `${numbers}: worse by ${show(-value)} (${margin}); the champion stays.`);
+  return check(false, `${numbers}: a tie (${margin}); the champion stays.`);
 }
 
 const show = (value: number): string => (Number.isFinite(value) ? value.toFixed(4) : "not a number");

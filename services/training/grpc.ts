@@ -6,6 +6,7 @@ import {
   DeleteModelResponseSchema,
   type DownloadModelResponse,
   DownloadModelResponseSchema,
+  GetModelCardResponseSchema,
   GetModelResponseSchema,
   ListModelsResponseSchema,
   PromoteModelResponseSchema,
@@ -18,6 +19,8 @@ import { type ImplementedService, implement } from "@millrace/rpc";
 import type { Artefacts } from "./artefacts.ts";
 import { given } from "./callFields.ts";
 import { type CompareParts, compareOnSameRows } from "./compareModels.ts";
+import { modelCard } from "./evaluation/modelCard.ts";
+import { readEvaluation } from "./evaluation/storedEvaluation.ts";
 import { type JobCallParts, JobCalls } from "./jobCalls.ts";
 import { noSuchModel, type Registry, type Wish } from "./registry.ts";
 import { inModelOrder } from "./scoreRequest.ts";
@@ -56,6 +59,11 @@ export function registryService(parts: RegistryServiceParts): ImplementedService
       const history = await store.history(app, number);
       const { trial } = await trialOf(store, app);
       return create(GetModelResponseSchema, { model, history, ...(trial?.number === number ? { trial } : {}) });
+    },
+    async getModelCard({ app, number }) {
+      const model = await modelOf(store, app, number);
+      const evaluation = await readEvaluation(artefacts, model);
+      return create(GetModelCardResponseSchema, { markdown: modelCard(model, evaluation), evaluation });
     },
     async promoteModel(request) {
       const deployment = await registry.promote(wishOf(request), request.byPolicy);

@@ -1,20 +1,22 @@
 import { availableParallelism } from "node:os";
 import type { Bus } from "@millrace/bus";
-import { Algorithm, type Model } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { TrainingJob } from "@millrace/proto/millrace/training/v1/job_pb.ts";
-import { datasetOf, modelledApp, splitOf } from "./appRows.ts";
+import { datasetOf, type ModelledApp, modelledApp, splitOf } from "./appRows.ts";
 import type { Artefacts } from "./artefacts.ts";
+import { type CandidateRows, candidateRows, requestsOf } from "./candidates.ts";
 import type { OnProgress } from "./consumer.ts";
-import type { DatasetClient } from "./dataset.ts";
+import type { BuiltDataset, DatasetClient } from "./dataset.ts";
+import { checkRepeatedRows, datasetWarnings } from "./datasetWarnings.ts";
+import { evaluateModel } from "./evaluation/evaluation.ts";
+import { storeEvaluation } from "./evaluation/storedEvaluation.ts";
 import type { ExternalCandidates } from "./external/externalCandidates.ts";
-import { passGates } from "./gates.ts";
-import { bestOf, compareSentence, type Judged, judge, judgeChampion } from "./judging.ts";
-import { type Matrix, selectRows } from "./matrix.ts";
+import { bestOf, compareSentence, type Judged, type Judgement, judge, judgeChampion, judgementOf } from "./judging.ts";
+import { selectRows } from "./matrix.ts";
 import type { Registry } from "./registry.ts";
 import { inSpan } from "./spans.ts";
-import type { Split } from "./split.ts";
 import type { TrainingStore } from "./store.ts";
-import { trainCandidate } from "./train.ts";
+import { trainCandidate, warningsOf } from "./train.ts";
+import type { TrainRequest } from "./trainRequest.ts";
 import { describeVersion } from "./version.ts";
 
 export interface JobParts {
@@ -44,30 +46,35 @@ export function runJob(
 ): Promise<void> {
   return inSpan("training job", { "millrace.app": job.app, "millrace.job": job.id }, async () => {
     const app = await modelledApp(parts.bus, job.app);
-    const { model } = app;
+    const { metric } = app.model;
+    const judgement = judgementOf(app);
     onProgress("building the dataset");
-    const dataset = await datasetOf(parts.datasets, job, model, signal);
+    const dataset = await datasetOf(parts.datasets, job, app.model, signal);
+    checkRepeatedRows(dataset.rows);
     const split = await splitOf(dataset, app, parts.maxRows);
+    const rows = candidateRows(dataset, split, app.model);
     const asked = await parts.external.ask(job, app, dataset, split, signal);
-    const candidates = await trainAndJudge(dataset.rows, split, model, signal, onProgress);
+    const candidates = await trainAndJudge(app, rows, judgement, signal, onProgress);
     const champion = await parts.store.champion(job.app);
     const holdout = selectRows(dataset.rows, split.holdout);
-    const outside = await parts.external.collect(asked, holdout, signal, onProgress);
+    const outside = await parts.external.collect(asked, holdout, judgement, signal, onProgress);
     candidates.push(...outside.judged);
+    const best = bestOf(candidates, metric);
     onProgress("judging the champion on the same rows");
-    const against = await inSpan("evaluate champion", {}, () => judgeChampion(champion, holdout, parts.artefacts));
+    const against = await inSpan("evaluate champion", {}, () =>
+      judgeChampion(champion, holdout, parts.artefacts, judgement),
+    );
+    onProgress("evaluating the best candidate");
     await inSpan("gate and register", {}, async () => {
-      const best = bestOf(candidates, model.metric);
-      const gate = passGates(model.gates, model.metric, best.metrics, against);
-      const verdict = [
-        ...split.notes,
-        ...outside.notes,
-        compareSentence(candidates, best, model.metric),
-        ...gate.verdict,
-      ];
+      const warnings = await warningsAbout(parts, dataset, rows, judgement, signal);
+      const request = { app, dataset, split, rows: dataset.rows, best, candidates, against, warnings };
+      const gate = await evaluateModel(request);
+      const compared = compareSentence(candidates, best, metric);
+      const verdict = [...split.notes, ...outside.notes, ...warnings, compared, ...gate.verdict];
       const artefact = await parts.artefacts.put(best.onnx);
-      const { rows } = dataset;
-      const version = describeVersion({ job, app, dataset, rows, split, best, against, verdict, artefact });
+      const evaluation = await storeEvaluation(parts.artefacts, gate.evaluation);
+      const { metrics } = gate;
+      const version = describeVersion({ ...request, job, metrics, verdict, artefact, evaluation });
       signal.throwIfAborted();
       const outcome = gate.accepted ? "accepted" : "rejected";
       const comparedWith = champion?.number;
@@ -76,50 +83,48 @@ export function runJob(
   });
 }
 
-const ALGORITHMS: Readonly<Record<Algorithm, "gbdt" | "logistic" | "baseline" | undefined>> = {
-  [Algorithm.UNSPECIFIED]: undefined,
-  [Algorithm.GBDT]: "gbdt",
-  [Algorithm.LOGISTIC]: "logistic",
-  [Algorithm.BASELINE]: "baseline",
-};
+async function warningsAbout(
+  { datasets }: JobParts,
+  dataset: BuiltDataset,
+  { train }: CandidateRows,
+  { task }: Judgement,
+  signal: AbortSignal,
+): Promise<string[]> {
+  return [...(await datasetWarnings(datasets, dataset, task, signal)), ...warningsOf(train)];
+}
 
 async function trainAndJudge(
-  rows: Matrix,
-  split: Split,
-  model: Model,
+  app: ModelledApp,
+  rows: CandidateRows,
+  judgement: Judgement,
   signal: AbortSignal,
   onProgress: OnProgress,
 ): Promise<Judged[]> {
-  const train = selectRows(rows, split.train);
-  const validation = selectRows(rows, split.validation);
-  const calibration = selectRows(rows, split.calibration);
-  const holdout = selectRows(rows, split.holdout);
   const judged: Judged[] = [];
-  for (const candidate of model.candidates) {
-    const algorithm = ALGORITHMS[candidate];
-    if (algorithm === undefined) continue;
+  for (const request of requestsOf(app.model, rows, { threads: THREADS, signal })) {
+    const { algorithm } = request;
     onProgress(`training ${algorithm}`);
-    const trained = await inSpan(`train ${algorithm}`, { "millrace.rows": train.labels.length }, () =>
-      trainCandidate({
-        algorithm,
-        train,
-        validation,
-        calibration,
-        seed: model.seed,
-        threads: THREADS,
-        signal,
-        onProgress: (share, what) => onProgress(`training ${algorithm}: ${what}`, share),
-      }),
-    );
-    onProgress(`judging ${algorithm} on the holdout`);
-    const result = await inSpan(`evaluate ${algorithm}`, {}, () => judge(trained.onnx, holdout));
-    judged.push({
-      algorithm,
-      onnx: trained.onnx,
-      parameters: JSON.stringify(trained.parameters),
-      importance: Array.from(trained.importance),
-      ...result,
-    });
+    const told: TrainRequest = {
+      ...request,
+      onProgress: (share, what) => onProgress(`training ${algorithm}: ${what}`, share),
+    };
+    judged.push(await trainOne(told, rows, judgement));
   }
   return judged;
+}
+
+async function trainOne(
+  request: TrainRequest,
+  { train, holdout }: CandidateRows,
+  judgement: Judgement,
+): Promise<Judged> {
+  const { algorithm } = request;
+  const beganMs = performance.now();
+  const trained = await inSpan(`train ${algorithm}`, { "millrace.rows": train.labels.length }, () =>
+    trainCandidate(request),
+  );
+  const seconds = (performance.now() - beganMs) / 1_000;
+  const result = await inSpan(`evaluate ${algorithm}`, {}, () => judge(trained.onnx, holdout, judgement));
+  const parameters = JSON.stringify(trained.parameters);
+  return { algorithm, onnx: trained.onnx, parameters, importance: Array.from(trained.importance), seconds, ...result };
 }

@@ -1,11 +1,18 @@
-import { binaryMetrics } from "@millrace/metrics";
 import type { Metric } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { ModelVersion } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import { describeError, MillraceError } from "@millrace/runtime";
+import type { Answers } from "./answers.ts";
+import type { ModelledApp } from "./appRows.ts";
 import type { Artefacts } from "./artefacts.ts";
-import { predictWithArtefact } from "./evaluate.ts";
-import { advantage, type ChampionResult, type Metrics, metricDefinition } from "./gates.ts";
+import { DEFAULT_COVERAGE } from "./calibration/conformal.ts";
+import { answersOfArtefact } from "./evaluate.ts";
+import { decisionPolicy } from "./evaluation/decisionPolicy.ts";
+import { quickMetrics } from "./evaluation/estimates.ts";
+import type { AnsweredRows } from "./evaluation/measures.ts";
+import { advantage, type Metrics, metricDefinition } from "./evaluation/metrics.ts";
+import type { ChampionResult } from "./gates.ts";
 import type { Matrix } from "./matrix.ts";
+import { taskOf } from "./task.ts";
 
 /** A trained candidate as it did on the holdout. */
 export interface Judged {
@@ -16,13 +23,27 @@ export interface Judged {
   readonly importance: readonly number[];
   readonly metrics: Metrics;
   /** The ONNX file's own answers on the holdout. */
-  readonly probabilities: Float64Array;
+  readonly answers: Answers;
+  readonly seconds: number;
+}
+
+/** How an app's models are judged: the task, what is decided by their answers, what they state to hold. */
+export type Judgement = Omit<AnsweredRows, "labels" | "answers">;
+
+/** @throws `failed_precondition` for a task that this program does not know */
+export function judgementOf({ app, model }: Pick<ModelledApp, "app" | "model">): Judgement {
+  const task = taskOf(model);
+  return { task, policy: decisionPolicy(app.serving), coverage: model.coverage || DEFAULT_COVERAGE };
 }
 
 /** Answers of an ONNX file, and how good they are. */
-export async function judge(onnx: Uint8Array, holdout: Matrix): Promise<Pick<Judged, "metrics" | "probabilities">> {
-  const probabilities = await predictWithArtefact(onnx, holdout.columns);
-  return { probabilities, metrics: measure(holdout.labels, probabilities) };
+export async function judge(
+  onnx: Uint8Array,
+  holdout: Matrix,
+  judgement: Judgement,
+): Promise<Pick<Judged, "metrics" | "answers">> {
+  const answers = await answersOfArtefact(onnx, holdout.columns, judgement.task);
+  return { answers, metrics: quickMetrics({ ...judgement, labels: holdout.labels, answers }) };
 }
 
 /** The champion, through its ONNX file, on the same rows; a reason when it cannot be asked. */
@@ -30,6 +51,7 @@ export async function judgeChampion(
   champion: ModelVersion | undefined,
   holdout: Matrix,
   artefacts: Artefacts,
+  judgement: Judgement,
 ): Promise<ChampionResult> {
   if (champion === undefined) return { kind: "none" };
   const { number, featureNames, artefact } = champion;
@@ -38,9 +60,13 @@ export async function judgeChampion(
   if (gone.length > 0) {
     return { kind: "unusable", number, reason: `it needs ${gone.join(", ")}, which the app no longer has.` };
   }
+  const own = taskOf(champion);
+  if (own.kind !== judgement.task.kind || classesOf(own) !== classesOf(judgement.task)) {
+    return { kind: "unusable", number, reason: "it was made for another task or other classes than the app has now." };
+  }
   try {
-    const probabilities = await predictWithArtefact(await artefacts.get(artefact), columns as Float64Array[]);
-    return { kind: "measured", number, metrics: measure(holdout.labels, probabilities) };
+    const rows = { ...holdout, columns: columns as Float64Array[] };
+    return { kind: "measured", number, ...(await judge(await artefacts.get(artefact), rows, judgement)) };
   } catch (error) {
     // A bus that is away says nothing about the champion: judge again later.
     if (error instanceof MillraceError && error.code === "unavailable") throw error;
@@ -48,8 +74,13 @@ export async function judgeChampion(
   }
 }
 
+const classesOf = (task: Judgement["task"]): string => (task.kind === "multiclass" ? JSON.stringify(task.classes) : "");
+
 /** The best of the candidates by the app's metric; the earlier one on a tie. */
-export function bestOf(candidates: readonly Judged[], metric: Metric): Judged {
+export function bestOf<Candidate extends Pick<Judged, "metrics">>(
+  candidates: readonly Candidate[],
+  metric: Metric,
+): Candidate {
   const [first, ...rest] = candidates;
   if (first === undefined) {
     throw new MillraceError("failed_precondition", "The app names no candidate that can be trained (model.candidates)");
@@ -62,17 +93,4 @@ export function compareSentence(candidates: readonly Judged[], best: Judged, met
   const { key, title } = metricDefinition(metric);
   const list = candidates.map(({ algorithm, metrics }) => `${algorithm} ${(metrics[key] ?? Number.NaN).toFixed(4)}`);
   return `Of ${candidates.length} candidates, ${best.algorithm} has the best ${title} on the holdout (${list.join(", ")}).`;
-}
-
-function measure(labels: Float64Array, probabilities: Float64Array): Metrics {
-  const metrics = binaryMetrics(labels, probabilities);
-  return {
-    auc: metrics.auc,
-    log_loss: metrics.logLoss,
-    brier: metrics.brier,
-    calibration_error: metrics.calibrationError,
-    base_rate: metrics.baseRate,
-    accuracy: metrics.accuracy,
-    rows: metrics.rows,
-  };
 }

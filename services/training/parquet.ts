@@ -2,16 +2,20 @@ import { describeError, MillraceError } from "@millrace/runtime";
 import { parquetMetadata, parquetRead } from "hyparquet";
 import type { Matrix } from "./matrix.ts";
 
-/** A dataset's rows. Labels are 0 or 1, and NaN where they are not known yet. */
+/** A dataset's rows. Labels are NaN where they are not known yet. */
 export interface Dataset extends Matrix {
   /** Milliseconds since the Unix epoch. */
   readonly occurredAtMs: Float64Array;
+  /** Fields of the request that are no features, by name: what the evaluation is told by. */
+  readonly fields?: ReadonlyMap<string, readonly (string | undefined)[]>;
 }
 
 /** Columns that are not features. */
 const KEY = "key";
 const OCCURRED_AT = "occurred_at";
 const LABEL = "label";
+/** Before the name of a field of the request. */
+const FIELD = "request.";
 
 /**
  * Reads a dataset's Parquet objects, given in row order.
@@ -26,6 +30,8 @@ export async function readParquet(
   const rows = files.reduce((sum, file) => sum + file.rows, 0);
   const wanted = [OCCURRED_AT, LABEL, ...featureNames];
   const columns = new Map(wanted.map((name) => [name, new Float64Array(rows).fill(Number.NaN)]));
+  const fieldColumns = [...(files[0]?.columnNames ?? [])].filter((name) => name.startsWith(FIELD));
+  const fields = new Map(fieldColumns.map((name) => [name, Array.from<string | undefined>({ length: rows })]));
   let offset = 0;
   for (const file of files) {
     checkColumns(file, featureNames);
@@ -33,9 +39,17 @@ export async function readParquet(
     await parquetRead({
       file: { byteLength: file.buffer.byteLength, slice: (from, to) => file.buffer.slice(from, to) },
       metadata: file.metadata,
-      columns: wanted,
+      columns: [...wanted, ...fieldColumns],
       parsers: MILLISECONDS,
       onChunk: ({ columnName, columnData, rowStart }) => {
+        const texts = fields.get(columnName);
+        if (texts !== undefined) {
+          for (let row = 0; row < columnData.length; row += 1) {
+            const value: unknown = columnData[row];
+            if (typeof value === "string") texts[start + rowStart + row] = value;
+          }
+          return;
+        }
         const column = columns.get(columnName) as Float64Array;
         for (let row = 0; row < columnData.length; row += 1) {
           const value: unknown = columnData[row];
@@ -50,6 +64,7 @@ export async function readParquet(
     occurredAtMs: columns.get(OCCURRED_AT) as Float64Array,
     columns: featureNames.map((name) => columns.get(name) as Float64Array),
     labels: columns.get(LABEL) as Float64Array,
+    fields: new Map([...fields].map(([name, texts]) => [name.slice(FIELD.length), texts])),
   };
 }
 

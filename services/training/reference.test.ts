@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { binOf, describeColumn, describeTraining, windowStability } from "./reference.ts";
+import { binOf, describeColumn, describeTraining } from "./reference.ts";
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
@@ -80,6 +80,7 @@ test("the reference covers the training rows' features and the predictions", () 
     occurredAtMs: Float64Array.of(0, 1, 2),
     train: Uint32Array.of(0, 1),
     holdout: Uint32Array.of(1, 2),
+    labels: Float64Array.of(0, 1, 0),
     predictions: Float64Array.of(0.2, 0.4),
     windowMs: 1_000,
   });
@@ -94,13 +95,56 @@ test("the reference covers the training rows' features and the predictions", () 
   assert.ok(Math.abs((reference.prediction?.mean ?? 0) - 0.3) < 1e-12);
 });
 
-test("each window of the training set is compared with all of it; small ones tell nothing", () => {
-  const rows = 3_000;
-  // Three windows of 1,000 rows: two like the whole, one shifted; and one row of a fourth.
-  const values = Float64Array.from({ length: rows + 1 }, (_, row) => (row % 100) + (row >= 2_000 ? 50 : 0));
-  const timesMs = Float64Array.from({ length: rows + 1 }, (_, row) => row);
-  const psi = windowStability(describeColumn("x", values), values, timesMs, 1_000);
-  assert.equal(psi.length, 3);
-  assert.ok(Math.abs((psi[0] as number) - (psi[1] as number)) < 1e-9);
-  assert.ok((psi[2] as number) > 2 * (psi[0] as number), psi.join(", "));
+test("windows of the training rows are described one by one; small ones tell nothing", () => {
+  const rows = 3_001;
+  // Three windows of 1,000 rows, the third shifted, with a gap in each; and one row of a fourth.
+  const values = Float64Array.from({ length: rows }, (_, row) =>
+    row % 1_000 === 7 ? Number.NaN : (row % 100) + (row >= 2_000 ? 50 : 0),
+  );
+  const all = Uint32Array.from({ length: rows }, (_, row) => row);
+  const { features, truth, prediction } = describeTraining({
+    featureNames: ["x"],
+    columns: [values],
+    occurredAtMs: Float64Array.from({ length: rows }, (_, row) => row),
+    labels: Float64Array.from({ length: rows }, (_, row) => (row % 4 === 0 ? 1 : 0)),
+    train: all,
+    holdout: all,
+    predictions: new Float64Array(rows).fill(0.25),
+    windowMs: 1_000,
+  });
+  const windows = features[0]?.windows ?? [];
+  assert.deepEqual(
+    windows.map(({ counts, missing }) => [sum(counts), missing]),
+    [
+      [999, 1],
+      [999, 1],
+      [999, 1],
+    ],
+  );
+  assert.deepEqual(windows[0]?.counts, windows[1]?.counts);
+  assert.notDeepEqual(windows[0]?.counts, windows[2]?.counts);
+  assert.equal(prediction?.windows.length, 3);
+  // Of a quarter that is promised to be late, a quarter is.
+  for (const { rows: ofWindow, excessLogLoss } of truth) {
+    assert.equal(ofWindow, 1_000);
+    assert.ok(Math.abs(excessLogLoss) < 1e-12, `${excessLogLoss}`);
+  }
+});
+
+test("few values are categories with a bin each, and the range is told", () => {
+  const { edges, shares, categories, minimum, maximum } = describeColumn("x", Float64Array.of(3, 1, 1, 7, 1));
+  assert.deepEqual(
+    [edges, shares, categories],
+    [
+      [1, 3],
+      [0.6, 0.2, 0.2],
+      [1, 3, 7],
+    ],
+  );
+  assert.deepEqual([minimum, maximum], [1, 7]);
+  const many = describeColumn(
+    "x",
+    Float64Array.from({ length: 1_000 }, (_, row) => row),
+  );
+  assert.deepEqual([many.categories, many.minimum, many.maximum], [[], 0, 999]);
 });

@@ -1,4 +1,5 @@
 import { MillraceError } from "@millrace/runtime";
+import { BINARY, labelText, type Task } from "./task.ts";
 
 /** Row numbers of each part, in order of time; no row is in two. */
 export interface Split {
@@ -21,6 +22,8 @@ export interface SplitOptions {
   readonly holdout: number;
   /** Most labelled rows used; the oldest are left out. */
   readonly maxRows: number;
+  /** Default: binary. */
+  readonly task?: Task;
 }
 
 /**
@@ -83,7 +86,7 @@ export function splitByTime(occurredAtMs: Float64Array, labels: Float64Array, op
     );
   }
   const parts = { ...byStretches(older, occurredAtMs), holdout };
-  for (const [name, part] of Object.entries(parts)) checkPart(name, part, labels, rows.length);
+  for (const [name, part] of Object.entries(parts)) checkPart(name, part, labels, rows.length, options.task ?? BINARY);
   return { ...parts, notes };
 }
 
@@ -143,20 +146,20 @@ function byStretches(
   };
 }
 
-function checkPart(name: string, part: Uint32Array, labels: Float64Array, total: number): void {
+function checkPart(name: string, part: Uint32Array, labels: Float64Array, total: number, task: Task): void {
   if (part.length < MIN_PART_ROWS) {
     throw new MillraceError(
       "failed_precondition",
       `Only ${count(total)} are labelled, which leaves ${part.length} for ${name}; each part needs ${MIN_PART_ROWS}. Wait for more labels`,
     );
   }
-  let positive = 0;
-  for (const row of part) positive += labels[row] as number;
-  if (positive === 0 || positive === part.length) {
-    const only = positive === 0 ? "0" : "1";
+  const first = labels[part[0] as number] as number;
+  if (part.every((row) => labels[row] === first)) {
+    const needs =
+      task.kind === "regression" ? "there is nothing to tell apart" : `a ${task.kind} model needs more than one`;
     throw new MillraceError(
       "failed_precondition",
-      `All ${count(part.length)} for ${name} have the label ${only}; a binary model needs both. Check label.value in the app`,
+      `All ${count(part.length)} for ${name} have the label ${labelText(task, first)}; ${needs}. Check label.value in the app`,
     );
   }
 }

@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { areaUnderRoc, logLoss } from "@millrace/metrics";
 import { readSignature } from "@millrace/onnx";
+import type { Answers } from "./answers.ts";
 import { predictWithArtefact } from "./evaluate.ts";
 import { checkTrainable, type Matrix, selectRows } from "./matrix.ts";
-import { type TrainerAlgorithm, type TrainRequest, trainCandidate } from "./train.ts";
+import { trainCandidate } from "./train.ts";
+import type { TrainerAlgorithm, TrainRequest } from "./trainRequest.ts";
 import { verifyArtefact } from "./verify.ts";
 
 const ROWS = 10_000;
@@ -27,6 +29,11 @@ function rows(): Matrix {
 const range = (begin: number, end: number): number[] =>
   Array.from({ length: end - begin }, (_, index) => begin + index);
 
+function probabilitiesOf(answers: Answers): Float64Array {
+  assert.equal(answers.kind, "binary");
+  return answers.probabilities;
+}
+
 function train(algorithm: TrainerAlgorithm, all: Matrix, others: Partial<TrainRequest> = {}) {
   return trainCandidate({
     algorithm,
@@ -42,7 +49,7 @@ for (const algorithm of ["gbdt", "logistic", "baseline"] as const) {
   test(`the ONNX file of ${algorithm} answers as its trainer does, within 1e-5, missing values included`, async () => {
     const all = rows();
     const { onnx, predict } = await train(algorithm, all);
-    const own = predict(all.columns);
+    const own = probabilitiesOf(predict(all.columns));
     const artefact = await predictWithArtefact(onnx, all.columns);
     for (let row = 0; row < ROWS; row += 1) {
       const difference = Math.abs((own[row] as number) - (artefact[row] as number));
@@ -59,7 +66,7 @@ test("trees learn what a line cannot, and both beat the base rate", async () => 
   const all = rows();
   const unseen = selectRows(all, range(9_000, ROWS));
   const quality = async (algorithm: TrainerAlgorithm): Promise<{ auc: number; loss: number }> => {
-    const answers = (await train(algorithm, all)).predict(unseen.columns);
+    const answers = probabilitiesOf((await train(algorithm, all)).predict(unseen.columns));
     return { auc: areaUnderRoc(unseen.labels, answers), loss: logLoss(unseen.labels, answers) };
   };
   const [gbdt, logistic, baseline] = [await quality("gbdt"), await quality("logistic"), await quality("baseline")];
@@ -86,7 +93,7 @@ test("a column that is constant or all missing does no harm, and is named", asyn
       "The feature c is 3 in every row to train on: the model learns nothing from it.",
       "The feature d is missing in every row to train on: the model learns nothing from it.",
     ]);
-    const [own, artefact] = [predict(matrix.columns), await predictWithArtefact(onnx, matrix.columns)];
+    const [own, artefact] = [probabilitiesOf(predict(matrix.columns)), await predictWithArtefact(onnx, matrix.columns)];
     assert.ok(
       own.every((value, row) => Math.abs(value - (artefact[row] as number)) <= 1e-5),
       algorithm,
@@ -134,7 +141,10 @@ test("a model file that does not answer as its trainer did is refused", async ()
   const all = rows();
   const { onnx, predict } = await train("gbdt", all);
   await verifyArtefact(onnx, predict, all);
-  const wrong: typeof predict = (columns) => predict(columns).map((value, row) => (row === 41 ? value + 1e-4 : value));
+  const wrong: typeof predict = (columns) => ({
+    kind: "binary",
+    probabilities: probabilitiesOf(predict(columns)).map((value, row) => (row === 41 ? value + 1e-4 : value)),
+  });
   await assert.rejects(verifyArtefact(onnx, wrong, all), {
     code: "internal",
     message: /^row 41: the model file answers/,

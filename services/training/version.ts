@@ -1,16 +1,19 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { monitoredWindowMs } from "@millrace/app";
-import { mean } from "@millrace/metrics";
 import type { TrainingJob } from "@millrace/proto/millrace/training/v1/job_pb.ts";
 import { type ModelVersion, ModelVersionSchema } from "@millrace/proto/millrace/training/v1/model_pb.ts";
+import { summaryOf } from "./answers.ts";
 import type { ModelledApp } from "./appRows.ts";
+import { DEFAULT_COVERAGE } from "./calibration/conformal.ts";
 import type { BuiltDataset } from "./dataset.ts";
+import type { Metrics } from "./evaluation/metrics.ts";
 import type { ChampionResult } from "./gates.ts";
 import type { Judged } from "./judging.ts";
-import { type Matrix, selectRows } from "./matrix.ts";
+import { baseRate, classShares, type Matrix, selectRows } from "./matrix.ts";
 import { describeTraining } from "./reference.ts";
 import type { Split } from "./split.ts";
+import { type Task, taskOf } from "./task.ts";
 
 export interface VersionParts {
   readonly job: TrainingJob;
@@ -20,15 +23,21 @@ export interface VersionParts {
   readonly rows: Matrix;
   readonly split: Split;
   readonly best: Judged;
+  /** Of `best`, with all that an evaluation tells. */
+  readonly metrics: Metrics;
   readonly against: ChampionResult;
   readonly verdict: readonly string[];
   readonly artefact: string;
+  /** Where the `Evaluation` is. */
+  readonly evaluation: string;
 }
 
 /** A judged model as the registry keeps it, not yet numbered. */
 export function describeVersion(parts: VersionParts): ModelVersion {
   const { job, app, dataset, rows, split, best, against } = parts;
   const { manifest, asOfMs } = dataset;
+  const task = taskOf(app.model);
+  const trained = selectRows(rows, split.train);
   return create(ModelVersionSchema, {
     app: job.app,
     jobId: job.id,
@@ -39,22 +48,34 @@ export function describeVersion(parts: VersionParts): ModelVersion {
     datasetHash: manifest.contentHash,
     appVersion: app.version,
     asOf: timestampFromMs(asOfMs),
-    metrics: best.metrics,
+    metrics: parts.metrics,
     championMetrics: against.kind === "measured" ? against.metrics : {},
     verdict: [...parts.verdict],
-    baseRate: mean(selectRows(rows, split.train).labels),
+    baseRate: task.kind === "binary" ? baseRate({ labels: trained.labels }) : 0,
+    prior: priorOf(task, trained),
+    task: app.model.task,
+    classes: [...app.model.classes],
+    coverage: task.kind === "binary" ? 0 : app.model.coverage || DEFAULT_COVERAGE,
+    evaluation: parts.evaluation,
     reference: describeTraining({
       featureNames: rows.featureNames,
       columns: rows.columns,
       occurredAtMs: dataset.rows.occurredAtMs,
       train: split.train,
       holdout: split.holdout,
-      predictions: best.probabilities,
+      predictions: summaryOf(best.answers),
+      labels: best.answers.kind === "binary" ? rows.labels : undefined,
       windowMs: monitoredWindowMs(app.app),
     }),
     parameters: best.parameters,
     importance: [...best.importance],
   });
+}
+
+/** What a model that knows no feature would answer: nothing beside `base_rate`, the classes' shares, or the mean. */
+function priorOf(task: Task, { labels }: Matrix): number[] {
+  if (task.kind === "binary") return [];
+  return task.kind === "multiclass" ? [...classShares({ labels }, task.classes.length)] : [baseRate({ labels })];
 }
 
 export interface UnjudgedParts extends Pick<VersionParts, "job" | "app" | "best" | "verdict" | "artefact"> {

@@ -2,8 +2,8 @@
  * PredictBatch rows a second at 1,000 rows a call, against onnxruntime-node alone, in one thread, on the same rows in batches of that size.
  *
  * ONNX Runtime alone gets numbers and gives numbers. A row of PredictBatch is decoded, checked, its features are read from the near cache, and its
- * answer is decided, encoded twice and stored as a message of its own on the bus before the call is answered. What that costs shows in the third
- * figure: ModelInfer with 1,000 rows a call, the same protocol, batching and model without any of it.
+ * answer is decided, encoded and stored on the bus, with its features, before the call is answered. What that costs shows in the third figure:
+ * ModelInfer with 1,000 rows a call, the same protocol, batching and model without any of it.
  */
 
 import { APP } from "@millrace/flight-delays";
@@ -66,7 +66,7 @@ const alone = await runAlone(onnx, inputs);
 const { address, pid } = gateway;
 const unit = { name: "rows", perCall: ROWS };
 const load = { address, headers: HEADERS, connections: 2, callsAtOnce: 1 };
-const options = { pid, seconds: SECONDS, warmUpCalls: 10, unit };
+const options = { pid, seconds: SECONDS, warmUpCalls: 60, unit };
 const infer = { ...load, path: MODEL_INFER, body: grpcFrames(modelInferRequest(inputs, ROWS)) };
 const modelInfer = await measure("ModelInfer", infer, options);
 const from = await gateway.lastStored();

@@ -1,23 +1,32 @@
 /**
- * Resident memory of the gateway over 200,000 predictions and over 100 hot swaps under load: that of the first tenth over that of the last.
+ * Resident memory of the gateway over a million requests, and over 100 hot swaps under load, in one run: that of the first tenth over that of the last.
  *
- * `npm run bench -- soak 1000000` makes a million. In the second part another version becomes the champion again and again, each loaded and warmed
- * up anew, while h2load goes on asking; a prediction that is answered is stored, so what is missing in the stream has failed.
+ * The requests come in ten rounds, each the same mix: a quarter Predict calls, a quarter ModelInfer calls, half messages of PredictStream (plain
+ * Predict calls alone would take twice as long). In the second part another version becomes the champion again and again, each loaded and warmed up
+ * anew, while h2load goes on asking with Predict. A prediction that is answered is stored, so what is missing in the stream has failed; answers
+ * of ModelInfer have the same length, and an error none. `npm run bench -- soak 200000 20` makes it shorter.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { BenchGateway } from "./gateway/benchGateway.ts";
 import { hundredTrees } from "./gateway/benchModels.ts";
-import { PREDICT, predictRequest } from "./gateway/flightRequests.ts";
+import {
+  MODEL_INFER,
+  modelInferRequest,
+  PREDICT,
+  PREDICT_STREAM,
+  predictRequest,
+  predictStreamRequest,
+} from "./gateway/flightRequests.ts";
 import { grpcFrames } from "./gateway/grpcFrame.ts";
 import { runH2load } from "./gateway/h2load.ts";
 import { UNARY } from "./gateway/throughput.ts";
 import { residentMiB } from "./processes/residentMemory.ts";
 
 const AIM = 0.9;
-const REQUESTS = Number(process.argv[2] ?? 200_000);
+const REQUESTS = Number(process.argv[2] ?? 1_000_000);
 const SWAPS = Number(process.argv[3] ?? 100);
-/** Before anything is compared: code is compiled, and the heap has its size. */
-const WARM_UP = 20_000;
+const ROUNDS = 10;
+const STREAM_MESSAGES = 1_000;
 const CHUNK = 2_000;
 const SAMPLE_MS = 100;
 
@@ -49,19 +58,50 @@ const show = (what: string, { earlyMiB, lateMiB }: Growth): void =>
 
 await using gateway = await BenchGateway.start();
 const files = [await hundredTrees(gateway.featureNames, 1), await hundredTrees(gateway.featureNames, 2)] as const;
-const load = {
-  address: gateway.address,
-  path: PREDICT,
-  body: grpcFrames(predictRequest(gateway.flights, 0)),
-  ...UNARY,
-};
 await gateway.deploy(1, files[0]);
-await runH2load(load, WARM_UP);
+const { address, flights } = gateway;
+const predict = { address, path: PREDICT, body: grpcFrames(predictRequest(flights, 0)), ...UNARY };
+const inputs = Float32Array.from((await gateway.ask()).prediction?.features ?? []);
+const modelInfer = { address, path: MODEL_INFER, body: grpcFrames(modelInferRequest(inputs)), ...UNARY };
+const message = predictStreamRequest(flights, 0);
+const stream = {
+  address,
+  path: PREDICT_STREAM,
+  body: grpcFrames(...Array.from({ length: STREAM_MESSAGES }, () => message)),
+  connections: 8,
+  callsAtOnce: 1,
+};
+const calls = Math.round(REQUESTS / ROUNDS / 4);
+const streams = Math.round((2 * calls) / STREAM_MESSAGES);
+
+/** The mix; how many calls of ModelInfer were not answered. */
+async function round(): Promise<number> {
+  await runH2load(predict, calls);
+  const { answerBytes } = await runH2load(modelInfer, calls);
+  await runH2load(stream, streams);
+  return calls - answerBytes / answerBytesOfOne;
+}
+
+async function allRounds(): Promise<number> {
+  let unanswered = 0;
+  for (let done = 1; done <= ROUNDS; done += 1) {
+    unanswered += await round();
+    console.log(`round ${done} of ${ROUNDS}, ${residentMiB(gateway.pid).toFixed(0)} MiB`);
+  }
+  return unanswered;
+}
+
+const { answerBytes: answerBytesOfOne } = await runH2load({ ...modelInfer, connections: 1 }, 1);
+// Before anything is compared: code is compiled, and the heap has its size.
+await round();
 
 const before = await gateway.lastStored();
-const requests = await watch(runH2load(load, REQUESTS));
-const unanswered = REQUESTS - ((await gateway.lastStored()) - before);
-show(`${REQUESTS.toLocaleString("en")} predictions, ${unanswered} failed`, requests);
+const working = allRounds();
+const requests = await watch(working);
+const predictions = ROUNDS * (calls + streams * STREAM_MESSAGES);
+const unanswered = (await working) + predictions - (await gateway.storedAfter(before)).all;
+const count = predictions + ROUNDS * calls;
+show(`${count.toLocaleString("en")} requests, ${unanswered} failed`, requests);
 
 /** Other versions, one after the other, under load; how many questions that took. */
 async function swapAll(): Promise<number> {
@@ -75,7 +115,7 @@ async function swapAll(): Promise<number> {
     }
   })().finally(() => swapped.abort());
   while (!swapped.signal.aborted) {
-    const { requests: answered, failed } = await runH2load(load, CHUNK);
+    const { requests: answered, failed } = await runH2load(predict, CHUNK);
     asked += answered + failed;
   }
   await swapping;
@@ -100,7 +140,7 @@ console.log(
     aim: AIM,
     yardstick: "the gateway's resident memory in the first tenth of the time",
     figures: {
-      requests: { count: REQUESTS, failed: unanswered, ...requests },
+      requests: { count, failed: unanswered, ...requests },
       swaps: { count: SWAPS, predictions: asked, failed, byFallback, ...swaps },
     },
   }),

@@ -105,7 +105,9 @@ async function trainOurs(train: Matrix, calibration: Matrix, test: Matrix): Prom
     threads: availableParallelism(),
   });
   const seconds = (performance.now() - startMs) / 1_000;
-  return { ...quality(test, predict(test.columns)), seconds };
+  const answers = predict(test.columns);
+  if (answers.kind !== "binary") throw new Error(`a binary model answers ${answers.kind}`);
+  return { ...quality(test, answers.probabilities), seconds };
 }
 
 const quality = ({ labels }: Matrix, probabilities: Float64Array): Omit<Result, "seconds"> => ({

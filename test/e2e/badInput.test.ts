@@ -176,7 +176,7 @@ test("millrace apply refuses a file that is wrong or does not fit what runs, nam
 test("bytes that are no message are kept aside on every stream, and the loop goes round as before", async () => {
   const streams: readonly (readonly [stream: string, subject: string, message: string])[] = [
     ["ACCEPTED", `accepted.${APP}.flight.landed.0`, "millrace.event.v1.AcceptedEvents"],
-    ["PREDICTIONS", `predictions.${APP}`, "millrace.prediction.v1.Prediction"],
+    ["PREDICTIONS", `predictions.${APP}`, "millrace.prediction.v1.Predictions"],
     ["OUTCOMES", `outcomes.${APP}`, "millrace.feedback.v1.Outcomes"],
     ["TRAINING", `training.jobs.${APP}`, "millrace.training.v1.TrainingJob"],
     ["MODELS", `models.${APP}.promoted`, "millrace.training.v1.ModelEvent"],

@@ -15,7 +15,8 @@ import { connectRpc } from "@millrace/rpc";
 import { silentLogger } from "@millrace/runtime";
 import { startTestPlatform, TemporaryFolder, waitFor } from "@millrace/test-harness";
 import { DatasetClient } from "../../services/training/dataset.ts";
-import { LOGISTIC_DEFAULTS, type LogisticModel, trainLogistic } from "../../services/training/logistic.ts";
+import { LINEAR_DEFAULTS, type LinearModel } from "../../services/training/linear/linearModel.ts";
+import { trainLogistic } from "../../services/training/linear/logistic.ts";
 import { selectRows } from "../../services/training/matrix.ts";
 import { splitByTime } from "../../services/training/split.ts";
 import { publishFlights } from "../bench/ingest/publishFlights.ts";
@@ -27,15 +28,18 @@ const TO_MS = DATA_FROM_MS + 30 * HOUR_MS;
 const WIDTH = 512;
 
 /** A logistic regression as another team's framework might export it: its own names, its probability through `layers` wide layers. */
-function exported({ means, deviations, weights, intercept }: LogisticModel, { exponent = 1, layers = 0 }): Uint8Array {
-  const width = weights.length;
+function exported(
+  { means, deviations, weights: [weights], intercepts }: LinearModel,
+  { exponent = 1, layers = 0 },
+): Uint8Array {
+  const width = means.length;
   const graph = new GraphBuilder("elsewhere");
   const x = graph.input("float_input", ["rows", width]);
   const centre = graph.constant(means, [width]);
   const centred = graph.node("Sub", [graph.node("Where", [graph.node("IsNaN", [x]), centre, x]), centre]);
   const scaled = graph.node("Div", [centred, graph.constant(deviations, [width])]);
-  const product = graph.node("MatMul", [scaled, graph.constant(weights, [width, 1])]);
-  const probability = graph.node("Sigmoid", [graph.node("Add", [product, graph.constant([intercept], [1])])]);
+  const product = graph.node("MatMul", [scaled, graph.constant(weights as Float64Array, [width, 1])]);
+  const probability = graph.node("Sigmoid", [graph.node("Add", [product, graph.constant(intercepts, [1])])]);
   let units = graph.node("Pow", [probability, graph.constant([exponent], [1])]);
   if (layers > 0) units = graph.node("MatMul", [units, graph.constant(new Float32Array(WIDTH).fill(1), [1, WIDTH])]);
   const mixing = new Float32Array(WIDTH * WIDTH).fill(1 / WIDTH);
@@ -48,7 +52,7 @@ function exported({ means, deviations, weights, intercept }: LogisticModel, { ex
 }
 
 /** Trained on a day of flights, on what the app's own models would be trained on. */
-async function train(platform: Platform): Promise<{ model: LogisticModel; columns: readonly string[] }> {
+async function train(platform: Platform): Promise<{ model: LinearModel; columns: readonly string[] }> {
   await using bus = await connectBus(platform.nats("admin"), "upload test", silentLogger);
   using datasets = new DatasetClient(bus, platform.grpc("feature"));
   const { rows, asOfMs } = await datasets.build({ app: APP, signal: new AbortController().signal });
@@ -58,7 +62,7 @@ async function train(platform: Platform): Promise<{ model: LogisticModel; column
     holdout: 0.2,
     maxRows: 400_000,
   });
-  return { model: trainLogistic(selectRows(rows, split.train), LOGISTIC_DEFAULTS), columns: rows.featureNames };
+  return { model: trainLogistic(selectRows(rows, split.train), LINEAR_DEFAULTS), columns: rows.featureNames };
 }
 
 test("a model from elsewhere is judged on the champion's rows, takes its place when it is better, and answers, in int8", async () => {

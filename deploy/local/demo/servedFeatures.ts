@@ -1,7 +1,7 @@
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Bus } from "@millrace/bus";
 import { type DatasetManifest, DatasetService } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
-import { PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import { type Prediction, PredictionsSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import { connectRpc } from "@millrace/rpc";
 import { MillraceError } from "@millrace/runtime";
 import { parquetReadObjects } from "hyparquet";
@@ -37,7 +37,7 @@ export async function compareServedFeatures(
   let compared = 0;
   let exact = 0;
   const different: string[] = [];
-  for await (const prediction of streamMessages(bus, "PREDICTIONS", `predictions.${app}`, PredictionSchema)) {
+  for await (const prediction of storedPredictions(bus, app)) {
     const { joinKey, features, featuresExact, occurredAt } = prediction;
     const atMs = occurredAt === undefined ? 0 : timestampMs(occurredAt);
     if (features.length === 0 || atMs < fromMs || atMs >= toMs) continue;
@@ -49,6 +49,11 @@ export async function compareServedFeatures(
     different.push(`${joinKey}: served ${features.join(", ")}; history ${expected?.join(", ") ?? "has no row"}`);
   }
   return { compared, exact, different };
+}
+
+async function* storedPredictions(bus: Bus, app: string): AsyncGenerator<Prediction> {
+  for await (const { predictions } of streamMessages(bus, "PREDICTIONS", `predictions.${app}`, PredictionsSchema))
+    yield* predictions;
 }
 
 /** Features by key, in the order of their names; a null is NaN. */

@@ -1,10 +1,16 @@
 import { OUTBOX_TABLE } from "@millrace/outbox";
 import { type Kysely, sql } from "kysely";
 import type { Migration } from "kysely/migration";
+import { keepAllLabels, watchLabels } from "./labels.ts";
+
+import { findPredictions } from "./reports.ts";
 
 /** Every migration of the schema `feedback`, by name, in order. */
 export const migrations: Record<string, Migration> = {
   "0001_feedback": { up: createTables },
+  "0002_labels": { up: keepAllLabels },
+  "0003_label_windows": { up: watchLabels },
+  "0004_reports": { up: findPredictions },
 };
 
 /** Times are event time in milliseconds since the epoch: what the statements compute with, and cheap to send in arrays. */

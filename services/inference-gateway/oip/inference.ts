@@ -12,7 +12,9 @@ import type { LoadedModel } from "../loadedModel.ts";
 import type { ModelDirectory } from "../modelDirectory.ts";
 import type { TensorSignature } from "../modelSignature.ts";
 import { answerInOrder } from "../orderedStream.ts";
+import { overload } from "../refusal.ts";
 import type { TensorValue } from "../tensor.ts";
+import type { ThreadLoad } from "../threadLoad.ts";
 import type { Outputs } from "../workers/messages.ts";
 import { encodeRaw } from "./encodeTensor.ts";
 import { readInferRequest } from "./inferRequest.ts";
@@ -28,6 +30,8 @@ export interface InferenceOptions {
   readonly maxMs: number;
   /** Of requests in hand, together. */
   readonly maxBytes: number;
+  /** Of this thread, by everything that it answers. */
+  readonly load: ThreadLoad;
 }
 
 /** What inference has to know of a call. */
@@ -40,7 +44,6 @@ export interface InferenceCall {
 
 /** Requests of one stream in hand at once: enough for a full batch, with the next one behind it. */
 const STREAM_IN_HAND = 128;
-const OVERLOAD_RETRY_MS = 100;
 /** What a request takes besides its tensors. */
 const REQUEST_BYTES = 1_024;
 
@@ -58,12 +61,17 @@ export class Inference {
    *   overload, `deadline_exceeded`.
    */
   async infer(request: ModelInferRequest, call: InferenceCall): Promise<ModelInferResponse> {
+    const { load } = this.#options;
+    const leftMs = this.#leftMs(request, call);
+    if (load.overloaded(1, leftMs)) throw load.refusal();
     const bytes = requestBytes(request);
     this.#admit(bytes);
+    load.began(1);
     try {
-      return await this.#answer(request, call);
+      return await this.#answer(request, call, leftMs);
     } finally {
       this.#bytes -= bytes;
+      load.ended(1);
     }
   }
 
@@ -82,29 +90,33 @@ export class Inference {
         return create(ModelStreamInferResponseSchema, { errorMessage, inferResponse });
       }
     };
-    return answerInOrder(requests, answer, { maxInHand: STREAM_IN_HAND, signal: call.signal });
+    const hasRoom = (): boolean => this.#options.load.hasRoom;
+    return answerInOrder(requests, answer, { maxInHand: STREAM_IN_HAND, hasRoom, signal: call.signal });
   }
 
   #admit(bytes: number): void {
-    const { maxBytes } = this.#options;
+    const { maxBytes, load } = this.#options;
     if (this.#bytes > 0 && this.#bytes + bytes > maxBytes) {
       const message = `requests in hand hold ${this.#bytes} of at most ${maxBytes} bytes, and this one has ${bytes}`;
-      const retryAfterMs = OVERLOAD_RETRY_MS;
-      throw new MillraceError("resource_exhausted", `${message}; try again in ${retryAfterMs} ms`, { retryAfterMs });
+      throw overload(message, load.workMs);
     }
     this.#bytes += bytes;
   }
 
-  async #answer(message: ModelInferRequest, call: InferenceCall): Promise<ModelInferResponse> {
-    const { directory, clock, deadlineMs, maxMs } = this.#options;
+  #leftMs({ modelName }: ModelInferRequest, call: InferenceCall): number {
+    const { deadlineMs, maxMs } = this.#options;
+    const own = call.deadlineMs === Infinity ? deadlineMs(modelName) : call.deadlineMs - systemClock.now();
+    return Math.min(own ?? maxMs, maxMs);
+  }
+
+  async #answer(message: ModelInferRequest, call: InferenceCall, leftMs: number): Promise<ModelInferResponse> {
+    const { directory, clock } = this.#options;
     const arrivedAt = clock.now();
     const model = directory.find(message.modelName, message.modelVersion);
     const { priority, queueMs } = readTerms(message.parameters);
     const request = readInferRequest(message, model);
-    const own = deadlineMs(message.modelName) ?? maxMs;
-    const leftMs = call.deadlineMs === Infinity ? own : call.deadlineMs - systemClock.now();
     const pending = model.lane.infer(request, {
-      deadline: arrivedAt + Math.min(leftMs, maxMs),
+      deadline: arrivedAt + leftMs,
       queueBy: queueMs === undefined ? undefined : arrivedAt + queueMs,
       priority,
       traceparent: call.traceparent,

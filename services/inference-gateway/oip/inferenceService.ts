@@ -7,6 +7,7 @@ import type { ModelDirectory } from "../modelDirectory.ts";
 import type { ModelLoader } from "../modelLoader.ts";
 import { ModelRepository } from "../modelRepository.ts";
 import { observeModels } from "../observeModels.ts";
+import type { ThreadLoad } from "../threadLoad.ts";
 import { inferenceHandlers } from "./handlers.ts";
 import { Inference } from "./inference.ts";
 
@@ -18,6 +19,7 @@ export interface InferenceServiceParts {
   readonly directory: ModelDirectory;
   readonly apps: AppDirectory;
   readonly deployments: Deployments;
+  readonly load: ThreadLoad;
 }
 
 /** Builds `inference.GRPCInferenceService` with its model repository, and loads what is in the repository's folder. */
@@ -29,6 +31,7 @@ export async function startInferenceService({
   directory,
   apps,
   deployments,
+  load,
 }: InferenceServiceParts): Promise<ImplementedService> {
   const repository = new ModelRepository({
     loader,
@@ -51,6 +54,7 @@ export async function startInferenceService({
     deadlineMs: (model) => apps.get(model)?.app.deadlineMs,
     maxMs: config.inferTimeoutMs,
     maxBytes: config.inferBytes,
+    load,
   });
   observeModels(directory);
   return inferenceHandlers({ directory, repository, inference });

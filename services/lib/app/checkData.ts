@@ -110,12 +110,13 @@ function typesOfField(app: App, name: string): Set<FieldType> {
 export function checkFeatures(app: App, problems: Problems): void {
   for (const [name, feature] of Object.entries(app.features)) {
     const path = joinPath("features", name);
-    if (feature.atRequest !== "") checkRequestFeature(app, path, feature, problems);
+    if (feature.atRequest !== "") checkRequestFeature(app, name, feature, problems);
     else checkWindowedFeature(app, path, feature, problems);
   }
 }
 
-function checkRequestFeature(app: App, path: string, feature: Feature, problems: Problems): void {
+function checkRequestFeature(app: App, name: string, feature: Feature, problems: Problems): void {
+  const path = joinPath("features", name);
   const { entity, on, value, where } = feature;
   const windowed: Record<string, unknown> = { entity, on, value, where, window: feature.window, tile: feature.tile };
   const extra = Object.keys(windowed).filter((key) => windowed[key] !== "" && windowed[key] !== undefined);
@@ -127,7 +128,14 @@ function checkRequestFeature(app: App, path: string, feature: Feature, problems:
       `has at_request and also ${listNames(extra)}; it is either calculated at the request or a window`,
     );
   }
-  attempt(problems, () => compileRequestExpression(app, feature.atRequest, `${path}.at_request`));
+  const expression = attempt(problems, () => compileRequestExpression(app, feature.atRequest, `${path}.at_request`));
+  if (expression?.type === "string" && app.model?.categorical.includes(name) !== true) {
+    problems.add(
+      `${path}.at_request`,
+      "wrong_type",
+      `is a text; a feature is a number or a boolean, or a text that model.categorical names: add ${name} there`,
+    );
+  }
 }
 
 function checkWindowedFeature(app: App, path: string, feature: Feature, problems: Problems): void {

@@ -1,13 +1,13 @@
-import { type App, FieldType, FieldTypeSchema, TriggerSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { type App, FieldType, FieldTypeSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { attempt } from "./attempt.ts";
 import { formatDuration } from "./duration.ts";
 import { enumName } from "./enumName.ts";
 import { compileDropRule, compileLabel, eventTypeOf } from "./expressionsOfApp.ts";
+import { monitoredWindowMs } from "./monitoredWindow.ts";
 import { checkNoise } from "./noiseRule.ts";
 import { listNames, type Problems, show } from "./problems.ts";
 import { durationToMs } from "./tile.ts";
 
-const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
 /** Checks when predictions are made, and how the truth finds them. */
@@ -62,9 +62,9 @@ export function checkLabel(app: App, problems: Problems): void {
   if (told !== undefined && app.label?.value) attempt(problems, () => compileLabel(app, "label.value"));
 }
 
-/** Checks gates, monitoring, retraining and ingestion. */
+/** Checks monitoring and ingestion. */
 export function checkOperation(app: App, problems: Problems): void {
-  const { model, monitoring, retraining, ingestion } = app;
+  const { monitoring, ingestion } = app;
   const within = (path: string, value: number | undefined, low: number, high: number): void => {
     if (value === undefined || (value >= low && value <= high)) return;
     const range = high === Infinity ? `at least ${low}` : `from ${low} to ${high}`;
@@ -75,38 +75,31 @@ export function checkOperation(app: App, problems: Problems): void {
       problems.add(path, "out_of_range", `must be at least ${formatDuration(low)}, not ${formatDuration(value)}`);
     }
   };
-  within("model.gates.min_auc", model?.gates?.minAuc, 0, 1);
-  within("model.gates.max_log_loss", model?.gates?.maxLogLoss, 0, Infinity);
-  within("model.gates.max_calibration_error", model?.gates?.maxCalibrationError, 0, 1);
-  within("model.gates.tolerance", model?.gates?.tolerance, 0, Infinity);
-  model?.external.forEach(({ name }, index) => {
-    if (model.external.findIndex((other) => other.name === name) < index)
-      problems.add(`model.external[${index}].name`, "repeated", `there are two external trainers called ${show(name)}`);
-  });
-  length("model.history", durationToMs(model?.history), MINUTE_MS);
   length("monitoring.window", durationToMs(monitoring?.window), 1_000);
   within("monitoring.max_psi", monitoring?.maxPsi, 0, Infinity);
   within("monitoring.max_log_loss_increase", monitoring?.maxLogLossIncrease, 0, Infinity);
   within("monitoring.max_fallback_share", monitoring?.maxFallbackShare, 0, 1);
-  length("retraining.every", durationToMs(retraining?.every), MINUTE_MS);
-  const every = durationToMs(retraining?.every);
-  const cooldown = durationToMs(retraining?.cooldown);
-  if (every !== undefined && cooldown !== undefined && cooldown > every) {
-    problems.add(
-      "retraining.cooldown",
-      "out_of_range",
-      `${formatDuration(cooldown)} is longer than retraining.every (${formatDuration(every)}), which could then never be kept`,
-    );
-  }
-  retraining?.on.forEach((trigger, index) => {
-    if (retraining.on.indexOf(trigger) < index) {
-      problems.add(`retraining.on[${index}]`, "repeated", `${enumName(TriggerSchema, trigger)} stands twice`);
-    }
-  });
+  checkWindows(app, problems);
   const future = durationToMs(ingestion?.future);
   if (future !== undefined && future > 365 * DAY_MS) {
     problems.add("ingestion.future", "out_of_range", `must be at most 365d, not ${formatDuration(future)}`);
   }
   if (ingestion?.drop) attempt(problems, () => compileDropRule(app, "ingestion.drop"));
   checkNoise(app, problems);
+}
+
+/** Checks what has to hold for how many windows, and which windows are compared. */
+function checkWindows(app: App, problems: Problems): void {
+  const { hold = 0, holdOf = 0, season } = app.monitoring ?? {};
+  if (holdOf > 0 && holdOf < Math.max(hold, 1)) {
+    const text = `must be at least monitoring.hold (${hold}): so many of the last ${holdOf} windows cannot be; got ${holdOf}`;
+    problems.add("monitoring.hold_of", "out_of_range", text);
+  }
+  const seasonMs = durationToMs(season);
+  const windowMs = monitoredWindowMs(app);
+  if (seasonMs !== undefined && (seasonMs <= windowMs || seasonMs % windowMs !== 0)) {
+    const [long, short] = [formatDuration(seasonMs), formatDuration(windowMs)];
+    const text = `must be a multiple of monitoring.window (${short}), such as ${formatDuration(2 * windowMs)}, not ${long}`;
+    problems.add("monitoring.season", "out_of_range", text);
+  }
 }

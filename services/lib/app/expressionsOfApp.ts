@@ -5,6 +5,7 @@ import {
   type Feature,
   type Field,
   FieldType,
+  Task,
 } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { compileExpression, type Expression, type ResultType } from "./expression.ts";
 
@@ -26,13 +27,16 @@ export function compileEventExpression(
   return compileExpression(text, { variable: "event", fields, results, ...(path === undefined ? {} : { path }) });
 }
 
-/** Compiles an expression over a prediction's request, which has the fields of the app's prediction event. */
+/**
+ * Compiles an expression over a prediction's request, which has the fields of the app's prediction event. It may be a text where the feature
+ * is categorical (`model.categorical`); what a model gets then is a number for each text.
+ */
 export function compileRequestExpression(app: App, text: string, path?: string): Expression {
   const fields = eventTypeOf(app, app.prediction?.at ?? "")?.fields ?? {};
   return compileExpression(text, {
     variable: "request",
     fields,
-    results: NUMBERS,
+    results: [...NUMBERS, "string"],
     ...(path === undefined ? {} : { path }),
   });
 }
@@ -44,9 +48,24 @@ export function compileFeatureValue(app: App, feature: Feature, path?: string): 
   return compileEventExpression(app, feature.on, feature.value, results, path);
 }
 
-/** Compiles a label's value: true or 1 is the positive class. */
-export const compileLabel = (app: App, path?: string): Expression =>
-  compileEventExpression(app, app.label?.on ?? "", app.label?.value ?? "", ["bool"], path);
+/**
+ * Compiles a label's value. BINARY: true is the positive class. MULTICLASS: the index in `model.classes` of the text that it is; none, where
+ * it is none of them. REGRESSION: the number.
+ */
+export function compileLabel(app: App, path?: string): Expression {
+  const { on = "", value = "" } = app.label ?? {};
+  const expression = compileEventExpression(app, on, value, LABEL_TYPES[app.model?.task ?? Task.UNSPECIFIED], path);
+  if (app.model?.task !== Task.MULTICLASS) return expression;
+  const indexes = new Map(app.model.classes.map((name, index) => [name, index]));
+  return { ...expression, evaluate: (fields, at) => indexes.get(expression.raw(fields, at) as string) };
+}
+
+const LABEL_TYPES: Readonly<Record<Task, readonly ResultType[]>> = {
+  [Task.UNSPECIFIED]: ["bool"],
+  [Task.BINARY]: ["bool"],
+  [Task.MULTICLASS]: ["string"],
+  [Task.REGRESSION]: ["double", "int"],
+};
 
 /** Compiles the app's drop rule. It is asked of every event type, so it may use the fields of any; what a type lacks is missing. */
 export function compileDropRule(app: App, path?: string): Expression {

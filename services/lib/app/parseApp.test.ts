@@ -104,6 +104,9 @@ test("each rule of meaning is kept", () => {
     ["constant: 0.2", "cache: { max_entries: 10 }", ["serving.cache.ttl required"]],
     ["constant: 0.2", "cache: { ttl: 2d }", ["serving.cache.ttl out_of_range"]],
     ["constant: 0.2", "canary_by: customer", ["serving.canary_by unknown_field"]],
+    ["hold: 2", "hold: 3\n  hold_of: 2", ["monitoring.hold_of out_of_range"]],
+    ["hold: 2", "season: 36h", ["monitoring.season out_of_range"]],
+    ["hold: 2", "season: 1d", ["monitoring.season out_of_range"]],
     ["constant: 0.2", "when_missing: SOMETIMES", ["serving.when_missing unknown_value"]],
     [
       "route: [origin, destination]",

@@ -5,11 +5,14 @@ import { createValidator } from "@bufbuild/protovalidate";
 import { type App, AppSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { parseDocument } from "yaml";
 import { checkEntities, checkEvents, checkFeatures } from "./checkData.ts";
+import { checkFeedback } from "./checkFeedback.ts";
 import { checkLabel, checkOperation } from "./checkLoop.ts";
+import { checkModel } from "./checkModel.ts";
 import { checkServing } from "./checkServing.ts";
 import { formatDuration } from "./duration.ts";
 import { normaliseApp } from "./normalise.ts";
 import { joinPath, Problems, show } from "./problems.ts";
+import { addReportedLabels } from "./reportedLabel.ts";
 
 const validator = createValidator();
 
@@ -30,6 +33,7 @@ export function parseApp(yamlText: string): App {
   const json = normaliseApp(document.toJS({ maxAliasCount: 100 }), problems);
   problems.throwIfAny(subject);
   const app = fromJson(AppSchema, json);
+  addReportedLabels(app, problems);
   checkApp(app, problems);
   problems.throwIfAny(subject);
   return app;
@@ -42,8 +46,10 @@ export function checkApp(app: App, problems: Problems): void {
   checkEntities(app, problems);
   checkFeatures(app, problems);
   checkLabel(app, problems);
+  checkModel(app, problems);
   checkServing(app, problems);
   checkOperation(app, problems);
+  checkFeedback(app, problems);
 }
 
 function checkRules(app: App, problems: Problems): void {

@@ -1,6 +1,6 @@
 import { describeError, MillraceError } from "@millrace/runtime";
 import type { PubAck } from "@nats-io/jetstream";
-import { createInbox, headers as makeHeaders, type NatsConnection } from "@nats-io/transport-node";
+import { createInbox, type MsgHdrs, headers as makeHeaders, type NatsConnection } from "@nats-io/transport-node";
 import type { Traceparent } from "./trace.ts";
 
 interface Pending {
@@ -11,12 +11,20 @@ interface Pending {
   readonly until: number;
 }
 
+interface Outgoing {
+  readonly token: string;
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly headers: MsgHdrs;
+}
+
 /** Acknowledgements that did not come are looked for so often. */
 const LOOK_MS = 250;
 
 /**
  * Publishes messages to streams with many on their way at once, each with a promise of its own. One subscription takes all
- * acknowledgements and one timer finds those that never come: a request of the client's own costs twice as much.
+ * acknowledgements and one timer finds those that never come: a request of the client's own costs twice as much. What is published in
+ * one turn of the event loop goes out in one write to the socket: a write costs more than a message.
  */
 export class PipelinedPublisher implements Disposable {
   readonly #connection: NatsConnection;
@@ -25,6 +33,7 @@ export class PipelinedPublisher implements Disposable {
   readonly #stop: () => void;
   /** By the last token of the subject that the answer comes to; oldest first. */
   readonly #pending = new Map<string, Pending>();
+  #outgoing: Outgoing[] = [];
   #count = 0;
 
   /**
@@ -61,20 +70,31 @@ export class PipelinedPublisher implements Disposable {
     const token = this.#count.toString(36);
     return new Promise((resolve, reject) => {
       this.#pending.set(token, { resolve, reject, subject, until: performance.now() + this.#timeoutMs });
-      try {
-        this.#connection.publish(subject, data, { reply: `${this.#inbox}.${token}`, headers });
-      } catch (error) {
-        this.#pending.delete(token);
-        reject(unconfirmed(subject, describeError(error)));
-      }
+      if (this.#outgoing.length === 0) setImmediate(() => this.#send());
+      this.#outgoing.push({ token, subject, data, headers });
     });
   }
 
   /** Nobody's acknowledgement is taken any more. */
   [Symbol.dispose](): void {
+    this.#send();
     this.#stop();
     for (const { reject, subject } of this.#pending.values()) reject(unconfirmed(subject, "the publisher was closed"));
     this.#pending.clear();
+  }
+
+  /** The client itself writes what it is given at once in one piece. */
+  #send(): void {
+    const outgoing = this.#outgoing;
+    this.#outgoing = [];
+    for (const { token, subject, data, headers } of outgoing) {
+      try {
+        this.#connection.publish(subject, data, { reply: `${this.#inbox}.${token}`, headers });
+      } catch (error) {
+        this.#pending.get(token)?.reject(unconfirmed(subject, describeError(error)));
+        this.#pending.delete(token);
+      }
+    }
   }
 
   /** @param answer JSON; nothing when no stream takes the subject */

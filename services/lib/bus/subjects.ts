@@ -9,6 +9,8 @@ export const acceptedSubject = (app: string, type: string, partition: number): s
 export const qualitySubject = (app: string): string => `quality.${app}`;
 export const predictionSubject = (app: string): string => `predictions.${app}`;
 export const outcomeSubject = (app: string): string => `outcomes.${app}`;
+export const labelQualitySubject = (app: string): string => `labels.${app}`;
+export const reviewSubject = (app: string): string => `feedback.review.${app}`;
 export const trainingJobSubject = (app: string): string => `training.jobs.${app}`;
 /** Jobs for a trainer outside of Millrace, and what it answers. */
 export const trainerJobSubject = (trainer: string): string => `trainers.jobs.${trainer}`;

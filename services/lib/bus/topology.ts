@@ -35,6 +35,8 @@ export const STREAMS: readonly StreamDefinition[] = [
   stream("QUALITY", ["quality.>"], { maxAgeMs: 90 * DAY_MS }),
   stream("PREDICTIONS", ["predictions.>"], { maxAgeMs: 7 * DAY_MS }),
   stream("OUTCOMES", ["outcomes.>"], { maxAgeMs: 7 * DAY_MS }),
+  stream("LABELS", ["labels.>"], { maxAgeMs: 90 * DAY_MS }),
+  stream("REVIEW", ["feedback.review.>"], { maxAgeMs: 30 * DAY_MS }),
   stream("TRAINING", ["training.jobs.>", "training.results.>"], {
     retention: "work queue",
     maxAgeMs: 30 * DAY_MS,

@@ -14,7 +14,7 @@ export interface BinaryMetrics {
 }
 
 /** Probabilities are kept this far from 0 and 1, so that one confident mistake costs 34.5, not infinity. */
-const EPSILON = 1e-15;
+export const EPSILON = 1e-15;
 
 export function binaryMetrics(labels: Float64Array, probabilities: Float64Array): BinaryMetrics {
   const baseRate = mean(labels);
@@ -80,24 +80,27 @@ export function areaUnderRoc(labels: Float64Array, probabilities: Float64Array):
  * rows (Naeini et al., 2015, with quantile bins as in Nixon et al., 2019). Fewer distinct probabilities give fewer bins.
  */
 export function expectedCalibrationError(labels: Float64Array, probabilities: Float64Array, bins = 15): number {
-  const order = rowsByProbability(probabilities);
-  let error = 0;
+  const binOf = equalMassBins(probabilities, bins);
+  const differences = new Float64Array(bins);
+  for (let row = 0; row < labels.length; row += 1) {
+    const bin = binOf[row] as number;
+    differences[bin] = (differences[bin] as number) + (probabilities[row] as number) - (labels[row] as number);
+  }
+  return differences.reduce((sum, difference) => sum + Math.abs(difference), 0) / labels.length;
+}
+
+/** The bin of each row: bins of about the same number of rows, in order of the values; rows with the same value are in the same bin. */
+export function equalMassBins(values: Float64Array, bins: number): Uint16Array {
+  const order = rowsByProbability(values);
+  const binOf = new Uint16Array(values.length);
   let start = 0;
   for (let bin = 0; bin < bins && start < order.length; bin += 1) {
     let end = Math.max(start + 1, Math.round(((bin + 1) * order.length) / bins));
-    // Rows with the same probability belong together.
-    while (end < order.length && probabilities[order[end] as number] === probabilities[order[end - 1] as number])
-      end += 1;
-    let probabilitySum = 0;
-    let positives = 0;
-    for (let index = start; index < end; index += 1) {
-      probabilitySum += probabilities[order[index] as number] as number;
-      positives += labels[order[index] as number] as number;
-    }
-    error += Math.abs(probabilitySum - positives);
+    while (end < order.length && values[order[end] as number] === values[order[end - 1] as number]) end += 1;
+    for (let index = start; index < end; index += 1) binOf[order[index] as number] = bin;
     start = end;
   }
-  return error / order.length;
+  return binOf;
 }
 
 function accuracy(labels: Float64Array, probabilities: Float64Array): number {
@@ -114,7 +117,8 @@ export function mean(values: Float64Array): number {
   return sum / values.length;
 }
 
-function rowsByProbability(probabilities: Float64Array): Uint32Array {
+/** Rows in rising order. */
+export function rowsByProbability(probabilities: Float64Array): Uint32Array {
   return Uint32Array.from(probabilities.keys()).sort(
     (left, right) => (probabilities[left] as number) - (probabilities[right] as number),
   );

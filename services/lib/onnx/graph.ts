@@ -65,6 +65,15 @@ export class GraphBuilder {
     return name;
   }
 
+  /** An int64 constant: indexes and axes. Returns its name. */
+  indexes(values: readonly number[]): string {
+    const name = this.#freshName("indexes");
+    const rawData = new Uint8Array(BigInt64Array.from(values, BigInt).buffer);
+    const dims = [BigInt(values.length)];
+    this.#graph.initializer.push(create(TensorProtoSchema, { name, dims, dataType: DataType.INT64, rawData }));
+    return name;
+  }
+
   /** Adds a node with one output. Returns the output's name: `output`, or a new one. */
   node(
     operator: string,

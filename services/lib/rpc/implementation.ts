@@ -7,6 +7,7 @@ import type {
   MessageShape,
 } from "@bufbuild/protobuf";
 import type { Metadata } from "@grpc/grpc-js";
+import type { Encoded } from "./encoded.ts";
 
 /** What a handler may know about its call. */
 export interface Call {
@@ -17,14 +18,17 @@ export interface Call {
   readonly metadata: Metadata;
 }
 
+/** A handler's answer. */
+export type Answer<Output extends DescMessage> = MessageShape<Output> | Encoded<Output>;
+
 /** A handler for one method: a promise for a unary call, an async iterable for a streaming answer. */
 export type Handler<Method> =
   Method extends DescMethodUnary<infer Input extends DescMessage, infer Output extends DescMessage>
-    ? (request: MessageShape<Input>, call: Call) => Promise<MessageShape<Output>>
+    ? (request: MessageShape<Input>, call: Call) => Promise<Answer<Output>>
     : Method extends DescMethodServerStreaming<infer Input extends DescMessage, infer Output extends DescMessage>
-      ? (request: MessageShape<Input>, call: Call) => AsyncIterable<MessageShape<Output>>
+      ? (request: MessageShape<Input>, call: Call) => AsyncIterable<Answer<Output>>
       : Method extends DescMethodBiDiStreaming<infer Input extends DescMessage, infer Output extends DescMessage>
-        ? (requests: AsyncIterable<MessageShape<Input>>, call: Call) => AsyncIterable<MessageShape<Output>>
+        ? (requests: AsyncIterable<MessageShape<Input>>, call: Call) => AsyncIterable<Answer<Output>>
         : never;
 
 /** All methods of a service, typed from its descriptor. A method left out answers UNIMPLEMENTED. */

@@ -1,6 +1,7 @@
 import { type DescMessage, type DescMethod, type DescService, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { MethodDefinition, ServiceDefinition, UntypedHandleCall } from "@grpc/grpc-js";
 import { describeError, MillraceError } from "@millrace/runtime";
+import { Encoded } from "./encoded.ts";
 
 /** A protobuf-es service as grpc-js wants it described. */
 export function serviceDefinition(service: DescService): ServiceDefinition<Record<string, UntypedHandleCall>> {
@@ -17,7 +18,8 @@ export function methodDefinition(method: DescMethod): MethodDefinition<object, o
     responseStream: methodKind === "server_streaming" || methodKind === "bidi_streaming",
     requestSerialize: (message) => asBuffer(toBinary(input, message as never)),
     requestDeserialize: (bytes) => decode(input, bytes),
-    responseSerialize: (message) => asBuffer(toBinary(output, message as never)),
+    responseSerialize: (message) =>
+      asBuffer(message instanceof Encoded ? message.bytes : toBinary(output, message as never)),
     responseDeserialize: (bytes) => fromBinary(output, bytes),
   };
 }

@@ -39,17 +39,30 @@ const DOMAIN = "millrace";
 const MAX_MESSAGE_CHARACTERS = 1_000;
 const MAX_DETAILS_BYTES = 3_000;
 
+interface FailedStatus {
+  readonly code: status;
+  readonly details: string;
+  readonly metadata: Metadata;
+}
+
+/** Of refusals: under overload the same one is told to many callers. */
+const REFUSALS = new WeakMap<MillraceError, FailedStatus>();
+
 /** What a failed call answers. A cause stays here; an error that is not a MillraceError says nothing about itself. */
-export function toStatus(error: unknown): { code: status; details: string; metadata: Metadata } {
+export function toStatus(error: unknown): FailedStatus {
   const metadata = new Metadata();
   if (!(error instanceof MillraceError)) {
     return { code: status.INTERNAL, details: "internal error; the server's log has its cause", metadata };
   }
+  const told = REFUSALS.get(error);
+  if (told !== undefined) return told;
   const code = GRPC_STATUS[error.code];
   const message = shorten(error.message);
   const rich = create(StatusSchema, { code, message, details: richDetails(error) });
   metadata.set(DETAILS, Buffer.from(toBinary(StatusSchema, rich)));
-  return { code, details: message, metadata };
+  const failed = { code, details: message, metadata };
+  if (error.retryAfterMs !== undefined) REFUSALS.set(error, failed);
+  return failed;
 }
 
 function richDetails(error: MillraceError) {

@@ -61,3 +61,52 @@ export function normalTail(z: number): number {
   const half = 0.5 * upperGamma(0.5, (z * z) / 2);
   return z >= 0 ? half : 1 - half;
 }
+
+/**
+ * The regularised incomplete beta function I_x(a, b): its continued fraction by Lentz's method (Numerical Recipes, 3rd ed., 6.4.8;
+ * DLMF 8.17.22).
+ */
+export function incompleteBeta(a: number, b: number, x: number): number {
+  if (x <= 0) return 0;
+  if (x >= 1) return 1;
+  // The fraction converges fast below the mean only; above it, the other tail does.
+  if (x > (a + 1) / (a + b + 2)) return 1 - incompleteBeta(b, a, 1 - x);
+  const scale = Math.exp(logGamma(a + b) - logGamma(a) - logGamma(b) + a * Math.log(x) + b * Math.log1p(-x)) / a;
+  const tiny = 1e-300;
+  let c = 1;
+  let d = 1 / nonZero(1 - ((a + b) * x) / (a + 1), tiny);
+  let fraction = d;
+  for (let m = 1; m < MAX_STEPS; m += 1) {
+    const even = (m * (b - m) * x) / ((a + 2 * m - 1) * (a + 2 * m));
+    d = 1 / nonZero(1 + even * d, tiny);
+    c = nonZero(1 + even / c, tiny);
+    fraction *= c * d;
+    const odd = (-(a + m) * (a + b + m) * x) / ((a + 2 * m) * (a + 2 * m + 1));
+    d = 1 / nonZero(1 + odd * d, tiny);
+    c = nonZero(1 + odd / c, tiny);
+    const factor = c * d;
+    fraction *= factor;
+    if (Math.abs(factor - 1) < PRECISION) break;
+  }
+  return scale * fraction;
+}
+
+/** P(T >= t) for T of Student's t distribution (DLMF 8.17; Numerical Recipes, 3rd ed., 6.14.9). */
+export function studentTail(t: number, degreesOfFreedom: number): number {
+  const half = 0.5 * incompleteBeta(degreesOfFreedom / 2, 0.5, degreesOfFreedom / (degreesOfFreedom + t * t));
+  return t >= 0 ? half : 1 - half;
+}
+
+/**
+ * P(K >= x) for Kolmogorov's distribution, the limit of √n D for large n (Kolmogorov, 1933): 2 Σ (-1)^(k-1) exp(-2 k² x²), and for
+ * small x its Jacobi transform, which then converges where the other does not.
+ */
+export function kolmogorovTail(x: number): number {
+  if (x <= 0) return 1;
+  if (x < 1.18) {
+    const y = Math.exp((-Math.PI * Math.PI) / (8 * x * x));
+    return 1 - (Math.sqrt(2 * Math.PI) / x) * (y + y ** 9 + y ** 25 + y ** 49);
+  }
+  const y = Math.exp(-2 * x * x);
+  return 2 * (y - y ** 4 + y ** 9 - y ** 16);
+}

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { populationStability } from "@millrace/metrics";
-import { benjaminiHochberg, largerShare, twoSampleChiSquare } from "./distributions.ts";
+import { twoSampleChiSquare } from "./binnedDistances.ts";
+import { benjaminiHochberg, largerShare } from "./significance.ts";
 import { chiSquareTail, normalTail } from "./specialFunctions.ts";
 import { TruthSketch } from "./truthSketch.ts";
 

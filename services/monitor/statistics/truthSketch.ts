@@ -1,3 +1,5 @@
+import type { Observation } from "./windowVariation.ts";
+
 /** Predictions are kept in so many bins of equal width; AUC and calibration are calculated from them. */
 const BINS = 200;
 /** Calibration is judged in so many of equal width (Naeini et al., Obtaining Well Calibrated Probabilities, 2015). */
@@ -5,12 +7,15 @@ const CALIBRATION_BINS = 20;
 /** A probability of exactly 0 or 1 that is wrong would cost infinitely much. */
 const CLOSEST = 1e-15;
 
-const ROW = { count: 0, logLoss: 1, brier: 2, expected: 3, excessSquared: 4 } as const;
-const HEAD = 5;
+/** A probability this close to 0 or 1 is confident; a whole number of bins. */
+const CONFIDENT = 0.1;
+
+const ROW = { count: 0, logLoss: 1, squares: 2, expected: 3, excessSquared: 4, distances: 5 } as const;
+const HEAD = 6;
 
 /**
  * Predictions with their truth, as sums: the size does not depend on how many there are, and what was added can be taken out
- * again. Log loss and Brier score are exact. AUC counts pairs in one bin as ties, so it is off by at most half the share of
+ * again. Log loss, Brier score, RMSE and MAE are exact. AUC counts pairs in one bin as ties, so it is off by at most half the share of
  * positive-negative pairs that fall into one bin.
  */
 export class TruthSketch {
@@ -30,7 +35,8 @@ export class TruthSketch {
     const expected = -p * Math.log(p) - (1 - p) * Math.log1p(-p);
     this.#change(ROW.count, weight);
     this.#change(ROW.logLoss, weight * loss);
-    this.#change(ROW.brier, weight * (probability - label) ** 2);
+    this.#change(ROW.squares, weight * (probability - label) ** 2);
+    this.#change(ROW.distances, weight * Math.abs(probability - label));
     this.#change(ROW.expected, weight * expected);
     this.#change(ROW.excessSquared, weight * (loss - expected) ** 2);
     const bin = HEAD + 3 * Math.min(Math.floor(probability * BINS), BINS - 1);
@@ -46,8 +52,29 @@ export class TruthSketch {
     return this.#at(ROW.logLoss) / this.count;
   }
 
+  /** Mean squared difference between probability and label (Brier, 1950). */
   get brier(): number {
-    return this.#at(ROW.brier) / this.count;
+    return this.#at(ROW.squares) / this.count;
+  }
+
+  /** Root of the mean squared difference. */
+  get rmse(): number {
+    return Math.sqrt(this.brier);
+  }
+
+  /** Mean absolute difference. */
+  get mae(): number {
+    return this.#at(ROW.distances) / this.count;
+  }
+
+  /** Share of the predictions below 0.1 that came true, and of at least 0.9 that did not, among all. */
+  get confidentMistakes(): number {
+    const confident = Math.round(CONFIDENT * BINS);
+    let mistakes = 0;
+    for (let bin = 0; bin < confident; bin += 1) {
+      mistakes += this.#at(HEAD + 3 * bin) + this.#at(HEAD + 3 * (BINS - 1 - bin) + 1);
+    }
+    return mistakes / this.count;
   }
 
   /** The log loss that the predictions themselves promise: their mean entropy. Equal to the log loss if they are calibrated. */
@@ -55,11 +82,11 @@ export class TruthSketch {
     return this.#at(ROW.expected) / this.count;
   }
 
-  /** How many standard errors the log loss is above what the predictions promise. */
-  get excessInStandardErrors(): number {
-    const mean = this.logLoss - this.expectedLogLoss;
-    const variance = Math.max(this.#at(ROW.excessSquared) / this.count - mean * mean, 0);
-    return variance === 0 ? 0 : mean / Math.sqrt(variance / this.count);
+  /** By how much the log loss is above what the predictions promise, and the variance that chance gives this difference. */
+  get excess(): Observation {
+    const value = this.logLoss - this.expectedLogLoss;
+    const ofRows = Math.max(this.#at(ROW.excessSquared) / this.count - value * value, 0);
+    return { value, variance: ofRows / this.count };
   }
 
   /** Area under the ROC curve: the share of positive-negative pairs in the right order (Mann-Whitney); NaN with one class only. */

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Calibration, calibrated } from "../calibration.ts";
+import type { GraphBuilder } from "@millrace/onnx";
+import { type Calibration, calibrated } from "../calibration/calibration.ts";
+import { fitIsotonic } from "../calibration/isotonic.ts";
 import { predictWithArtefact } from "../evaluate.ts";
-import { fitIsotonic } from "../isotonic.ts";
-import { logisticToOnnx } from "./onnx.ts";
+import { toOnnx } from "./artefact.ts";
+import { addLinear } from "./linear.ts";
 
 const ROWS = 10_000;
 const scores = Float64Array.from({ length: ROWS }, (_, row) => Math.fround((((row * 7919) % ROWS) / ROWS) * 12 - 6));
@@ -12,8 +14,13 @@ const scores = Float64Array.from({ length: ROWS }, (_, row) => Math.fround((((ro
 const identity = {
   means: Float64Array.of(0),
   deviations: Float64Array.of(1),
-  weights: Float64Array.of(1),
-  intercept: 0,
+  weights: [Float64Array.of(1)],
+  intercepts: Float64Array.of(0),
+};
+
+const onnxWith = (calibration: Calibration): Uint8Array => {
+  const addScores = (graph: GraphBuilder, columns: string): string => addLinear(graph, columns, identity);
+  return toOnnx({ name: "identity", featureNames: ["score"], codes: [], addScores }, { kind: "binary", calibration });
 };
 
 function isotonic(): Calibration {
@@ -32,7 +39,7 @@ for (const [name, calibration] of [
 ] as const satisfies readonly (readonly [string, Calibration])[]) {
   test(`the calibration "${name}" inside the model file answers as outside it, also beyond its outermost scores`, async () => {
     const expected = calibrated(scores, calibration);
-    const answers = await predictWithArtefact(logisticToOnnx(identity, calibration, ["score"]), [scores]);
+    const answers = await predictWithArtefact(onnxWith(calibration), [scores]);
     for (let row = 0; row < ROWS; row += 1) {
       assert.ok(Math.abs((answers[row] as number) - (expected[row] as number)) < 1e-5, `row ${row}`);
     }

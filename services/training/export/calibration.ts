@@ -1,6 +1,6 @@
 import type { GraphBuilder } from "@millrace/onnx";
-import type { Calibration } from "../calibration.ts";
-import type { IsotonicCalibration } from "../isotonic.ts";
+import type { Calibration } from "../calibration/calibration.ts";
+import type { IsotonicCalibration } from "../calibration/isotonic.ts";
 
 /** Adds the nodes that turn a score, float32 [rows, 1], into a probability of the same shape, called `output`. */
 export function addCalibration(graph: GraphBuilder, score: string, calibration: Calibration, output: string): void {

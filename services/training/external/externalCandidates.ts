@@ -15,7 +15,7 @@ import { type Clock, describeError, MillraceError } from "@millrace/runtime";
 import type { ModelledApp } from "../appRows.ts";
 import type { OnProgress } from "../consumer.ts";
 import type { BuiltDataset, DatasetClient } from "../dataset.ts";
-import { type Judged, judge } from "../judging.ts";
+import { type Judged, type Judgement, judge } from "../judging.ts";
 import type { Matrix } from "../matrix.ts";
 import type { Split } from "../split.ts";
 import { inModelProcess } from "../upload/modelProcess.ts";
@@ -91,6 +91,7 @@ export class ExternalCandidates {
   async collect(
     asked: readonly ExternalTask[],
     holdout: Matrix,
+    judgement: Judgement,
     signal: AbortSignal,
     onProgress: OnProgress,
   ): Promise<ExternalModels> {
@@ -99,7 +100,7 @@ export class ExternalCandidates {
     for (const task of asked) {
       onProgress(`waiting for the trainer ${task.trainer}`);
       try {
-        judged.push(await this.#judge(await this.#answerOf(task, signal), holdout, signal));
+        judged.push(await this.#judge(await this.#answerOf(task, signal), holdout, judgement, signal));
       } catch (error) {
         // What one trainer does wrong stops no other candidate.
         if (signal.aborted || !(error instanceof MillraceError) || error.code === "unavailable") throw error;
@@ -145,13 +146,15 @@ export class ExternalCandidates {
     }
   }
 
-  async #judge(result: ExternalResult, holdout: Matrix, signal: AbortSignal): Promise<Judged> {
+  async #judge(result: ExternalResult, holdout: Matrix, judgement: Judgement, signal: AbortSignal): Promise<Judged> {
+    const beganMs = performance.now();
     if (result.failure !== "") throw new MillraceError("failed_precondition", `it says: ${result.failure}`);
     const file = await this.#fetch(result);
     const { onnx } = await inModelProcess("check", { onnx: file, columns: holdout.columns.length }, signal);
     const parameters = JSON.stringify({ made_with: result.madeWith, ...parametersOf(result) });
-    const measured = await judge(onnx, holdout);
-    return { algorithm: `external:${result.trainer}`, onnx, parameters, importance: [], ...measured };
+    const measured = await judge(onnx, holdout, judgement);
+    const seconds = (performance.now() - beganMs) / 1_000;
+    return { algorithm: `external:${result.trainer}`, onnx, parameters, importance: [], seconds, ...measured };
   }
 
   async #fetch({ object, sha256 }: ExternalResult): Promise<Uint8Array> {

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { randomNumbers } from "@millrace/metrics";
 import type { Matrix } from "../matrix.ts";
-import { BOOST_DEFAULTS, type BoostParameters, scoreBoostedTrees, trainBoostedTrees } from "./boost.ts";
+import { type BoostedTrees, scoreBoostedTrees, trainBoostedTrees } from "./boost.ts";
+import { BOOST_DEFAULTS, type BoostParameters } from "./boostParameters.ts";
 import { FEATURE_WIDTH } from "./histogram.ts";
 import { LOG_LOSS } from "./objective.ts";
 import { bestSplit } from "./split.ts";
@@ -21,16 +23,9 @@ function matrixOf(
   };
 }
 
-/** A generator of numbers in [0, 1) (mulberry32), so that every run sees the same rows. */
-function randomNumbers(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
+/** Of a model with one output. */
+const scoresOf = (model: BoostedTrees, { columns }: Matrix): Float64Array =>
+  scoreBoostedTrees(model, columns)[0] as Float64Array;
 
 function randomMatrix(rows: number, seed: number): Matrix {
   const random = randomNumbers(seed);
@@ -47,8 +42,8 @@ function randomMatrix(rows: number, seed: number): Matrix {
 test("a stump splits where the classes part, and its leaves have the values worked out by hand", async () => {
   // Base rate 1/2: every gradient is +-1/2, every hessian 1/4. Left of 2.5: G = 2 * 1/2, H = 2 * 1/4, lambda 1.
   const matrix = matrixOf([[1, 2, 3, 4]], [0, 0, 1, 1]);
-  const { trees, baseScore } = await trainBoostedTrees(matrix, undefined, ONE_STUMP);
-  assert.equal(baseScore, 0);
+  const { trees, baseScores } = await trainBoostedTrees(matrix, undefined, ONE_STUMP);
+  assert.deepEqual([...baseScores], [0]);
   const [tree] = trees;
   assert.deepEqual(tree?.feature, [0, -1, -1]);
   assert.equal(tree?.threshold[0], 2.5);
@@ -77,7 +72,7 @@ test("rows with a missing value go to the side that they resemble", async () => 
     const matrix = matrixOf([[1, 2, 3, 4, Number.NaN, Number.NaN]], [0, 0, 1, 1, missingLabel, missingLabel]);
     const { trees } = await trainBoostedTrees(matrix, undefined, ONE_STUMP);
     assert.equal(trees[0]?.missingLeft[0], side);
-    const scores = scoreBoostedTrees({ trees, baseScore: 0, importance: new Float64Array() }, matrix.columns);
+    const scores = scoresOf({ trees, baseScores: Float64Array.of(0), importance: new Float64Array() }, matrix);
     assert.equal(scores[4], scores[missingLabel === 0 ? 0 : 2]);
   }
 });
@@ -112,8 +107,8 @@ test("the scores that boosting goes on from are those that the finished trees gi
     const parameters = { ...BOOST_DEFAULTS, trees, maxDepth: 4, earlyStopping: 0 };
     const onTree = (_: number, value: number | undefined): unknown => losses.push(value ?? Number.NaN);
     const model = await trainBoostedTrees(matrix, matrix, parameters, { onTree });
-    const scores = scoreBoostedTrees(model, matrix.columns);
-    assert.ok(Math.abs((losses.at(-1) as number) - LOG_LOSS.loss(matrix, scores)) < 1e-12);
+    const scores = scoresOf(model, matrix);
+    assert.ok(Math.abs((losses.at(-1) as number) - LOG_LOSS.loss(matrix, [scores])) < 1e-12);
     return losses;
   };
   // On the rows that it is trained on, every tree makes the loss smaller.
@@ -142,7 +137,7 @@ test("a thousand rows of weight zero change nothing", async () => {
     await trainBoostedTrees(matrix, undefined, parameters),
     await trainBoostedTrees({ ...noise, columns, labels, weights }, undefined, parameters),
   ];
-  const [own, other] = [scoreBoostedTrees(plain, matrix.columns), scoreBoostedTrees(weighted, matrix.columns)];
+  const [own, other] = [scoresOf(plain, matrix), scoresOf(weighted, matrix)];
   for (let row = 0; row < 500; row += 1) assert.ok(Math.abs((own[row] as number) - (other[row] as number)) < 1e-6);
 });
 

@@ -1,49 +1,42 @@
 import { setImmediate } from "node:timers/promises";
-import { MillraceError } from "@millrace/runtime";
+import { randomNumbers, shuffled } from "@millrace/metrics";
 import type { Matrix } from "../matrix.ts";
 import { binColumn, chooseEdges, type Edges } from "./binning.ts";
-import { type GrowRules, slotsForDepth, TreeGrower } from "./grow.ts";
+import { type BoostParameters, checkBoostParameters } from "./boostParameters.ts";
+import { type Directions, slotsForDepth, TreeGrower } from "./grow.ts";
 import { FEATURE_WIDTH, type HistogramData } from "./histogram.ts";
 import { HistogramThreads } from "./histogramThreads.ts";
 import { LOG_LOSS, type Objective } from "./objective.ts";
-import { addBinnedTreeScores, addTreeScores, type Tree } from "./tree.ts";
+import { addTreeScores, type Tree } from "./tree.ts";
+import { ValidationWatch } from "./validationWatch.ts";
 
-export interface BoostParameters extends GrowRules {
-  readonly trees: number;
-  /** Stop when the validation's loss has not fallen for this many trees, and keep those up to the best; 0: never. */
-  readonly earlyStopping: number;
-}
-
-/** XGBoost's defaults, but for the learning rate, and early stopping. */
-export const BOOST_DEFAULTS: BoostParameters = {
-  trees: 100,
-  maxDepth: 6,
-  learningRate: 0.1,
-  lambda: 1,
-  minChildWeight: 1,
-  minGain: 0,
-  earlyStopping: 20,
-};
-
-/** score = baseScore + sum of the trees' values, in log odds. */
+/** A row's score of an output = its base score + the sum of its trees' values. */
 export interface BoostedTrees {
-  readonly baseScore: number;
+  /** One for each output. */
+  readonly baseScores: Float64Array;
+  /** Round after round, one for each output: tree i adds to output i % outputs. */
   readonly trees: readonly Tree[];
   /** Share of the total split gain per feature; zeroes when nothing was split. */
   readonly importance: Float64Array;
 }
 
 export interface BoostOptions {
+  /** Default: log loss of a binary label. */
+  readonly objective?: Objective;
+  /** Directions that features are held to. Default: none. */
+  readonly monotone?: Directions | undefined;
+  /** Of the features that each tree may use, where `featureShare` is below 1. */
+  readonly seed?: number | undefined;
   /** Threads for the histograms. The result does not depend on it. */
   readonly threads?: number;
   readonly signal?: AbortSignal | undefined;
-  /** After each tree; the loss is the validation's. */
-  readonly onTree?: (tree: number, loss: number | undefined) => void;
+  /** After each round; the loss is the validation's. */
+  readonly onTree?: (round: number, loss: number | undefined) => void;
 }
 
 /**
- * Gradient-boosted trees for a binary label: second-order boosting of the log loss (Friedman, 2001; Chen and Guestrin, 2016) over
- * histograms of at most 255 bins and one for missing values.
+ * Gradient-boosted trees: second-order boosting of a loss (Friedman, 2001; Chen and Guestrin, 2016) over histograms of at most 255 bins
+ * and one for missing values. Of several outputs, each round grows one tree for each.
  *
  * @param train checked by `checkTrainable`
  * @param validation decides when to stop; without rows, every tree is kept
@@ -53,61 +46,48 @@ export async function trainBoostedTrees(
   train: Matrix,
   validation: Matrix | undefined,
   parameters: BoostParameters,
-  { threads = 1, signal, onTree }: BoostOptions = {},
+  { objective = LOG_LOSS, monotone, seed = 0, threads = 1, signal, onTree }: BoostOptions = {},
 ): Promise<BoostedTrees> {
   checkBoostParameters(parameters);
-  const objective = LOG_LOSS;
+  const { outputs } = objective;
   const edges = train.columns.map(chooseEdges);
   const data = shareData(train, edges, parameters.maxDepth);
   await using histogramThreads = new HistogramThreads(data, threads);
-  const grower = new TreeGrower(data, edges, parameters, histogramThreads);
-  const baseScore = objective.baseScore(train);
-  const scores = new Float64Array(data.rows).fill(baseScore);
-  const watch = validation?.labels.length ? new ValidationWatch(objective, validation, edges, baseScore) : undefined;
+  const grower = new TreeGrower(data, edges, parameters, histogramThreads, monotone);
+  const chooseFeatures = featureChooser(edges.length, parameters.featureShare, seed);
+  const baseScores = objective.baseScores(train);
+  const scores = Array.from(baseScores, (score) => new Float64Array(data.rows).fill(score));
+  const watch = validation?.labels.length ? new ValidationWatch(objective, validation, edges, baseScores) : undefined;
   const trees: Tree[] = [];
   const gains: Float64Array[] = [];
-  for (let index = 0; index < parameters.trees; index += 1) {
+  for (let round = 1; round <= parameters.trees; round += 1) {
     signal?.throwIfAborted();
-    objective.derive(train, scores, data.derivatives);
-    const grown = await grower.grow(scores);
-    trees.push(grown.tree);
-    gains.push(grown.gains);
-    const loss = watch?.add(grown.tree);
-    onTree?.(index + 1, loss);
-    if (parameters.earlyStopping > 0 && watch !== undefined && watch.treesSinceBest >= parameters.earlyStopping) break;
+    for (let output = 0; output < outputs; output += 1) {
+      objective.derive(train, scores, output, data.derivatives);
+      const grown = await grower.grow(scores[output] as Float64Array, chooseFeatures());
+      trees.push(grown.tree);
+      gains.push(grown.gains);
+    }
+    const loss = watch?.add(trees.slice(-outputs));
+    onTree?.(round, loss);
+    if (parameters.earlyStopping > 0 && watch !== undefined && watch.roundsSinceBest >= parameters.earlyStopping) break;
     // Let heartbeats and cancellation through.
     await setImmediate();
   }
-  const kept = watch === undefined || parameters.earlyStopping === 0 ? trees.length : watch.bestTrees;
-  return { baseScore, trees: trees.slice(0, kept), importance: shares(gains.slice(0, kept), edges.length) };
+  const kept = watch === undefined || parameters.earlyStopping === 0 ? trees.length : watch.bestRounds * outputs;
+  return { baseScores, trees: trees.slice(0, kept), importance: shares(gains.slice(0, kept), edges.length) };
 }
 
-/** Deeper trees need memory for 2 ** depth histograms, and learn single rows by heart. */
-const MAX_DEPTH = 14;
-
-/** @throws `invalid_argument` naming the parameter, its range and what it was. */
-export function checkBoostParameters(parameters: BoostParameters): void {
-  const check = (name: keyof BoostParameters, range: string, holds: (value: number) => boolean): void => {
-    const value = parameters[name];
-    if (!holds(value)) throw new MillraceError("invalid_argument", `gbdt: ${name} is ${value}; it must be ${range}`);
-  };
-  check("trees", "a whole number from 1 to 10000", (value) => Number.isInteger(value) && value >= 1 && value <= 10_000);
-  check(
-    "maxDepth",
-    `a whole number from 1 to ${MAX_DEPTH}`,
-    (value) => Number.isInteger(value) && value >= 1 && value <= MAX_DEPTH,
-  );
-  check("learningRate", "above 0 and at most 1", (value) => value > 0 && value <= 1);
-  check("earlyStopping", "a whole number, 0 or more", (value) => Number.isInteger(value) && value >= 0);
-  for (const name of ["lambda", "minChildWeight", "minGain"] as const) {
-    check(name, "a number, 0 or more", (value) => value >= 0 && Number.isFinite(value));
+/** Scores of raw columns, one array for each output. */
+export function scoreBoostedTrees(
+  { baseScores, trees }: BoostedTrees,
+  columns: readonly Float64Array[],
+): Float64Array[] {
+  const rows = columns[0]?.length ?? 0;
+  const scores = Array.from(baseScores, (score) => new Float64Array(rows).fill(score));
+  for (const [index, tree] of trees.entries()) {
+    addTreeScores(tree, columns, scores[index % scores.length] as Float64Array);
   }
-}
-
-/** Log odds per row. */
-export function scoreBoostedTrees({ baseScore, trees }: BoostedTrees, columns: readonly Float64Array[]): Float64Array {
-  const scores = new Float64Array(columns[0]?.length ?? 0).fill(baseScore);
-  for (const tree of trees) addTreeScores(tree, columns, scores);
   return scores;
 }
 
@@ -129,39 +109,16 @@ function shareData(train: Matrix, edges: readonly Edges[], maxDepth: number): Hi
   };
 }
 
-/** Follows the loss on rows that are not trained on. */
-class ValidationWatch {
-  bestTrees = 0;
-  treesSinceBest = 0;
-  #bestLoss = Infinity;
-  #trees = 0;
-  readonly #bins: Uint8Array;
-  readonly #scores: Float64Array;
-  readonly #objective: Objective;
-  readonly #rows: Matrix;
-
-  constructor(objective: Objective, validation: Matrix, edges: readonly Edges[], baseScore: number) {
-    const rows = validation.labels.length;
-    this.#objective = objective;
-    this.#rows = validation;
-    this.#scores = new Float64Array(rows).fill(baseScore);
-    this.#bins = new Uint8Array(rows * edges.length);
-    for (const [feature, column] of validation.columns.entries()) {
-      binColumn(column, edges[feature] as Edges, this.#bins.subarray(feature * rows, (feature + 1) * rows));
-    }
-  }
-
-  add(tree: Tree): number {
-    addBinnedTreeScores(tree, this.#bins, this.#scores);
-    this.#trees += 1;
-    const loss = this.#objective.loss(this.#rows, this.#scores);
-    if (loss < this.#bestLoss) {
-      this.#bestLoss = loss;
-      this.bestTrees = this.#trees;
-    }
-    this.treesSinceBest = this.#trees - this.bestTrees;
-    return loss;
-  }
+/** For each tree another random share of the features, at least one; undefined where all may be used. */
+function featureChooser(features: number, share: number, seed: number): () => Uint8Array | undefined {
+  if (share >= 1) return () => undefined;
+  const random = randomNumbers(seed);
+  const count = Math.max(1, Math.round(features * share));
+  return () => {
+    const allowed = new Uint8Array(features);
+    for (const feature of shuffled(features, random).subarray(0, count)) allowed[feature] = 1;
+    return allowed;
+  };
 }
 
 function shares(gains: readonly Float64Array[], features: number): Float64Array {

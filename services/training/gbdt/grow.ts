@@ -1,7 +1,17 @@
 import { BIN_COUNT, type Edges, MISSING_BIN } from "./binning.ts";
 import { FEATURE_WIDTH, type HistogramData, type HistogramTask, subtractHistogram } from "./histogram.ts";
 import type { HistogramThreads } from "./histogramThreads.ts";
-import { bestSplit, type FeatureShape, leafValue, type NodeSums, type Split, type SplitRules } from "./split.ts";
+import {
+  type Bounds,
+  bestSplit,
+  boundedLeafValue,
+  type FeatureShape,
+  leafValue,
+  type NodeSums,
+  type Split,
+  type SplitRules,
+  UNBOUNDED,
+} from "./split.ts";
 import { addLeaf, emptyTree, splitLeaf, type Tree } from "./tree.ts";
 
 export interface GrowRules extends SplitRules {
@@ -16,7 +26,11 @@ interface OpenLeaf {
   readonly begin: number;
   readonly end: number;
   readonly sums: NodeSums;
+  readonly bounds: Bounds;
 }
+
+/** By feature: 1 where the score must not fall when it grows, -1 where it must not rise, else 0. */
+export type Directions = readonly (-1 | 0 | 1)[];
 
 export interface GrownTree {
   readonly tree: Tree;
@@ -38,6 +52,7 @@ export class TreeGrower {
   readonly #edges: readonly Edges[];
   readonly #shapes: readonly FeatureShape[];
   readonly #rules: GrowRules;
+  readonly #isConstrained: boolean;
   readonly #threads: HistogramThreads;
   /** Room for the rows that go right, while those that go left are moved together. */
   readonly #rightOrder: Uint32Array;
@@ -45,13 +60,21 @@ export class TreeGrower {
   /** 1 for each bin whose rows go left. */
   readonly #leftBins = new Uint8Array(BIN_COUNT);
 
-  constructor(data: HistogramData, edges: readonly Edges[], rules: GrowRules, threads: HistogramThreads) {
+  constructor(
+    data: HistogramData,
+    edges: readonly Edges[],
+    rules: GrowRules,
+    threads: HistogramThreads,
+    monotone?: Directions,
+  ) {
     const { bins, rows } = data;
     this.#data = data;
     this.#edges = edges;
+    this.#isConstrained = monotone?.some((direction) => direction !== 0) ?? false;
     this.#shapes = edges.map((list, feature) => ({
       edges: list.length,
       hasMissing: bins.subarray(feature * rows, (feature + 1) * rows).includes(MISSING_BIN),
+      monotone: monotone?.[feature] ?? 0,
     }));
     this.#rules = rules;
     this.#threads = threads;
@@ -59,8 +82,11 @@ export class TreeGrower {
     this.#rightDerivatives = new Float64Array(2 * rows);
   }
 
-  /** @param scores of the rows; the tree's values are added */
-  async grow(scores: Float64Array): Promise<GrownTree> {
+  /**
+   * @param scores of the rows; the tree's values are added
+   * @param allowed 1 for each feature that may be split; absent: all
+   */
+  async grow(scores: Float64Array, allowed?: Uint8Array): Promise<GrownTree> {
     const tree = emptyTree();
     const gains = new Float64Array(this.#edges.length);
     let leaves = [this.#root(tree)];
@@ -69,21 +95,22 @@ export class TreeGrower {
     for (let depth = 1; leaves.length > 0; depth += 1) {
       const pairs: { smaller: OpenLeaf; larger: OpenLeaf }[] = [];
       for (const leaf of leaves) {
-        const split = depth > this.#rules.maxDepth ? undefined : this.#bestSplitOf(leaf);
+        const split = depth > this.#rules.maxDepth ? undefined : this.#bestSplitOf(leaf, allowed);
         if (split === undefined) {
           this.#addScores(scores, leaf, tree.value[leaf.node] as number);
           continue;
         }
         gains[split.feature] = (gains[split.feature] as number) + split.gain;
-        const { left, right } = this.#splitNode(tree, leaf.node, split);
+        const bounds = this.#childBounds(leaf, split);
+        const { left, right } = this.#splitNode(tree, leaf.node, split, bounds);
         if (depth === this.#rules.maxDepth) {
           this.#addScoresOfSplit(scores, leaf, split, tree.value[left] as number, tree.value[right] as number);
           continue;
         }
         const middle = this.#partition(leaf, split);
         const leftIsSmaller = middle - leaf.begin <= leaf.end - middle;
-        const leftLeaf = { node: left, begin: leaf.begin, end: middle, sums: split.left };
-        const rightLeaf = { node: right, begin: middle, end: leaf.end, sums: split.right };
+        const leftLeaf = { node: left, begin: leaf.begin, end: middle, sums: split.left, bounds: bounds.left };
+        const rightLeaf = { node: right, begin: middle, end: leaf.end, sums: split.right, bounds: bounds.right };
         pairs.push({
           smaller: { ...(leftIsSmaller ? leftLeaf : rightLeaf), slot: freeSlot },
           larger: { ...(leftIsSmaller ? rightLeaf : leftLeaf), slot: leaf.slot },
@@ -100,7 +127,7 @@ export class TreeGrower {
     const { order, rows } = this.#data;
     for (let row = 0; row < rows; row += 1) order[row] = row;
     const sums = this.#sumsOfAll();
-    return { node: addLeaf(tree, this.#valueOf(sums)), slot: 0, begin: 0, end: rows, sums };
+    return { node: addLeaf(tree, this.#valueOf(sums)), slot: 0, begin: 0, end: rows, sums, bounds: UNBOUNDED };
   }
 
   async #fillPairs(pairs: readonly { smaller: OpenLeaf; larger: OpenLeaf }[]): Promise<void> {
@@ -109,14 +136,32 @@ export class TreeGrower {
     for (const { smaller, larger } of pairs) subtractHistogram(this.#data, larger.slot, smaller.slot);
   }
 
-  #bestSplitOf({ slot, sums }: OpenLeaf): Split | undefined {
+  #bestSplitOf({ slot, sums, bounds }: OpenLeaf, allowed: Uint8Array | undefined): Split | undefined {
     const size = this.#edges.length * FEATURE_WIDTH;
-    return bestSplit(this.#data.histograms.subarray(slot * size, (slot + 1) * size), this.#shapes, sums, this.#rules);
+    const histogram = this.#data.histograms.subarray(slot * size, (slot + 1) * size);
+    const limits = this.#isConstrained || allowed !== undefined ? { bounds, allowed } : undefined;
+    return bestSplit(histogram, this.#shapes, sums, this.#rules, limits);
   }
 
-  #splitNode(tree: Tree, node: number, split: Split): { left: number; right: number } {
+  /** Below a split of a constrained feature, neither side may pass the middle of the two values (as in XGBoost). */
+  #childBounds({ bounds }: OpenLeaf, { feature, left, right }: Split): { left: Bounds; right: Bounds } {
+    const direction = this.#shapes[feature]?.monotone ?? 0;
+    if (direction === 0) return { left: bounds, right: bounds };
+    const { lambda } = this.#rules;
+    const middle = (boundedLeafValue(left, lambda, bounds) + boundedLeafValue(right, lambda, bounds)) / 2;
+    const below = { lower: bounds.lower, upper: middle };
+    const above = { lower: middle, upper: bounds.upper };
+    return direction > 0 ? { left: below, right: above } : { left: above, right: below };
+  }
+
+  #splitNode(
+    tree: Tree,
+    node: number,
+    split: Split,
+    bounds: { left: Bounds; right: Bounds },
+  ): { left: number; right: number } {
     const edges = this.#edges[split.feature] as Edges;
-    const values = { left: this.#valueOf(split.left), right: this.#valueOf(split.right) };
+    const values = { left: this.#valueOf(split.left, bounds.left), right: this.#valueOf(split.right, bounds.right) };
     return splitLeaf(tree, node, split, edges, values);
   }
 
@@ -181,8 +226,11 @@ export class TreeGrower {
     return { gradient, hessian };
   }
 
-  #valueOf(sums: NodeSums): number {
-    return leafValue(sums, this.#rules.lambda) * this.#rules.learningRate;
+  #valueOf(sums: NodeSums, bounds?: Bounds): number {
+    const { lambda, learningRate } = this.#rules;
+    const value =
+      this.#isConstrained && bounds !== undefined ? boundedLeafValue(sums, lambda, bounds) : leafValue(sums, lambda);
+    return value * learningRate;
   }
 }
 

@@ -7,6 +7,14 @@ export interface NodeSums {
   readonly hessian: number;
 }
 
+/** What a node's value has to lie between, before the learning rate, so that constrained features above it keep their direction. */
+export interface Bounds {
+  readonly lower: number;
+  readonly upper: number;
+}
+
+export const UNBOUNDED: Bounds = { lower: -Infinity, upper: Infinity };
+
 export interface SplitRules {
   /** L2 penalty on leaf values. */
   readonly lambda: number;
@@ -32,6 +40,8 @@ export interface FeatureShape {
   readonly edges: number;
   /** Whether any row to train on lacks it. */
   readonly hasMissing: boolean;
+  /** 1: the score must not fall where the feature grows; -1: it must not rise. Absent or 0: free. */
+  readonly monotone?: -1 | 0 | 1;
 }
 
 /** Score of a leaf: the loss that its best value takes away, times two (Chen and Guestrin, 2016, eq. 6). */
@@ -41,39 +51,71 @@ export const leafScore = ({ gradient, hessian }: NodeSums, lambda: number): numb
 /** A leaf's best value (Chen and Guestrin, 2016, eq. 5), before the learning rate. */
 export const leafValue = ({ gradient, hessian }: NodeSums, lambda: number): number => -gradient / (hessian + lambda);
 
+/** The best value within bounds. */
+export const boundedLeafValue = (sums: NodeSums, lambda: number, { lower, upper }: Bounds): number =>
+  Math.min(Math.max(leafValue(sums, lambda), lower), upper);
+
+/** Score of a leaf whose value is within bounds; where the best value is, the same as `leafScore`. */
+function boundedLeafScore({ gradient, hessian }: NodeSums, lambda: number, value: number): number {
+  return -(2 * gradient * value + (hessian + lambda) * value * value);
+}
+
+/** What constrained features ask of a node: its bounds, and the directions of its features (in their shapes). */
+export interface SplitLimits {
+  readonly bounds: Bounds;
+  /** 1 for each feature that may be split. Absent: all. */
+  readonly allowed?: Uint8Array | undefined;
+}
+
 /**
  * The best split of a node: gain = (score(left) + score(right) - score(node)) / 2 (Chen and Guestrin, 2016, eq. 7). Rows with a missing
  * value are tried on both sides. Equal gains: the first feature, the lowest bin, missing values to the left.
  *
  * @param histogram of the node, features * FEATURE_WIDTH numbers
+ * @param limits where some feature is constrained or left out
  */
 export function bestSplit(
   histogram: Float64Array,
   features: readonly FeatureShape[],
   node: NodeSums,
   rules: SplitRules,
+  limits?: SplitLimits,
 ): Split | undefined {
   let best: Split | undefined;
   for (let feature = 0; feature < features.length; feature += 1) {
-    const found = bestSplitOf(histogram, feature, features[feature] as FeatureShape, node, rules, best?.gain ?? 0);
+    if (limits?.allowed !== undefined && limits.allowed[feature] === 0) continue;
+    const shape = features[feature] as FeatureShape;
+    const found = bestSplitOf(histogram, feature, shape, node, rules, best?.gain ?? 0, limits?.bounds);
     best = found ?? best;
   }
   return best;
+}
+
+/** Gain of a split times two, without the parent's score; negative infinity where it would turn a constrained feature round. */
+function boundedChildScores(left: NodeSums, right: NodeSums, lambda: number, bounds: Bounds, monotone: number): number {
+  const leftValue = boundedLeafValue(left, lambda, bounds);
+  const rightValue = boundedLeafValue(right, lambda, bounds);
+  if (monotone * (rightValue - leftValue) < 0) return -Infinity;
+  return boundedLeafScore(left, lambda, leftValue) + boundedLeafScore(right, lambda, rightValue);
 }
 
 /** The feature's best split, if it gains more than `leastGain`. */
 function bestSplitOf(
   histogram: Float64Array,
   feature: number,
-  { edges, hasMissing }: FeatureShape,
+  { edges, hasMissing, monotone = 0 }: FeatureShape,
   node: NodeSums,
   { lambda, minChildWeight, minGain }: SplitRules,
   leastGain: number,
+  bounds: Bounds | undefined,
 ): Split | undefined {
   const start = feature * FEATURE_WIDTH;
   const missingGradient = hasMissing ? (histogram[start + MISSING_BIN * BIN_WIDTH] as number) : 0;
   const missingHessian = hasMissing ? (histogram[start + MISSING_BIN * BIN_WIDTH + 1] as number) : 0;
-  const parentScore = leafScore(node, lambda);
+  const parentScore =
+    bounds === undefined
+      ? leafScore(node, lambda)
+      : boundedLeafScore(node, lambda, boundedLeafValue(node, lambda, bounds));
   let bestGain = Math.max(leastGain, minGain);
   let bestBin = -1;
   let bestMissingLeft = false;
@@ -89,11 +131,18 @@ function bestSplitOf(
       const rightGradient = node.gradient - leftGradient;
       const rightHessian = node.hessian - leftHessian;
       if (leftHessian < minChildWeight || rightHessian < minChildWeight) continue;
-      const gain =
-        ((leftGradient * leftGradient) / (leftHessian + lambda) +
-          (rightGradient * rightGradient) / (rightHessian + lambda) -
-          parentScore) /
-        2;
+      const childScores =
+        bounds === undefined
+          ? (leftGradient * leftGradient) / (leftHessian + lambda) +
+            (rightGradient * rightGradient) / (rightHessian + lambda)
+          : boundedChildScores(
+              { gradient: leftGradient, hessian: leftHessian },
+              { gradient: rightGradient, hessian: rightHessian },
+              lambda,
+              bounds,
+              monotone,
+            );
+      const gain = (childScores - parentScore) / 2;
       if (gain > bestGain) {
         bestGain = gain;
         bestBin = bin;

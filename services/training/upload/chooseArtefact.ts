@@ -5,12 +5,14 @@ import {
 } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import type { QuantizeOptions } from "@millrace/proto/millrace/training/v1/registry_service_pb.ts";
 import { describeError, MillraceError } from "@millrace/runtime";
+import { probabilitiesOf } from "../answers.ts";
 import type { ModelledApp } from "../appRows.ts";
 import type { Artefacts } from "../artefacts.ts";
-import { predictWithArtefact } from "../evaluate.ts";
-import { type Judged, judge } from "../judging.ts";
+import { answersOfArtefact } from "../evaluate.ts";
+import { type Judged, judge, judgementOf } from "../judging.ts";
 import type { Matrix } from "../matrix.ts";
 import { inSpan } from "../spans.ts";
+import { BINARY } from "../task.ts";
 import { inModelProcess } from "./modelProcess.ts";
 import type { QuantizeRequest } from "./modelTasks.ts";
 import { type Answers, compareQuantized, firstImprobable, type Measured } from "./quantization.ts";
@@ -43,7 +45,7 @@ export async function chooseArtefact(artefacts: Artefacts, trial: Trial, signal:
   const { upload } = trial;
   const onnx = await artefacts.get(upload.artefact);
   const original = await inSpan("evaluate uploaded", {}, () => judgedOn(trial, onnx));
-  const sentences = missingAnswers(original.probabilities);
+  const sentences = missingAnswers(probabilitiesOf(original.answers));
   const whole = { artefact: upload.artefact, judged: original, comparison: undefined, sentences };
   const { quantize } = upload;
   if (quantize === undefined) return whole;
@@ -61,10 +63,10 @@ export async function chooseArtefact(artefacts: Artefacts, trial: Trial, signal:
   };
 }
 
-async function judgedOn({ rows, rowsAre }: Trial, onnx: Uint8Array): Promise<Judged> {
-  const model = { algorithm: "uploaded", onnx, parameters: "{}", importance: [] };
-  if (rowsAre === "labelled holdout") return { ...model, ...(await judge(onnx, rows)) };
-  return { ...model, metrics: {}, probabilities: await predictWithArtefact(onnx, rows.columns) };
+async function judgedOn({ app, rows, rowsAre }: Trial, onnx: Uint8Array): Promise<Judged> {
+  const model = { algorithm: "uploaded", onnx, parameters: "{}", importance: [], seconds: 0 };
+  if (rowsAre === "labelled holdout") return { ...model, ...(await judge(onnx, rows, judgementOf(app))) };
+  return { ...model, metrics: {}, answers: await answersOfArtefact(onnx, rows.columns, BINARY) };
 }
 
 /** @throws `failed_precondition` for an answer that is no probability */
@@ -114,14 +116,10 @@ async function compare(
   }
 }
 
-const answersOf = (
-  { onnx, probabilities, metrics }: Judged,
-  artefact: string,
-  rowsAre: Measured["comparedOn"],
-): Answers => ({
+const answersOf = ({ onnx, answers, metrics }: Judged, artefact: string, rowsAre: Measured["comparedOn"]): Answers => ({
   artefact,
   bytes: onnx.length,
-  probabilities,
+  probabilities: probabilitiesOf(answers),
   ...(rowsAre === "labelled holdout" ? { metrics } : {}),
 });
 

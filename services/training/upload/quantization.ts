@@ -5,7 +5,7 @@ import {
   QuantizationComparisonSchema,
 } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import type { QuantizeOptions } from "@millrace/proto/millrace/training/v1/registry_service_pb.ts";
-import { advantage, type Metrics, metricDefinition } from "../gates.ts";
+import { advantage, type Metrics, metricDefinition } from "../evaluation/metrics.ts";
 import type { QuantizedModel, Timing } from "./modelTasks.ts";
 
 const MAX_LOSS = 0.002;

@@ -5,13 +5,16 @@ import { type Clock, describeError, MillraceError } from "@millrace/runtime";
 import { datasetOf, type ModelledApp, modelledApp, splitOf } from "../appRows.ts";
 import type { Artefacts } from "../artefacts.ts";
 import type { BuiltDataset, DatasetClient } from "../dataset.ts";
-import { passGates } from "../gates.ts";
-import { judgeChampion } from "../judging.ts";
+import { datasetWarnings } from "../datasetWarnings.ts";
+import { evaluateModel } from "../evaluation/evaluation.ts";
+import { storeEvaluation } from "../evaluation/storedEvaluation.ts";
+import { judgeChampion, judgementOf } from "../judging.ts";
 import { selectRows, withColumns } from "../matrix.ts";
 import type { Registry } from "../registry.ts";
 import { inSpan } from "../spans.ts";
 import type { Split } from "../split.ts";
 import type { TrainingStore } from "../store.ts";
+import { BINARY, taskOf } from "../task.ts";
 import { describeUnjudged, describeVersion } from "../version.ts";
 import { chooseArtefact, type Trial } from "./chooseArtefact.ts";
 import { sampleRows } from "./sampleRows.ts";
@@ -51,6 +54,10 @@ export function runUpload(parts: UploadJobParts, job: TrainingJob, signal: Abort
     const upload = await parts.uploads.ofJob(job.id);
     if (upload === undefined) throw new MillraceError("not_found", `There is no upload for the job ${job.id}`);
     const app = await modelledApp(parts.bus, job.app);
+    if (taskOf(app.model).kind !== "binary") {
+      const what = "A model that was made elsewhere can be judged for BINARY apps only, so far";
+      throw new MillraceError("failed_precondition", `${what}; ${job.app} is another`);
+    }
     const history = await historyOf(parts, job, app, signal);
     const { dataset, split } = history;
     if (dataset === undefined || split === undefined)
@@ -85,18 +92,36 @@ interface JudgedUpload {
 
 async function registerJudged(parts: UploadJobParts, judged: JudgedUpload, signal: AbortSignal): Promise<void> {
   const { job, upload, app, dataset, split } = judged;
-  const { model } = app;
   const { store, artefacts, registry } = parts;
   const rows = withColumns(dataset.rows, upload.columns);
   const trial = { upload, app, rows: selectRows(rows, split.holdout), rowsAre: "labelled holdout" } as const;
   const chosen = await chooseArtefact(artefacts, trial, signal);
   const champion = await store.champion(job.app);
   const ofChampion = selectRows(dataset.rows, split.holdout);
-  const against = await inSpan("evaluate champion", {}, () => judgeChampion(champion, ofChampion, artefacts));
-  const gate = passGates(model.gates, model.metric, chosen.judged.metrics, against);
-  const verdict = [...split.notes, ...originSentences(upload), ...chosen.sentences, ...gate.verdict];
+  const against = await inSpan("evaluate champion", {}, () =>
+    judgeChampion(champion, ofChampion, artefacts, judgementOf(app)),
+  );
   const { judged: best, artefact } = chosen;
-  const version = describeVersion({ job, app, dataset, rows, split, best, against, verdict, artefact });
+  const warnings = await datasetWarnings(parts.datasets, dataset, BINARY, signal);
+  const gate = await inSpan("gate", {}, () =>
+    evaluateModel({ app, dataset, split, rows, best, candidates: [best], against, warnings }),
+  );
+  const evaluation = await storeEvaluation(artefacts, gate.evaluation);
+  const verdict = [...split.notes, ...originSentences(upload), ...chosen.sentences, ...gate.verdict];
+  const { metrics } = gate;
+  const version = describeVersion({
+    job,
+    app,
+    dataset,
+    rows,
+    split,
+    best,
+    metrics,
+    against,
+    verdict,
+    artefact,
+    evaluation,
+  });
   Object.assign(version, lineageOf(upload, chosen.comparison));
   signal.throwIfAborted();
   const outcome = gate.accepted ? "accepted" : "rejected";

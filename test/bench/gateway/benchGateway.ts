@@ -6,7 +6,7 @@ import { applyApp, parseApp } from "@millrace/app";
 import { type Bus, connectBus, decode } from "@millrace/bus";
 import { compileFeatures } from "@millrace/features";
 import { APP, DATA_FROM_MS, type Flights, readFlights } from "@millrace/flight-delays";
-import { MadeBy, PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import { MadeBy, PredictionsSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import { PredictionService } from "@millrace/proto/millrace/prediction/v1/prediction_service_pb.ts";
 import { DeploymentSchema, ModelVersionSchema } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import { connectRpc, type RpcClient } from "@millrace/rpc";
@@ -123,23 +123,26 @@ export class BenchGateway implements AsyncDisposable {
     return questions;
   }
 
-  /** The number of the last prediction that was stored; each that is answered has one. */
+  /** The number of the last message with predictions that was stored. */
   async lastStored(): Promise<number> {
     return (await this.bus.manager.streams.info("PREDICTIONS")).state.last_seq;
   }
 
   /** What was stored after the given number. */
   async storedAfter(sequence: number): Promise<Stored> {
-    const all = (await this.lastStored()) - sequence;
-    if (all === 0) return { all, byChampion: 0 };
+    const messages = (await this.lastStored()) - sequence;
+    let all = 0;
+    if (messages === 0) return { all, byChampion: 0 };
     const from = { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: sequence + 1 };
     const consumer = await this.bus.jetstream.consumers.get("PREDICTIONS", from);
     let byChampion = 0;
     let read = 0;
     for await (const message of await consumer.consume({ max_messages: 5_000 })) {
-      if (decode(PredictionSchema, message.data).madeBy === MadeBy.CHAMPION) byChampion += 1;
+      const { predictions } = decode(PredictionsSchema, message.data);
+      all += predictions.length;
+      byChampion += predictions.filter(({ madeBy }) => madeBy === MadeBy.CHAMPION).length;
       read += 1;
-      if (read === all) break;
+      if (read === messages) break;
     }
     return { all, byChampion };
   }

@@ -1,7 +1,10 @@
 import { GraphBuilder } from "@millrace/onnx";
-import { UNCALIBRATED } from "../../../services/training/calibration.ts";
-import { boostedTreesToOnnx, INPUT, OUTPUT } from "../../../services/training/export/onnx.ts";
-import { BOOST_DEFAULTS, trainBoostedTrees } from "../../../services/training/gbdt/boost.ts";
+import { UNCALIBRATED } from "../../../services/training/calibration/calibration.ts";
+import { toOnnx } from "../../../services/training/export/artefact.ts";
+import { INPUT, OUTPUT } from "../../../services/training/export/onnx.ts";
+import { addTrees } from "../../../services/training/export/trees.ts";
+import { trainBoostedTrees } from "../../../services/training/gbdt/boost.ts";
+import { BOOST_DEFAULTS } from "../../../services/training/gbdt/boostParameters.ts";
 
 const ROWS = 20_000;
 
@@ -26,7 +29,8 @@ export async function hundredTrees(featureNames: readonly string[], seed = 1): P
   });
   const parameters = { ...BOOST_DEFAULTS, earlyStopping: 0 };
   const trees = await trainBoostedTrees({ featureNames, columns, labels }, undefined, parameters);
-  return boostedTreesToOnnx(trees, UNCALIBRATED, featureNames);
+  const addScores = (graph: GraphBuilder, columns: string): string => addTrees(graph, columns, trees);
+  return toOnnx({ name: "gbdt", featureNames, codes: [], addScores }, { kind: "binary", calibration: UNCALIBRATED });
 }
 
 const WIDTH = 2_048;

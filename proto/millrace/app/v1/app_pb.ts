@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/app/v1/app.proto.
  */
 export const file_millrace_app_v1_app: GenFile = /*@__PURE__*/
-  fileDesc("ChltaWxscmFjZS9hcHAvdjEvYXBwLnByb3RvEg9taWxscmFjZS5hcHAudjEilAcKA0FwcBIqCgNhcHAYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw0N30kEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxI+CghlbnRpdGllcxgDIAMoCzIiLm1pbGxyYWNlLmFwcC52MS5BcHAuRW50aXRpZXNFbnRyeUIIukgFmgECEEASaAoGZXZlbnRzGAQgAygLMiAubWlsbHJhY2UuYXBwLnYxLkFwcC5FdmVudHNFbnRyeUI2ukgzmgEwCAEQgAIiKXInMiVeW2Etel1bYS16MC05X10qKFwuW2Etel1bYS16MC05X10qKSokEjcKCnByZWRpY3Rpb24YBSABKAsyGy5taWxscmFjZS5hcHAudjEuUHJlZGljdGlvbkIGukgDyAEBEl0KCGZlYXR1cmVzGAYgAygLMiIubWlsbHJhY2UuYXBwLnYxLkFwcC5GZWF0dXJlc0VudHJ5Qie6SCSaASEIARDoByIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQSLQoFbGFiZWwYByABKAsyFi5taWxscmFjZS5hcHAudjEuTGFiZWxCBrpIA8gBARItCgVtb2RlbBgIIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5Nb2RlbEIGukgDyAEBEjEKB3NlcnZpbmcYCSABKAsyGC5taWxscmFjZS5hcHAudjEuU2VydmluZ0IGukgDyAEBEi8KCm1vbml0b3JpbmcYCiABKAsyGy5taWxscmFjZS5hcHAudjEuTW9uaXRvcmluZxIvCgpyZXRyYWluaW5nGAsgASgLMhsubWlsbHJhY2UuYXBwLnYxLlJldHJhaW5pbmcSLQoJaW5nZXN0aW9uGAwgASgLMhoubWlsbHJhY2UuYXBwLnYxLkluZ2VzdGlvbhpICg1FbnRpdGllc0VudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLm1pbGxyYWNlLmFwcC52MS5FbnRpdHk6AjgBGkkKC0V2ZW50c0VudHJ5EgsKA2tleRgBIAEoCRIpCgV2YWx1ZRgCIAEoCzIaLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGU6AjgBGkkKDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEicKBXZhbHVlGAIgASgLMhgubWlsbHJhY2UuYXBwLnYxLkZlYXR1cmU6AjgBIiEKBkVudGl0eRIXCgNrZXkYASADKAlCCrpIB5IBBAgBEAgiyAEKCUV2ZW50VHlwZRIYCgd2ZXJzaW9uGAEgASgNQge6SAQqAigBEloKBmZpZWxkcxgCIAMoCzImLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGUuRmllbGRzRW50cnlCIrpIH5oBHCIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQaRQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEiUKBXZhbHVlGAIgASgLMhYubWlsbHJhY2UuYXBwLnYxLkZpZWxkOgI4ASLbAQoFRmllbGQSNAoEdHlwZRgBIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5GaWVsZFR5cGVCCrpIB4IBBBABIAASEAoIcmVxdWlyZWQYAiABKAgSFwoKbWF4X2xlbmd0aBgDIAEoDUgAiAEBEg8KB3BhdHRlcm4YBCABKAkSEAoDbWluGAUgASgBSAGIAQESEAoDbWF4GAYgASgBSAKIAQESDAoEdW5pdBgHIAEoCRIPCgdhbGxvd2VkGAggAygJQg0KC19tYXhfbGVuZ3RoQgYKBF9taW5CBgoEX21heCIhCgpQcmVkaWN0aW9uEhMKAmF0GAEgASgJQge6SARyAhABIrcCCgdGZWF0dXJlEhIKCmF0X3JlcXVlc3QYASABKAkSDgoGZW50aXR5GAIgASgJEgoKAm9uGAMgASgJEg0KBXZhbHVlGAQgASgJEjcKCWFnZ3JlZ2F0ZRgFIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5BZ2dyZWdhdGVCCLpIBYIBAhABEikKBndpbmRvdxgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCgR0aWxlGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBXdoZXJlGAggASgJEhMKC2Rlc2NyaXB0aW9uGAkgASgJEjwKDHdoZW5fbWlzc2luZxgKIAEoDjIcLm1pbGxyYWNlLmFwcC52MS5XaGVuTWlzc2luZ0IIukgFggECEAEigQEKBUxhYmVsEhMKAm9uGAEgASgJQge6SARyAhABEhUKBGpvaW4YAiABKAlCB7pIBHICEAESFgoFdmFsdWUYAyABKAlCB7pIBHICEAESNAoEd2FpdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgAi4wMKBU1vZGVsEi8KBHRhc2sYASABKA4yFS5taWxscmFjZS5hcHAudjEuVGFza0IKukgHggEEEAEgABJDCgpjYW5kaWRhdGVzGAIgAygOMhoubWlsbHJhY2UuYXBwLnYxLkFsZ29yaXRobUITukgQkgENCAEYASIHggEEEAEgABIzCgZtZXRyaWMYAyABKA4yFy5taWxscmFjZS5hcHAudjEuTWV0cmljQgq6SAeCAQQQASAAEigKB2hvbGRvdXQYBCABKAFCF7pIFBISEc3MzMzMzOw/IQAAAAAAAAAAEioKB2hpc3RvcnkYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJQoFZ2F0ZXMYBiABKAsyFi5taWxscmFjZS5hcHAudjEuR2F0ZXMSDAoEc2VlZBgHIAEoDRItCglwcm9tb3Rpb24YFCABKAsyGi5taWxscmFjZS5hcHAudjEuUHJvbW90aW9uEjwKCGV4dGVybmFsGBUgAygLMiAubWlsbHJhY2UuYXBwLnYxLkV4dGVybmFsVHJhaW5lckIIukgFkgECEAgSNwoKdGltZV9saW1pdBgWIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIIukgFqgECKgAimQIKCVByb21vdGlvbhIrCgZzaGFkb3cYASABKAsyGy5taWxscmFjZS5hcHAudjEuU2hhZG93U3RlcBIrCgZjYW5hcnkYAiABKAsyGy5taWxscmFjZS5hcHAudjEuQ2FuYXJ5U3RlcBI1CghhcHByb3ZhbBgDIAEoDjIZLm1pbGxyYWNlLmFwcC52MS5BcHByb3ZhbEIIukgFggECEAESKAoJdG9sZXJhbmNlGAQgASgBQhC6SA0SCykAAAAAAAAAAEABSACIAQESMgoMbWF4X2ZhaWx1cmVzGAUgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAAEgBiAEBQgwKCl90b2xlcmFuY2VCDwoNX21heF9mYWlsdXJlcyJlCgpTaGFkb3dTdGVwEiAKC3ByZWRpY3Rpb25zGAEgASgNQgu6SAgqBhigjQYoZBIrCgVzaGFyZRgCIAEoAUIXukgUEhIZAAAAAAAA8D8hAAAAAAAAAABIAIgBAUIICgZfc2hhcmUiYgoKQ2FuYXJ5U3RlcBIdCghvdXRjb21lcxgBIAEoDUILukgIKgYYoI0GKGQSKwoFc2hhcmUYAiABKAFCF7pIFBISGQAAAAAAAPA/IQAAAAAAAAAASACIAQFCCAoGX3NoYXJlIq0BCg9FeHRlcm5hbFRyYWluZXISLAoEbmFtZRgBIAEoCUIeukgbchkyF15bYS16XVthLXowLTlfLV17MCw0N30kEjUKCGRlYWRsaW5lGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgi6SAWqAQIqABI1CghlbmNvZGluZxgDIAEoDjIZLm1pbGxyYWNlLmFwcC52MS5FbmNvZGluZ0IIukgFggECEAEiuAEKBUdhdGVzEhQKB21pbl9hdWMYASABKAFIAIgBARIZCgxtYXhfbG9nX2xvc3MYAiABKAFIAYgBARIiChVtYXhfY2FsaWJyYXRpb25fZXJyb3IYAyABKAFIAogBARIRCgl0b2xlcmFuY2UYBCABKAESEAoIbWluX3Jvd3MYBSABKA1CCgoIX21pbl9hdWNCDwoNX21heF9sb2dfbG9zc0IYChZfbWF4X2NhbGlicmF0aW9uX2Vycm9yIr4DCgdTZXJ2aW5nEjgKCGRlYWRsaW5lGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgu6SAjIAQGqAQIqABIlCgViYXRjaBgCIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5CYXRjaBIrCghmYWxsYmFjaxgDIAMoDjIZLm1pbGxyYWNlLmFwcC52MS5GYWxsYmFjaxIsCglkZWNpc2lvbnMYBCADKAsyGS5taWxscmFjZS5hcHAudjEuRGVjaXNpb24SKQoIY29uc3RhbnQYBSABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAEikKB2Fic3RhaW4YBiABKAsyGC5taWxscmFjZS5hcHAudjEuQWJzdGFpbhIpCgdidWRnZXRzGAcgASgLMhgubWlsbHJhY2UuYXBwLnYxLkJ1ZGdldHMSPAoMd2hlbl9taXNzaW5nGAggASgOMhwubWlsbHJhY2UuYXBwLnYxLldoZW5NaXNzaW5nQgi6SAWCAQIQARIlCgVjYWNoZRgJIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5DYWNoZRIRCgljYW5hcnlfYnkYCiABKAkivAEKB0J1ZGdldHMSLAoGY2FuYXJ5GAEgASgBQhe6SBQSEhkAAAAAAADwPyEAAAAAAAAAAEgAiAEBEi4KCGNoYW1waW9uGAIgASgBQhe6SBQSEhkAAAAAAADwPyEAAAAAAAAAAEgBiAEBEi4KCHByZXZpb3VzGAMgASgBQhe6SBQSEhkAAAAAAADwPyEAAAAAAAAAAEgCiAEBQgkKB19jYW5hcnlCCwoJX2NoYW1waW9uQgsKCV9wcmV2aW91cyJnCgdBYnN0YWluEiUKBGZyb20YASABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAEiMKAnRvGAIgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAABIQCghkZWNpc2lvbhgDIAEoCSJcCgVDYWNoZRIzCgN0dGwYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CC7pICMgBAaoBAioAEh4KC21heF9lbnRyaWVzGAIgASgNQgm6SAYqBBjAhD0iUQoFQmF0Y2gSGgoIbWF4X3NpemUYASABKA1CCLpIBSoDGIAgEiwKCW1heF9kZWxheRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJxCghEZWNpc2lvbhIVCgRuYW1lGAEgASgJQge6SARyAhABEikKCGF0X2xlYXN0GAIgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAABIjCgRjb3N0GAMgASgLMhUubWlsbHJhY2UuYXBwLnYxLkNvc3QiPAoEQ29zdBIZCghwb3NpdGl2ZRgBIAEoAUIHukgEEgJAARIZCghuZWdhdGl2ZRgCIAEoAUIHukgEEgJAASKeAgoKTW9uaXRvcmluZxItCglyZWZlcmVuY2UYASABKA4yGi5taWxscmFjZS5hcHAudjEuUmVmZXJlbmNlEikKBndpbmRvdxgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIQCghtaW5fcm93cxgDIAEoDRIUCgdtYXhfcHNpGAQgASgBSACIAQESIgoVbWF4X2xvZ19sb3NzX2luY3JlYXNlGAUgASgBSAGIAQESHwoSbWF4X2ZhbGxiYWNrX3NoYXJlGAYgASgBSAKIAQESDAoEaG9sZBgHIAEoDUIKCghfbWF4X3BzaUIYChZfbWF4X2xvZ19sb3NzX2luY3JlYXNlQhUKE19tYXhfZmFsbGJhY2tfc2hhcmUioQEKClJldHJhaW5pbmcSKAoFZXZlcnkYASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJAoCb24YAiADKA4yGC5taWxscmFjZS5hcHAudjEuVHJpZ2dlchIWCg5taW5fbmV3X2xhYmVscxgDIAEoDRIrCghjb29sZG93bhgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiL8AQoJSW5nZXN0aW9uEisKCGxhdGVuZXNzGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEikKBmZ1dHVyZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI2Cg51bmtub3duX2ZpZWxkcxgDIAEoDjIeLm1pbGxyYWNlLmFwcC52MS5Vbmtub3duRmllbGRzEgwKBGRyb3AYBCABKAkSHAoKcGFydGl0aW9ucxgFIAEoDUIIukgFKgMYgAISMwoFbm9pc2UYBiADKAsyGi5taWxscmFjZS5hcHAudjEuTm9pc2VSdWxlQgi6SAWSAQIQQCJ3CglOb2lzZVJ1bGUSLAoEbmFtZRgBIAEoCUIeukgbchkyF15bYS16XVthLXowLTlfLV17MCw2Mn0kEhUKBHdoZW4YAiABKAlCB7pIBHICEAESJQoEa2VlcBgDIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAAAinwIKCkFwcFZlcnNpb24SDwoHdmVyc2lvbhgBIAEoDRIhCgNhcHAYAiABKAsyFC5taWxscmFjZS5hcHAudjEuQXBwEg4KBnNvdXJjZRgDIAEoCRIuCgphcHBsaWVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJGCg5lYXJsaWVyX2V2ZW50cxgFIAMoCzIuLm1pbGxyYWNlLmFwcC52MS5BcHBWZXJzaW9uLkVhcmxpZXJFdmVudHNFbnRyeRpVChJFYXJsaWVyRXZlbnRzRW50cnkSCwoDa2V5GAEgASgJEi4KBXZhbHVlGAIgASgLMh8ubWlsbHJhY2UuYXBwLnYxLkVhcmxpZXJTY2hlbWFzOgI4ASI9Cg5FYXJsaWVyU2NoZW1hcxIrCgdzY2hlbWFzGAEgAygLMhoubWlsbHJhY2UuYXBwLnYxLkV2ZW50VHlwZSqaAQoJRmllbGRUeXBlEhoKFkZJRUxEX1RZUEVfVU5TUEVDSUZJRUQQABIVChFGSUVMRF9UWVBFX1NUUklORxABEhUKEUZJRUxEX1RZUEVfRE9VQkxFEAISFAoQRklFTERfVFlQRV9JTlQ2NBADEhMKD0ZJRUxEX1RZUEVfQk9PTBAEEhgKFEZJRUxEX1RZUEVfVElNRVNUQU1QEAUqygEKCUFnZ3JlZ2F0ZRIZChVBR0dSRUdBVEVfVU5TUEVDSUZJRUQQABITCg9BR0dSRUdBVEVfQ09VTlQQARIRCg1BR0dSRUdBVEVfU1VNEAISEgoOQUdHUkVHQVRFX01FQU4QAxIRCg1BR0dSRUdBVEVfTUlOEAQSEQoNQUdHUkVHQVRFX01BWBAFEhIKDkFHR1JFR0FURV9MQVNUEAYSFAoQQUdHUkVHQVRFX1NURERFVhAHEhYKEkFHR1JFR0FURV9ESVNUSU5DVBAIKi0KBFRhc2sSFAoQVEFTS19VTlNQRUNJRklFRBAAEg8KC1RBU0tfQklOQVJZEAEqagoJQWxnb3JpdGhtEhkKFUFMR09SSVRITV9VTlNQRUNJRklFRBAAEhIKDkFMR09SSVRITV9HQkRUEAESFgoSQUxHT1JJVEhNX0xPR0lTVElDEAISFgoSQUxHT1JJVEhNX0JBU0VMSU5FEAMqVwoGTWV0cmljEhYKEk1FVFJJQ19VTlNQRUNJRklFRBAAEhMKD01FVFJJQ19MT0dfTE9TUxABEg4KCk1FVFJJQ19BVUMQAhIQCgxNRVRSSUNfQlJJRVIQAypRCghBcHByb3ZhbBIYChRBUFBST1ZBTF9VTlNQRUNJRklFRBAAEhYKEkFQUFJPVkFMX0FVVE9NQVRJQxABEhMKD0FQUFJPVkFMX1BFUlNPThACKk4KCEVuY29kaW5nEhgKFEVOQ09ESU5HX1VOU1BFQ0lGSUVEEAASEQoNRU5DT0RJTkdfSlNPThABEhUKEUVOQ09ESU5HX1BST1RPQlVGEAIqeQoLV2hlbk1pc3NpbmcSHAoYV0hFTl9NSVNTSU5HX1VOU1BFQ0lGSUVEEAASFwoTV0hFTl9NSVNTSU5HX0lNUFVURRABEhoKFldIRU5fTUlTU0lOR19GQUxMX0JBQ0sQAhIXChNXSEVOX01JU1NJTkdfUkVGVVNFEAMqaQoIRmFsbGJhY2sSGAoURkFMTEJBQ0tfVU5TUEVDSUZJRUQQABIVChFGQUxMQkFDS19QUkVWSU9VUxABEhUKEUZBTExCQUNLX0JBU0VMSU5FEAISFQoRRkFMTEJBQ0tfQ09OU1RBTlQQAyo+CglSZWZlcmVuY2USGQoVUkVGRVJFTkNFX1VOU1BFQ0lGSUVEEAASFgoSUkVGRVJFTkNFX1RSQUlOSU5HEAEqeAoHVHJpZ2dlchIXChNUUklHR0VSX1VOU1BFQ0lGSUVEEAASEQoNVFJJR0dFUl9EUklGVBABEhcKE1RSSUdHRVJfUEVSRk9STUFOQ0UQAhIUChBUUklHR0VSX1NDSEVEVUxFEAMSEgoOVFJJR0dFUl9NQU5VQUwQBCp8Cg1Vbmtub3duRmllbGRzEh4KGlVOS05PV05fRklFTERTX1VOU1BFQ0lGSUVEEAASFwoTVU5LTk9XTl9GSUVMRFNfS0VFUBABEhcKE1VOS05PV05fRklFTERTX0RST1AQAhIZChVVTktOT1dOX0ZJRUxEU19SRUpFQ1QQA2IGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChltaWxscmFjZS9hcHAvdjEvYXBwLnByb3RvEg9taWxscmFjZS5hcHAudjEilAcKA0FwcBIqCgNhcHAYASABKAlCHbpIGnIYMhZeW2Etel1bYS16MC05LV17MCw0N30kEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxI+CghlbnRpdGllcxgDIAMoCzIiLm1pbGxyYWNlLmFwcC52MS5BcHAuRW50aXRpZXNFbnRyeUIIukgFmgECEEASaAoGZXZlbnRzGAQgAygLMiAubWlsbHJhY2UuYXBwLnYxLkFwcC5FdmVudHNFbnRyeUI2ukgzmgEwCAEQgAIiKXInMiVeW2Etel1bYS16MC05X10qKFwuW2Etel1bYS16MC05X10qKSokEjcKCnByZWRpY3Rpb24YBSABKAsyGy5taWxscmFjZS5hcHAudjEuUHJlZGljdGlvbkIGukgDyAEBEl0KCGZlYXR1cmVzGAYgAygLMiIubWlsbHJhY2UuYXBwLnYxLkFwcC5GZWF0dXJlc0VudHJ5Qie6SCSaASEIARDoByIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQSLQoFbGFiZWwYByABKAsyFi5taWxscmFjZS5hcHAudjEuTGFiZWxCBrpIA8gBARItCgVtb2RlbBgIIAEoCzIWLm1pbGxyYWNlLmFwcC52MS5Nb2RlbEIGukgDyAEBEjEKB3NlcnZpbmcYCSABKAsyGC5taWxscmFjZS5hcHAudjEuU2VydmluZ0IGukgDyAEBEi8KCm1vbml0b3JpbmcYCiABKAsyGy5taWxscmFjZS5hcHAudjEuTW9uaXRvcmluZxIvCgpyZXRyYWluaW5nGAsgASgLMhsubWlsbHJhY2UuYXBwLnYxLlJldHJhaW5pbmcSLQoJaW5nZXN0aW9uGAwgASgLMhoubWlsbHJhY2UuYXBwLnYxLkluZ2VzdGlvbhpICg1FbnRpdGllc0VudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLm1pbGxyYWNlLmFwcC52MS5FbnRpdHk6AjgBGkkKC0V2ZW50c0VudHJ5EgsKA2tleRgBIAEoCRIpCgV2YWx1ZRgCIAEoCzIaLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGU6AjgBGkkKDUZlYXR1cmVzRW50cnkSCwoDa2V5GAEgASgJEicKBXZhbHVlGAIgASgLMhgubWlsbHJhY2UuYXBwLnYxLkZlYXR1cmU6AjgBIiEKBkVudGl0eRIXCgNrZXkYASADKAlCCrpIB5IBBAgBEAgiyAEKCUV2ZW50VHlwZRIYCgd2ZXJzaW9uGAEgASgNQge6SAQqAigBEloKBmZpZWxkcxgCIAMoCzImLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGUuRmllbGRzRW50cnlCIrpIH5oBHCIachgyFl5bYS16XVthLXowLTlfXXswLDYyfSQaRQoLRmllbGRzRW50cnkSCwoDa2V5GAEgASgJEiUKBXZhbHVlGAIgASgLMhYubWlsbHJhY2UuYXBwLnYxLkZpZWxkOgI4ASLbAQoFRmllbGQSNAoEdHlwZRgBIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5GaWVsZFR5cGVCCrpIB4IBBBABIAASEAoIcmVxdWlyZWQYAiABKAgSFwoKbWF4X2xlbmd0aBgDIAEoDUgAiAEBEg8KB3BhdHRlcm4YBCABKAkSEAoDbWluGAUgASgBSAGIAQESEAoDbWF4GAYgASgBSAKIAQESDAoEdW5pdBgHIAEoCRIPCgdhbGxvd2VkGAggAygJQg0KC19tYXhfbGVuZ3RoQgYKBF9taW5CBgoEX21heCIhCgpQcmVkaWN0aW9uEhMKAmF0GAEgASgJQge6SARyAhABIrcCCgdGZWF0dXJlEhIKCmF0X3JlcXVlc3QYASABKAkSDgoGZW50aXR5GAIgASgJEgoKAm9uGAMgASgJEg0KBXZhbHVlGAQgASgJEjcKCWFnZ3JlZ2F0ZRgFIAEoDjIaLm1pbGxyYWNlLmFwcC52MS5BZ2dyZWdhdGVCCLpIBYIBAhABEikKBndpbmRvdxgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhInCgR0aWxlGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg0KBXdoZXJlGAggASgJEhMKC2Rlc2NyaXB0aW9uGAkgASgJEjwKDHdoZW5fbWlzc2luZxgKIAEoDjIcLm1pbGxyYWNlLmFwcC52MS5XaGVuTWlzc2luZ0IIukgFggECEAEimgIKBUxhYmVsEhMKAm9uGAEgASgJQge6SARyAhABEhUKBGpvaW4YAiABKAlCB7pIBHICEAESFgoFdmFsdWUYAyABKAlCB7pIBHICEAESNAoEd2FpdBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgASKAoFZWFybHkYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLgoLY29ycmVjdGlvbnMYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SDwoHcmVwb3J0cxgHIAEoCBIsCgZyZXZpZXcYCCABKAsyHC5taWxscmFjZS5hcHAudjEuTGFiZWxSZXZpZXci9AEKC0xhYmVsUmV2aWV3EioKBGZyb20YASABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAASACIAQESKAoCdG8YAiABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAASAGIAQESKwoFc2hhcmUYAyABKAFCF7pIFBISGQAAAAAAAPA/IQAAAAAAAAAASAKIAQESHAoHcGVyX2RheRgEIAEoDUILukgIKgYYoI0GKAESKgoHZXhwaXJlcxgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIHCgVfZnJvbUIFCgNfdG9CCAoGX3NoYXJlIpoHCgVNb2RlbBIvCgR0YXNrGAEgASgOMhUubWlsbHJhY2UuYXBwLnYxLlRhc2tCCrpIB4IBBBABIAASQwoKY2FuZGlkYXRlcxgCIAMoDjIaLm1pbGxyYWNlLmFwcC52MS5BbGdvcml0aG1CE7pIEJIBDQgBGAEiB4IBBBABIAASMwoGbWV0cmljGAMgASgOMhcubWlsbHJhY2UuYXBwLnYxLk1ldHJpY0IKukgHggEEEAEgABIoCgdob2xkb3V0GAQgASgBQhe6SBQSEhHNzMzMzMzsPyEAAAAAAAAAABIqCgdoaXN0b3J5GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiUKBWdhdGVzGAYgASgLMhYubWlsbHJhY2UuYXBwLnYxLkdhdGVzEgwKBHNlZWQYByABKA0SGgoHY2xhc3NlcxgIIAMoCUIJukgGkgEDEOgHEikKCGNvdmVyYWdlGAkgASgBQhe6SBQSEhEAAAAAAADwPykAAAAAAAAAABIdCgtjYXRlZ29yaWNhbBgKIAMoCUIIukgFkgECGAESRwoIbW9ub3RvbmUYCyADKAsyJC5taWxscmFjZS5hcHAudjEuTW9kZWwuTW9ub3RvbmVFbnRyeUIPukgMmgEJKgeCAQQQASAAEiwKCWhhbGZfbGlmZRgMIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIrCghiYXNlbGluZRgNIAEoCzIZLm1pbGxyYWNlLmFwcC52MS5CYXNlbGluZRIcCghzZWdtZW50cxgOIAMoCUIKukgHkgEEEBAYARInCgZzZWFyY2gYDyABKAsyFy5taWxscmFjZS5hcHAudjEuU2VhcmNoEhgKB3JvbGxpbmcYECABKA1CB7pIBCoCGAoSNwoKdGltZV9saW1pdBgRIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIIukgFqgECKgASLQoJcHJvbW90aW9uGBQgASgLMhoubWlsbHJhY2UuYXBwLnYxLlByb21vdGlvbhI8CghleHRlcm5hbBgVIAMoCzIgLm1pbGxyYWNlLmFwcC52MS5FeHRlcm5hbFRyYWluZXJCCLpIBZIBAhAIGkoKDU1vbm90b25lRW50cnkSCwoDa2V5GAEgASgJEigKBXZhbHVlGAIgASgOMhkubWlsbHJhY2UuYXBwLnYxLk1vbm90b25lOgI4ASJACghCYXNlbGluZRIUCgpsYXN0X3ZhbHVlGAEgASgJSAASFgoMc2VnbWVudF9tZWFuGAIgASgJSABCBgoEa2luZCJLCgZTZWFyY2gSGAoGdHJpYWxzGAEgASgNQgi6SAUqAxjoBxInCgR0aW1lGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIpkCCglQcm9tb3Rpb24SKwoGc2hhZG93GAEgASgLMhsubWlsbHJhY2UuYXBwLnYxLlNoYWRvd1N0ZXASKwoGY2FuYXJ5GAIgASgLMhsubWlsbHJhY2UuYXBwLnYxLkNhbmFyeVN0ZXASNQoIYXBwcm92YWwYAyABKA4yGS5taWxscmFjZS5hcHAudjEuQXBwcm92YWxCCLpIBYIBAhABEigKCXRvbGVyYW5jZRgEIAEoAUIQukgNEgspAAAAAAAAAABAAUgAiAEBEjIKDG1heF9mYWlsdXJlcxgFIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAABIAYgBAUIMCgpfdG9sZXJhbmNlQg8KDV9tYXhfZmFpbHVyZXMiZQoKU2hhZG93U3RlcBIgCgtwcmVkaWN0aW9ucxgBIAEoDUILukgIKgYYoI0GKGQSKwoFc2hhcmUYAiABKAFCF7pIFBISGQAAAAAAAPA/IQAAAAAAAAAASACIAQFCCAoGX3NoYXJlImIKCkNhbmFyeVN0ZXASHQoIb3V0Y29tZXMYASABKA1CC7pICCoGGKCNBihkEisKBXNoYXJlGAIgASgBQhe6SBQSEhkAAAAAAADwPyEAAAAAAAAAAEgAiAEBQggKBl9zaGFyZSKtAQoPRXh0ZXJuYWxUcmFpbmVyEiwKBG5hbWUYASABKAlCHrpIG3IZMhdeW2Etel1bYS16MC05Xy1dezAsNDd9JBI1CghkZWFkbGluZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIIukgFqgECKgASNQoIZW5jb2RpbmcYAyABKA4yGS5taWxscmFjZS5hcHAudjEuRW5jb2RpbmdCCLpIBYIBAhABIuwFCgVHYXRlcxIUCgdtaW5fYXVjGAEgASgBSACIAQESGQoMbWF4X2xvZ19sb3NzGAIgASgBSAGIAQESIgoVbWF4X2NhbGlicmF0aW9uX2Vycm9yGAMgASgBSAKIAQESEQoJdG9sZXJhbmNlGAQgASgBEhAKCG1pbl9yb3dzGAUgASgNEhYKCW1heF9icmllchgGIAEoAUgDiAEBEhkKDG1pbl9hY2N1cmFjeRgHIAEoAUgEiAEBEhUKCG1heF9ybXNlGAggASgBSAWIAQESFAoHbWF4X21hZRgJIAEoAUgGiAEBEhMKBm1pbl9yMhgKIAEoAUgHiAEBEh8KEm1heF9jb3ZlcmFnZV9lcnJvchgLIAEoAUgIiAEBEhUKCG1heF9jb3N0GAwgASgBSAmIAQESHQoQbWF4X3NlZ21lbnRfbG9zcxgNIAEoAUgKiAEBEhwKD21heF9zZWdtZW50X2dhcBgOIAEoAUgLiAEBEh8KEm1heF9hcnRlZmFjdF9ieXRlcxgPIAEoBEgMiAEBEiEKFG1heF9yb3dfbWljcm9zZWNvbmRzGBAgASgBSA2IAQESFwoPcmVmdXNlX3dhcm5pbmdzGBEgASgIEisKCmNvbmZpZGVuY2UYEiABKAFCF7pIFBISEQAAAAAAAPA/KQAAAAAAAAAAQgoKCF9taW5fYXVjQg8KDV9tYXhfbG9nX2xvc3NCGAoWX21heF9jYWxpYnJhdGlvbl9lcnJvckIMCgpfbWF4X2JyaWVyQg8KDV9taW5fYWNjdXJhY3lCCwoJX21heF9ybXNlQgoKCF9tYXhfbWFlQgkKB19taW5fcjJCFQoTX21heF9jb3ZlcmFnZV9lcnJvckILCglfbWF4X2Nvc3RCEwoRX21heF9zZWdtZW50X2xvc3NCEgoQX21heF9zZWdtZW50X2dhcEIVChNfbWF4X2FydGVmYWN0X2J5dGVzQhcKFV9tYXhfcm93X21pY3Jvc2Vjb25kcyK+AwoHU2VydmluZxI4CghkZWFkbGluZRgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgASJQoFYmF0Y2gYAiABKAsyFi5taWxscmFjZS5hcHAudjEuQmF0Y2gSKwoIZmFsbGJhY2sYAyADKA4yGS5taWxscmFjZS5hcHAudjEuRmFsbGJhY2sSLAoJZGVjaXNpb25zGAQgAygLMhkubWlsbHJhY2UuYXBwLnYxLkRlY2lzaW9uEikKCGNvbnN0YW50GAUgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAABIpCgdhYnN0YWluGAYgASgLMhgubWlsbHJhY2UuYXBwLnYxLkFic3RhaW4SKQoHYnVkZ2V0cxgHIAEoCzIYLm1pbGxyYWNlLmFwcC52MS5CdWRnZXRzEjwKDHdoZW5fbWlzc2luZxgIIAEoDjIcLm1pbGxyYWNlLmFwcC52MS5XaGVuTWlzc2luZ0IIukgFggECEAESJQoFY2FjaGUYCSABKAsyFi5taWxscmFjZS5hcHAudjEuQ2FjaGUSEQoJY2FuYXJ5X2J5GAogASgJIrwBCgdCdWRnZXRzEiwKBmNhbmFyeRgBIAEoAUIXukgUEhIZAAAAAAAA8D8hAAAAAAAAAABIAIgBARIuCghjaGFtcGlvbhgCIAEoAUIXukgUEhIZAAAAAAAA8D8hAAAAAAAAAABIAYgBARIuCghwcmV2aW91cxgDIAEoAUIXukgUEhIZAAAAAAAA8D8hAAAAAAAAAABIAogBAUIJCgdfY2FuYXJ5QgsKCV9jaGFtcGlvbkILCglfcHJldmlvdXMiZwoHQWJzdGFpbhIlCgRmcm9tGAEgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAABIjCgJ0bxgCIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAAASEAoIZGVjaXNpb24YAyABKAkiXAoFQ2FjaGUSMwoDdHRsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgu6SAjIAQGqAQIqABIeCgttYXhfZW50cmllcxgCIAEoDUIJukgGKgQYwIQ9IlEKBUJhdGNoEhoKCG1heF9zaXplGAEgASgNQgi6SAUqAxiAIBIsCgltYXhfZGVsYXkYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24icQoIRGVjaXNpb24SFQoEbmFtZRgBIAEoCUIHukgEcgIQARIpCghhdF9sZWFzdBgCIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAAASIwoEY29zdBgDIAEoCzIVLm1pbGxyYWNlLmFwcC52MS5Db3N0IjwKBENvc3QSGQoIcG9zaXRpdmUYASABKAFCB7pIBBICQAESGQoIbmVnYXRpdmUYAiABKAFCB7pIBBICQAEi4wIKCk1vbml0b3JpbmcSLQoJcmVmZXJlbmNlGAEgASgOMhoubWlsbHJhY2UuYXBwLnYxLlJlZmVyZW5jZRIpCgZ3aW5kb3cYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEAoIbWluX3Jvd3MYAyABKA0SFAoHbWF4X3BzaRgEIAEoAUgAiAEBEiIKFW1heF9sb2dfbG9zc19pbmNyZWFzZRgFIAEoAUgBiAEBEh8KEm1heF9mYWxsYmFja19zaGFyZRgGIAEoAUgCiAEBEgwKBGhvbGQYByABKA0SGAoHaG9sZF9vZhgIIAEoDUIHukgEKgIYZBIpCgZzZWFzb24YCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CCgoIX21heF9wc2lCGAoWX21heF9sb2dfbG9zc19pbmNyZWFzZUIVChNfbWF4X2ZhbGxiYWNrX3NoYXJlIuoBCgpSZXRyYWluaW5nEigKBWV2ZXJ5GAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiQKAm9uGAIgAygOMhgubWlsbHJhY2UuYXBwLnYxLlRyaWdnZXISFgoObWluX25ld19sYWJlbHMYAyABKA0SKwoIY29vbGRvd24YBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SFAoMZXZlcnlfbGFiZWxzGAUgASgNEjEKBmJ1ZGdldBgGIAEoCzIhLm1pbGxyYWNlLmFwcC52MS5SZXRyYWluaW5nQnVkZ2V0ImMKEFJldHJhaW5pbmdCdWRnZXQSGgoJdHJhaW5pbmdzGAEgASgNQge6SAQqAigBEjMKA3BlchgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkILukgIyAEBqgECKgAi/AEKCUluZ2VzdGlvbhIrCghsYXRlbmVzcxgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIpCgZmdXR1cmUYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNgoOdW5rbm93bl9maWVsZHMYAyABKA4yHi5taWxscmFjZS5hcHAudjEuVW5rbm93bkZpZWxkcxIMCgRkcm9wGAQgASgJEhwKCnBhcnRpdGlvbnMYBSABKA1CCLpIBSoDGIACEjMKBW5vaXNlGAYgAygLMhoubWlsbHJhY2UuYXBwLnYxLk5vaXNlUnVsZUIIukgFkgECEEAidwoJTm9pc2VSdWxlEiwKBG5hbWUYASABKAlCHrpIG3IZMhdeW2Etel1bYS16MC05Xy1dezAsNjJ9JBIVCgR3aGVuGAIgASgJQge6SARyAhABEiUKBGtlZXAYAyABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAIp8CCgpBcHBWZXJzaW9uEg8KB3ZlcnNpb24YASABKA0SIQoDYXBwGAIgASgLMhQubWlsbHJhY2UuYXBwLnYxLkFwcBIOCgZzb3VyY2UYAyABKAkSLgoKYXBwbGllZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASRgoOZWFybGllcl9ldmVudHMYBSADKAsyLi5taWxscmFjZS5hcHAudjEuQXBwVmVyc2lvbi5FYXJsaWVyRXZlbnRzRW50cnkaVQoSRWFybGllckV2ZW50c0VudHJ5EgsKA2tleRgBIAEoCRIuCgV2YWx1ZRgCIAEoCzIfLm1pbGxyYWNlLmFwcC52MS5FYXJsaWVyU2NoZW1hczoCOAEiPQoORWFybGllclNjaGVtYXMSKwoHc2NoZW1hcxgBIAMoCzIaLm1pbGxyYWNlLmFwcC52MS5FdmVudFR5cGUqmgEKCUZpZWxkVHlwZRIaChZGSUVMRF9UWVBFX1VOU1BFQ0lGSUVEEAASFQoRRklFTERfVFlQRV9TVFJJTkcQARIVChFGSUVMRF9UWVBFX0RPVUJMRRACEhQKEEZJRUxEX1RZUEVfSU5UNjQQAxITCg9GSUVMRF9UWVBFX0JPT0wQBBIYChRGSUVMRF9UWVBFX1RJTUVTVEFNUBAFKsoBCglBZ2dyZWdhdGUSGQoVQUdHUkVHQVRFX1VOU1BFQ0lGSUVEEAASEwoPQUdHUkVHQVRFX0NPVU5UEAESEQoNQUdHUkVHQVRFX1NVTRACEhIKDkFHR1JFR0FURV9NRUFOEAMSEQoNQUdHUkVHQVRFX01JThAEEhEKDUFHR1JFR0FURV9NQVgQBRISCg5BR0dSRUdBVEVfTEFTVBAGEhQKEEFHR1JFR0FURV9TVERERVYQBxIWChJBR0dSRUdBVEVfRElTVElOQ1QQCCpXCgRUYXNrEhQKEFRBU0tfVU5TUEVDSUZJRUQQABIPCgtUQVNLX0JJTkFSWRABEhMKD1RBU0tfTVVMVElDTEFTUxACEhMKD1RBU0tfUkVHUkVTU0lPThADKoABCglBbGdvcml0aG0SGQoVQUxHT1JJVEhNX1VOU1BFQ0lGSUVEEAASEgoOQUxHT1JJVEhNX0dCRFQQARIWChJBTEdPUklUSE1fTE9HSVNUSUMQAhIWChJBTEdPUklUSE1fQkFTRUxJTkUQAxIUChBBTEdPUklUSE1fTElORUFSEAQqjQEKBk1ldHJpYxIWChJNRVRSSUNfVU5TUEVDSUZJRUQQABITCg9NRVRSSUNfTE9HX0xPU1MQARIOCgpNRVRSSUNfQVVDEAISEAoMTUVUUklDX0JSSUVSEAMSEwoPTUVUUklDX0FDQ1VSQUNZEAQSDwoLTUVUUklDX1JNU0UQBRIOCgpNRVRSSUNfTUFFEAYqVgoITW9ub3RvbmUSGAoUTU9OT1RPTkVfVU5TUEVDSUZJRUQQABIXChNNT05PVE9ORV9JTkNSRUFTSU5HEAESFwoTTU9OT1RPTkVfREVDUkVBU0lORxACKlEKCEFwcHJvdmFsEhgKFEFQUFJPVkFMX1VOU1BFQ0lGSUVEEAASFgoSQVBQUk9WQUxfQVVUT01BVElDEAESEwoPQVBQUk9WQUxfUEVSU09OEAIqTgoIRW5jb2RpbmcSGAoURU5DT0RJTkdfVU5TUEVDSUZJRUQQABIRCg1FTkNPRElOR19KU09OEAESFQoRRU5DT0RJTkdfUFJPVE9CVUYQAip5CgtXaGVuTWlzc2luZxIcChhXSEVOX01JU1NJTkdfVU5TUEVDSUZJRUQQABIXChNXSEVOX01JU1NJTkdfSU1QVVRFEAESGgoWV0hFTl9NSVNTSU5HX0ZBTExfQkFDSxACEhcKE1dIRU5fTUlTU0lOR19SRUZVU0UQAyppCghGYWxsYmFjaxIYChRGQUxMQkFDS19VTlNQRUNJRklFRBAAEhUKEUZBTExCQUNLX1BSRVZJT1VTEAESFQoRRkFMTEJBQ0tfQkFTRUxJTkUQAhIVChFGQUxMQkFDS19DT05TVEFOVBADKj4KCVJlZmVyZW5jZRIZChVSRUZFUkVOQ0VfVU5TUEVDSUZJRUQQABIWChJSRUZFUkVOQ0VfVFJBSU5JTkcQASqvAQoHVHJpZ2dlchIXChNUUklHR0VSX1VOU1BFQ0lGSUVEEAASEQoNVFJJR0dFUl9EUklGVBABEhcKE1RSSUdHRVJfUEVSRk9STUFOQ0UQAhIUChBUUklHR0VSX1NDSEVEVUxFEAMSEgoOVFJJR0dFUl9NQU5VQUwQBBISCg5UUklHR0VSX1ZPTFVNRRAFEiEKHVRSSUdHRVJfRVNUSU1BVEVEX1BFUkZPUk1BTkNFEAYqfAoNVW5rbm93bkZpZWxkcxIeChpVTktOT1dOX0ZJRUxEU19VTlNQRUNJRklFRBAAEhcKE1VOS05PV05fRklFTERTX0tFRVAQARIXChNVTktOT1dOX0ZJRUxEU19EUk9QEAISGQoVVU5LTk9XTl9GSUVMRFNfUkVKRUNUEANiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * One ML application: what a team writes as `app.yaml`.
@@ -334,6 +334,36 @@ export type Label = Message<"millrace.app.v1.Label"> & {
    * @generated from field: google.protobuf.Duration wait = 4;
    */
   wait?: Duration | undefined;
+
+  /**
+   * How long before the prediction its truth may have become known; what was known earlier is the truth about something else, such as the
+   * same customer's last order. Default: `wait`.
+   *
+   * @generated from field: google.protobuf.Duration early = 5;
+   */
+  early?: Duration | undefined;
+
+  /**
+   * How long after the prediction a correction of a truth that came in time still counts. Default: always.
+   *
+   * @generated from field: google.protobuf.Duration corrections = 6;
+   */
+  corrections?: Duration | undefined;
+
+  /**
+   * Applications may tell the truth, too, by `FeedbackService.Report`. Such labels, and people's answers to reviews, are events of the
+   * type `label.reported`, which the app then has without declaring it.
+   *
+   * @generated from field: bool reports = 7;
+   */
+  reports: boolean;
+
+  /**
+   * Which predictions people are asked about. Absent: none.
+   *
+   * @generated from field: millrace.app.v1.LabelReview review = 8;
+   */
+  review?: LabelReview | undefined;
 };
 
 /**
@@ -342,6 +372,53 @@ export type Label = Message<"millrace.app.v1.Label"> & {
  */
 export const LabelSchema: GenMessage<Label> = /*@__PURE__*/
   messageDesc(file_millrace_app_v1_app, 6);
+
+/**
+ * Predictions that are offered to people: the uncertain ones, and those about which labels contradict each other.
+ *
+ * @generated from message millrace.app.v1.LabelReview
+ */
+export type LabelReview = Message<"millrace.app.v1.LabelReview"> & {
+  /**
+   * Probabilities that are uncertain, from `from` up to, but without, `to`. Default: those of `serving.abstain`.
+   *
+   * @generated from field: optional double from = 1;
+   */
+  from?: number | undefined;
+
+  /**
+   * @generated from field: optional double to = 2;
+   */
+  to?: number | undefined;
+
+  /**
+   * Share of the uncertain ones, 0 to 1 (`10%` in YAML), by a hash of the prediction's id. Default: all.
+   *
+   * @generated from field: optional double share = 3;
+   */
+  share?: number | undefined;
+
+  /**
+   * Most that are offered of a day of event time.
+   *
+   * @generated from field: uint32 per_day = 4;
+   */
+  perDay: number;
+
+  /**
+   * Event time after which nobody is asked any more. Default: `wait`.
+   *
+   * @generated from field: google.protobuf.Duration expires = 5;
+   */
+  expires?: Duration | undefined;
+};
+
+/**
+ * Describes the message millrace.app.v1.LabelReview.
+ * Use `create(LabelReviewSchema)` to create a new message.
+ */
+export const LabelReviewSchema: GenMessage<LabelReview> = /*@__PURE__*/
+  messageDesc(file_millrace_app_v1_app, 7);
 
 /**
  * @generated from message millrace.app.v1.Model
@@ -389,6 +466,76 @@ export type Model = Message<"millrace.app.v1.Model"> & {
   seed: number;
 
   /**
+   * Of MULTICLASS: the label's values, in the order of the answer's columns. An event whose label is none of them brings no label.
+   *
+   * @generated from field: repeated string classes = 8;
+   */
+  classes: string[];
+
+  /**
+   * Share of the truths that an interval or a set of classes has to hold (`90%` in YAML); 0 means 90 %.
+   *
+   * @generated from field: double coverage = 9;
+   */
+  coverage: number;
+
+  /**
+   * Features whose values are names, not amounts: they are told apart, and not put in order. One of them may be a text.
+   *
+   * @generated from field: repeated string categorical = 10;
+   */
+  categorical: string[];
+
+  /**
+   * By feature; trees keep to it.
+   *
+   * @generated from field: map<string, millrace.app.v1.Monotone> monotone = 11;
+   */
+  monotone: { [key: string]: Monotone };
+
+  /**
+   * A row that is this much older than the newest one counts half. Absent: all count the same.
+   *
+   * @generated from field: google.protobuf.Duration half_life = 12;
+   */
+  halfLife?: Duration | undefined;
+
+  /**
+   * What the candidate BASELINE is. Absent: the share of positive labels, the shares of the classes, or the mean.
+   *
+   * @generated from field: millrace.app.v1.Baseline baseline = 13;
+   */
+  baseline?: Baseline | undefined;
+
+  /**
+   * Features, or fields of the request, by whose values the evaluation tells how good a model is.
+   *
+   * @generated from field: repeated string segments = 14;
+   */
+  segments: string[];
+
+  /**
+   * Looks for better parameters of each candidate. Absent: the built-in ones.
+   *
+   * @generated from field: millrace.app.v1.Search search = 15;
+   */
+  search?: Search | undefined;
+
+  /**
+   * Evaluates the winner's way of training at so many earlier times, too (rolling origin): how steady it is. It decides nothing.
+   *
+   * @generated from field: uint32 rolling = 16;
+   */
+  rolling: number;
+
+  /**
+   * A job that takes longer is broken off. Default: 2h.
+   *
+   * @generated from field: google.protobuf.Duration time_limit = 17;
+   */
+  timeLimit?: Duration | undefined;
+
+  /**
    * How a candidate that passed the gates becomes the champion. Absent: at once.
    *
    * @generated from field: millrace.app.v1.Promotion promotion = 20;
@@ -401,13 +548,6 @@ export type Model = Message<"millrace.app.v1.Model"> & {
    * @generated from field: repeated millrace.app.v1.ExternalTrainer external = 21;
    */
   external: ExternalTrainer[];
-
-  /**
-   * A job that takes longer is broken off. Default: 2h.
-   *
-   * @generated from field: google.protobuf.Duration time_limit = 22;
-   */
-  timeLimit?: Duration | undefined;
 };
 
 /**
@@ -415,7 +555,68 @@ export type Model = Message<"millrace.app.v1.Model"> & {
  * Use `create(ModelSchema)` to create a new message.
  */
 export const ModelSchema: GenMessage<Model> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 7);
+  messageDesc(file_millrace_app_v1_app, 8);
+
+/**
+ * @generated from message millrace.app.v1.Baseline
+ */
+export type Baseline = Message<"millrace.app.v1.Baseline"> & {
+  /**
+   * @generated from oneof millrace.app.v1.Baseline.kind
+   */
+  kind: {
+    /**
+     * A feature whose value is the answer: a number for REGRESSION, a probability for BINARY.
+     *
+     * @generated from field: string last_value = 1;
+     */
+    value: string;
+    case: "lastValue";
+  } | {
+    /**
+     * A feature by whose values the labels' means are the answers.
+     *
+     * @generated from field: string segment_mean = 2;
+     */
+    value: string;
+    case: "segmentMean";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message millrace.app.v1.Baseline.
+ * Use `create(BaselineSchema)` to create a new message.
+ */
+export const BaselineSchema: GenMessage<Baseline> = /*@__PURE__*/
+  messageDesc(file_millrace_app_v1_app, 9);
+
+/**
+ * Whichever comes first ends the search; one of them is needed.
+ *
+ * @generated from message millrace.app.v1.Search
+ */
+export type Search = Message<"millrace.app.v1.Search"> & {
+  /**
+   * Of each candidate; 0 means as many as `time` allows.
+   *
+   * @generated from field: uint32 trials = 1;
+   */
+  trials: number;
+
+  /**
+   * Of all candidates together.
+   *
+   * @generated from field: google.protobuf.Duration time = 2;
+   */
+  time?: Duration | undefined;
+};
+
+/**
+ * Describes the message millrace.app.v1.Search.
+ * Use `create(SearchSchema)` to create a new message.
+ */
+export const SearchSchema: GenMessage<Search> = /*@__PURE__*/
+  messageDesc(file_millrace_app_v1_app, 10);
 
 /**
  * The steps of a candidate that passed the gates. Without `shadow` and `canary` it becomes the champion at once, or on a person's word.
@@ -464,7 +665,7 @@ export type Promotion = Message<"millrace.app.v1.Promotion"> & {
  * Use `create(PromotionSchema)` to create a new message.
  */
 export const PromotionSchema: GenMessage<Promotion> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 8);
+  messageDesc(file_millrace_app_v1_app, 11);
 
 /**
  * @generated from message millrace.app.v1.ShadowStep
@@ -490,7 +691,7 @@ export type ShadowStep = Message<"millrace.app.v1.ShadowStep"> & {
  * Use `create(ShadowStepSchema)` to create a new message.
  */
 export const ShadowStepSchema: GenMessage<ShadowStep> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 9);
+  messageDesc(file_millrace_app_v1_app, 12);
 
 /**
  * @generated from message millrace.app.v1.CanaryStep
@@ -516,7 +717,7 @@ export type CanaryStep = Message<"millrace.app.v1.CanaryStep"> & {
  * Use `create(CanaryStepSchema)` to create a new message.
  */
 export const CanaryStepSchema: GenMessage<CanaryStep> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 10);
+  messageDesc(file_millrace_app_v1_app, 13);
 
 /**
  * @generated from message millrace.app.v1.ExternalTrainer
@@ -549,7 +750,7 @@ export type ExternalTrainer = Message<"millrace.app.v1.ExternalTrainer"> & {
  * Use `create(ExternalTrainerSchema)` to create a new message.
  */
 export const ExternalTrainerSchema: GenMessage<ExternalTrainer> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 11);
+  messageDesc(file_millrace_app_v1_app, 14);
 
 /**
  * What a candidate must reach on the holdout, calculated from the ONNX artefact's own answers.
@@ -573,7 +774,8 @@ export type Gates = Message<"millrace.app.v1.Gates"> & {
   maxCalibrationError?: number | undefined;
 
   /**
-   * On the same rows, the candidate's metric has to beat the champion's by more than this; less is a tie, which keeps the champion.
+   * On the same rows, the candidate's metric has to beat the champion's by more than this, and by more than chance would explain
+   * (`confidence`); less is a tie, which keeps the champion.
    *
    * @generated from field: double tolerance = 4;
    */
@@ -583,6 +785,87 @@ export type Gates = Message<"millrace.app.v1.Gates"> & {
    * @generated from field: uint32 min_rows = 5;
    */
   minRows: number;
+
+  /**
+   * @generated from field: optional double max_brier = 6;
+   */
+  maxBrier?: number | undefined;
+
+  /**
+   * @generated from field: optional double min_accuracy = 7;
+   */
+  minAccuracy?: number | undefined;
+
+  /**
+   * @generated from field: optional double max_rmse = 8;
+   */
+  maxRmse?: number | undefined;
+
+  /**
+   * @generated from field: optional double max_mae = 9;
+   */
+  maxMae?: number | undefined;
+
+  /**
+   * @generated from field: optional double min_r2 = 10;
+   */
+  minR2?: number | undefined;
+
+  /**
+   * Distance of the share of truths inside the intervals or sets from `model.coverage`.
+   *
+   * @generated from field: optional double max_coverage_error = 11;
+   */
+  maxCoverageError?: number | undefined;
+
+  /**
+   * Mean cost of a decision, in the unit of `serving.decisions[].cost`.
+   *
+   * @generated from field: optional double max_cost = 12;
+   */
+  maxCost?: number | undefined;
+
+  /**
+   * In no segment may the metric be worse than the champion's on the same rows by more than this, …
+   *
+   * @generated from field: optional double max_segment_loss = 13;
+   */
+  maxSegmentLoss?: number | undefined;
+
+  /**
+   * … or than the candidate's own over all rows.
+   *
+   * @generated from field: optional double max_segment_gap = 14;
+   */
+  maxSegmentGap?: number | undefined;
+
+  /**
+   * Of the model file.
+   *
+   * @generated from field: optional uint64 max_artefact_bytes = 15;
+   */
+  maxArtefactBytes?: bigint | undefined;
+
+  /**
+   * Of one row in a batch of `serving.batch.max_size`, in microseconds, as measured where the training runs.
+   *
+   * @generated from field: optional double max_row_microseconds = 16;
+   */
+  maxRowMicroseconds?: number | undefined;
+
+  /**
+   * A model of data that there are warnings about is rejected.
+   *
+   * @generated from field: bool refuse_warnings = 17;
+   */
+  refuseWarnings: boolean;
+
+  /**
+   * How sure it has to be that the candidate is better, 0.5 to 1; 0 means 95 %.
+   *
+   * @generated from field: double confidence = 18;
+   */
+  confidence: number;
 };
 
 /**
@@ -590,7 +873,7 @@ export type Gates = Message<"millrace.app.v1.Gates"> & {
  * Use `create(GatesSchema)` to create a new message.
  */
 export const GatesSchema: GenMessage<Gates> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 12);
+  messageDesc(file_millrace_app_v1_app, 15);
 
 /**
  * @generated from message millrace.app.v1.Serving
@@ -670,7 +953,7 @@ export type Serving = Message<"millrace.app.v1.Serving"> & {
  * Use `create(ServingSchema)` to create a new message.
  */
 export const ServingSchema: GenMessage<Serving> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 13);
+  messageDesc(file_millrace_app_v1_app, 16);
 
 /**
  * Shares of the time that a call leaves for models, 0 to 1 (`60%` in YAML): a version that has not answered when its share is over is given
@@ -701,7 +984,7 @@ export type Budgets = Message<"millrace.app.v1.Budgets"> & {
  * Use `create(BudgetsSchema)` to create a new message.
  */
 export const BudgetsSchema: GenMessage<Budgets> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 14);
+  messageDesc(file_millrace_app_v1_app, 17);
 
 /**
  * The answer's `abstain`, from `from` up to, but without, `to`.
@@ -732,7 +1015,7 @@ export type Abstain = Message<"millrace.app.v1.Abstain"> & {
  * Use `create(AbstainSchema)` to create a new message.
  */
 export const AbstainSchema: GenMessage<Abstain> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 15);
+  messageDesc(file_millrace_app_v1_app, 18);
 
 /**
  * By model version and exact inputs. Questions that come while the model is asked the same wait for that answer.
@@ -758,7 +1041,7 @@ export type Cache = Message<"millrace.app.v1.Cache"> & {
  * Use `create(CacheSchema)` to create a new message.
  */
 export const CacheSchema: GenMessage<Cache> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 16);
+  messageDesc(file_millrace_app_v1_app, 19);
 
 /**
  * @generated from message millrace.app.v1.Batch
@@ -780,7 +1063,7 @@ export type Batch = Message<"millrace.app.v1.Batch"> & {
  * Use `create(BatchSchema)` to create a new message.
  */
 export const BatchSchema: GenMessage<Batch> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 17);
+  messageDesc(file_millrace_app_v1_app, 20);
 
 /**
  * @generated from message millrace.app.v1.Decision
@@ -809,7 +1092,7 @@ export type Decision = Message<"millrace.app.v1.Decision"> & {
  * Use `create(DecisionSchema)` to create a new message.
  */
 export const DecisionSchema: GenMessage<Decision> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 18);
+  messageDesc(file_millrace_app_v1_app, 21);
 
 /**
  * @generated from message millrace.app.v1.Cost
@@ -835,7 +1118,7 @@ export type Cost = Message<"millrace.app.v1.Cost"> & {
  * Use `create(CostSchema)` to create a new message.
  */
 export const CostSchema: GenMessage<Cost> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 19);
+  messageDesc(file_millrace_app_v1_app, 22);
 
 /**
  * @generated from message millrace.app.v1.Monitoring
@@ -878,11 +1161,26 @@ export type Monitoring = Message<"millrace.app.v1.Monitoring"> & {
   maxFallbackShare?: number | undefined;
 
   /**
-   * An alert opens after this many windows in a row, and resolves after as many quiet ones.
+   * An alert opens when something has held for `hold` of the last `hold_of` windows, and resolves after `hold` quiet ones.
    *
    * @generated from field: uint32 hold = 7;
    */
   hold: number;
+
+  /**
+   * 0 means `hold`: windows in a row.
+   *
+   * @generated from field: uint32 hold_of = 8;
+   */
+  holdOf: number;
+
+  /**
+   * Compare a window with those of the same place in a season only: with `1d`, and windows of 6h, with the same hours of other days. A
+   * multiple of `window`.
+   *
+   * @generated from field: google.protobuf.Duration season = 9;
+   */
+  season?: Duration | undefined;
 };
 
 /**
@@ -890,31 +1188,53 @@ export type Monitoring = Message<"millrace.app.v1.Monitoring"> & {
  * Use `create(MonitoringSchema)` to create a new message.
  */
 export const MonitoringSchema: GenMessage<Monitoring> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 20);
+  messageDesc(file_millrace_app_v1_app, 23);
 
 /**
  * @generated from message millrace.app.v1.Retraining
  */
 export type Retraining = Message<"millrace.app.v1.Retraining"> & {
   /**
+   * The schedule, in event time since the last training.
+   *
    * @generated from field: google.protobuf.Duration every = 1;
    */
   every?: Duration | undefined;
 
   /**
+   * What may ask for a training. Default: `every` and `every_labels`, where they are given.
+   *
    * @generated from field: repeated millrace.app.v1.Trigger on = 2;
    */
   on: Trigger[];
 
   /**
+   * With fewer labels than this since the last training none is asked for, but by hand.
+   *
    * @generated from field: uint32 min_new_labels = 3;
    */
   minNewLabels: number;
 
   /**
+   * Event time that has to pass between two trainings, but by hand.
+   *
    * @generated from field: google.protobuf.Duration cooldown = 4;
    */
   cooldown?: Duration | undefined;
+
+  /**
+   * So many labels since the last training ask for the next. 0: none do.
+   *
+   * @generated from field: uint32 every_labels = 5;
+   */
+  everyLabels: number;
+
+  /**
+   * At most so many trainings in a period of event time, whatever asks for them, those by hand counted but not held back.
+   *
+   * @generated from field: millrace.app.v1.RetrainingBudget budget = 6;
+   */
+  budget?: RetrainingBudget | undefined;
 };
 
 /**
@@ -922,7 +1242,29 @@ export type Retraining = Message<"millrace.app.v1.Retraining"> & {
  * Use `create(RetrainingSchema)` to create a new message.
  */
 export const RetrainingSchema: GenMessage<Retraining> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 21);
+  messageDesc(file_millrace_app_v1_app, 24);
+
+/**
+ * @generated from message millrace.app.v1.RetrainingBudget
+ */
+export type RetrainingBudget = Message<"millrace.app.v1.RetrainingBudget"> & {
+  /**
+   * @generated from field: uint32 trainings = 1;
+   */
+  trainings: number;
+
+  /**
+   * @generated from field: google.protobuf.Duration per = 2;
+   */
+  per?: Duration | undefined;
+};
+
+/**
+ * Describes the message millrace.app.v1.RetrainingBudget.
+ * Use `create(RetrainingBudgetSchema)` to create a new message.
+ */
+export const RetrainingBudgetSchema: GenMessage<RetrainingBudget> = /*@__PURE__*/
+  messageDesc(file_millrace_app_v1_app, 25);
 
 /**
  * @generated from message millrace.app.v1.Ingestion
@@ -976,7 +1318,7 @@ export type Ingestion = Message<"millrace.app.v1.Ingestion"> & {
  * Use `create(IngestionSchema)` to create a new message.
  */
 export const IngestionSchema: GenMessage<Ingestion> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 22);
+  messageDesc(file_millrace_app_v1_app, 26);
 
 /**
  * Events that say little: of those for which `when` is true a share is kept, and the others are dropped and counted under the name.
@@ -1011,7 +1353,7 @@ export type NoiseRule = Message<"millrace.app.v1.NoiseRule"> & {
  * Use `create(NoiseRuleSchema)` to create a new message.
  */
 export const NoiseRuleSchema: GenMessage<NoiseRule> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 23);
+  messageDesc(file_millrace_app_v1_app, 27);
 
 /**
  * What the KV bucket `apps` holds under the app's name.
@@ -1057,7 +1399,7 @@ export type AppVersion = Message<"millrace.app.v1.AppVersion"> & {
  * Use `create(AppVersionSchema)` to create a new message.
  */
 export const AppVersionSchema: GenMessage<AppVersion> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 24);
+  messageDesc(file_millrace_app_v1_app, 28);
 
 /**
  * @generated from message millrace.app.v1.EarlierSchemas
@@ -1074,7 +1416,7 @@ export type EarlierSchemas = Message<"millrace.app.v1.EarlierSchemas"> & {
  * Use `create(EarlierSchemasSchema)` to create a new message.
  */
 export const EarlierSchemasSchema: GenMessage<EarlierSchemas> = /*@__PURE__*/
-  messageDesc(file_millrace_app_v1_app, 25);
+  messageDesc(file_millrace_app_v1_app, 29);
 
 /**
  * @generated from enum millrace.app.v1.FieldType
@@ -1201,6 +1543,8 @@ export const AggregateSchema: GenEnum<Aggregate> = /*@__PURE__*/
   enumDesc(file_millrace_app_v1_app, 1);
 
 /**
+ * What a label is, and with it what a model answers.
+ *
  * @generated from enum millrace.app.v1.Task
  */
 export const Task = {
@@ -1210,12 +1554,30 @@ export const Task = {
   UNSPECIFIED: 0,
 
   /**
+   * True or false; the answer is the probability of true.
+   *
    * @generated from enum value: TASK_BINARY = 1;
    */
   BINARY: 1,
+
+  /**
+   * One of `model.classes`; the answer is a probability of each, and the set of those that are likely enough.
+   *
+   * @generated from enum value: TASK_MULTICLASS = 2;
+   */
+  MULTICLASS: 2,
+
+  /**
+   * A number; the answer is a number, and the interval that holds the truth in `model.coverage` of all cases.
+   *
+   * @generated from enum value: TASK_REGRESSION = 3;
+   */
+  REGRESSION: 3,
 } as const;
 
 /**
+ * What a label is, and with it what a model answers.
+ *
  * @generated from enum millrace.app.v1.Task
  */
 export type Task = (typeof Task)[keyof typeof Task] | UnknownEnum;
@@ -1236,19 +1598,32 @@ export const Algorithm = {
   UNSPECIFIED: 0,
 
   /**
+   * Gradient-boosted trees.
+   *
    * @generated from enum value: ALGORITHM_GBDT = 1;
    */
   GBDT: 1,
 
   /**
+   * Logistic regression; of several classes, softmax regression.
+   *
    * @generated from enum value: ALGORITHM_LOGISTIC = 2;
    */
   LOGISTIC: 2,
 
   /**
+   * What knows little: see `model.baseline`.
+   *
    * @generated from enum value: ALGORITHM_BASELINE = 3;
    */
   BASELINE: 3,
+
+  /**
+   * Linear regression, for numbers.
+   *
+   * @generated from enum value: ALGORITHM_LINEAR = 4;
+   */
+  LINEAR: 4,
 } as const;
 
 /**
@@ -1285,6 +1660,25 @@ export const Metric = {
    * @generated from enum value: METRIC_BRIER = 3;
    */
   BRIER: 3,
+
+  /**
+   * Share of right classes.
+   *
+   * @generated from enum value: METRIC_ACCURACY = 4;
+   */
+  ACCURACY: 4,
+
+  /**
+   * Root of the mean squared error, and mean absolute error: of numbers.
+   *
+   * @generated from enum value: METRIC_RMSE = 5;
+   */
+  RMSE: 5,
+
+  /**
+   * @generated from enum value: METRIC_MAE = 6;
+   */
+  MAE: 6,
 } as const;
 
 /**
@@ -1297,6 +1691,41 @@ export type Metric = (typeof Metric)[keyof typeof Metric] | UnknownEnum;
  */
 export const MetricSchema: GenEnum<Metric> = /*@__PURE__*/
   enumDesc(file_millrace_app_v1_app, 4);
+
+/**
+ * How an answer may move when a feature grows and all others stay.
+ *
+ * @generated from enum millrace.app.v1.Monotone
+ */
+export const Monotone = {
+  /**
+   * @generated from enum value: MONOTONE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * @generated from enum value: MONOTONE_INCREASING = 1;
+   */
+  INCREASING: 1,
+
+  /**
+   * @generated from enum value: MONOTONE_DECREASING = 2;
+   */
+  DECREASING: 2,
+} as const;
+
+/**
+ * How an answer may move when a feature grows and all others stay.
+ *
+ * @generated from enum millrace.app.v1.Monotone
+ */
+export type Monotone = (typeof Monotone)[keyof typeof Monotone] | UnknownEnum;
+
+/**
+ * Describes the enum millrace.app.v1.Monotone.
+ */
+export const MonotoneSchema: GenEnum<Monotone> = /*@__PURE__*/
+  enumDesc(file_millrace_app_v1_app, 5);
 
 /**
  * @generated from enum millrace.app.v1.Approval
@@ -1331,7 +1760,7 @@ export type Approval = (typeof Approval)[keyof typeof Approval] | UnknownEnum;
  * Describes the enum millrace.app.v1.Approval.
  */
 export const ApprovalSchema: GenEnum<Approval> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 5);
+  enumDesc(file_millrace_app_v1_app, 6);
 
 /**
  * @generated from enum millrace.app.v1.Encoding
@@ -1364,7 +1793,7 @@ export type Encoding = (typeof Encoding)[keyof typeof Encoding] | UnknownEnum;
  * Describes the enum millrace.app.v1.Encoding.
  */
 export const EncodingSchema: GenEnum<Encoding> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 6);
+  enumDesc(file_millrace_app_v1_app, 7);
 
 /**
  * What to do with a question that lacks a feature.
@@ -1410,7 +1839,7 @@ export type WhenMissing = (typeof WhenMissing)[keyof typeof WhenMissing] | Unkno
  * Describes the enum millrace.app.v1.WhenMissing.
  */
 export const WhenMissingSchema: GenEnum<WhenMissing> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 7);
+  enumDesc(file_millrace_app_v1_app, 8);
 
 /**
  * @generated from enum millrace.app.v1.Fallback
@@ -1452,7 +1881,7 @@ export type Fallback = (typeof Fallback)[keyof typeof Fallback] | UnknownEnum;
  * Describes the enum millrace.app.v1.Fallback.
  */
 export const FallbackSchema: GenEnum<Fallback> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 8);
+  enumDesc(file_millrace_app_v1_app, 9);
 
 /**
  * @generated from enum millrace.app.v1.Reference
@@ -1478,7 +1907,7 @@ export type Reference = (typeof Reference)[keyof typeof Reference] | UnknownEnum
  * Describes the enum millrace.app.v1.Reference.
  */
 export const ReferenceSchema: GenEnum<Reference> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 9);
+  enumDesc(file_millrace_app_v1_app, 10);
 
 /**
  * @generated from enum millrace.app.v1.Trigger
@@ -1508,6 +1937,20 @@ export const Trigger = {
    * @generated from enum value: TRIGGER_MANUAL = 4;
    */
   MANUAL: 4,
+
+  /**
+   * `retraining.every_labels` new labels.
+   *
+   * @generated from enum value: TRIGGER_VOLUME = 5;
+   */
+  VOLUME: 5,
+
+  /**
+   * Performance as it is estimated before the truth is known.
+   *
+   * @generated from enum value: TRIGGER_ESTIMATED_PERFORMANCE = 6;
+   */
+  ESTIMATED_PERFORMANCE: 6,
 } as const;
 
 /**
@@ -1519,7 +1962,7 @@ export type Trigger = (typeof Trigger)[keyof typeof Trigger] | UnknownEnum;
  * Describes the enum millrace.app.v1.Trigger.
  */
 export const TriggerSchema: GenEnum<Trigger> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 10);
+  enumDesc(file_millrace_app_v1_app, 11);
 
 /**
  * @generated from enum millrace.app.v1.UnknownFields
@@ -1555,5 +1998,5 @@ export type UnknownFields = (typeof UnknownFields)[keyof typeof UnknownFields] |
  * Describes the enum millrace.app.v1.UnknownFields.
  */
 export const UnknownFieldsSchema: GenEnum<UnknownFields> = /*@__PURE__*/
-  enumDesc(file_millrace_app_v1_app, 11);
+  enumDesc(file_millrace_app_v1_app, 12);
 

@@ -155,7 +155,8 @@ export type DatasetManifest = Message<"millrace.feature.v1.DatasetManifest"> & {
 
   /**
    * Names of the Parquet objects, in row order. Columns: `key` (string), `occurred_at` (timestamp, ms), one double per feature
-   * (null where missing), `label` (double, null where not known).
+   * (null where missing), `label` (double, null where not known), and a string `request.<field>` for each of `model.segments` that is no
+   * feature (null where missing).
    *
    * @generated from field: repeated string objects = 9;
    */

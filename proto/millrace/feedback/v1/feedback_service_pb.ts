@@ -6,13 +6,15 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Contradiction, LabelQuality } from "./label_quality_pb.ts";
+import { file_millrace_feedback_v1_label_quality } from "./label_quality_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file millrace/feedback/v1/feedback_service.proto.
  */
 export const file_millrace_feedback_v1_feedback_service: GenFile = /*@__PURE__*/
-  fileDesc("CittaWxscmFjZS9mZWVkYmFjay92MS9mZWVkYmFja19zZXJ2aWNlLnByb3RvEhRtaWxscmFjZS5mZWVkYmFjay52MSIgChFHZXRTdW1tYXJ5UmVxdWVzdBILCgNhcHAYASABKAki/AIKEkdldFN1bW1hcnlSZXNwb25zZRJOCgtwcmVkaWN0aW9ucxgBIAMoCzI5Lm1pbGxyYWNlLmZlZWRiYWNrLnYxLkdldFN1bW1hcnlSZXNwb25zZS5QcmVkaWN0aW9uc0VudHJ5EhAKCG91dGNvbWVzGAIgASgEEgwKBG9wZW4YAyABKAQSFgoObmV2ZXJfbGFiZWxsZWQYBCABKAQSNQoSbWVkaWFuX2xhYmVsX2RlbGF5GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKEHVubWF0Y2hlZF9sYWJlbHMYBiABKAQSHAoUdW5wdWJsaXNoZWRfb3V0Y29tZXMYByABKAQSOwoJZGVjaXNpb25zGAggAygLMigubWlsbHJhY2UuZmVlZGJhY2sudjEuUmV0cmFpbmluZ0RlY2lzaW9uGjIKEFByZWRpY3Rpb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASKGAQoSUmV0cmFpbmluZ0RlY2lzaW9uEi4KCmRlY2lkZWRfYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3JldHJhaW4YAiABKAgSDwoHdHJpZ2dlchgDIAEoCRIOCgZyZWFzb24YBCABKAkSDgoGam9iX2lkGAUgASgJIiIKE1JlYWRPdXRjb21lc1JlcXVlc3QSCwoDYXBwGAEgASgJIkwKFFJlYWRPdXRjb21lc1Jlc3BvbnNlEjQKBHJvd3MYASADKAsyJi5taWxscmFjZS5mZWVkYmFjay52MS5TY29yZWRQcmVkaWN0aW9uIvkBChBTY29yZWRQcmVkaWN0aW9uEhUKDXByZWRpY3Rpb25faWQYASABKAkSEAoIam9pbl9rZXkYAiABKAkSMAoMcHJlZGljdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghrbm93bl9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFbGFiZWwYBSABKAESEwoLcHJvYmFiaWxpdHkYBiABKAESFQoNbW9kZWxfdmVyc2lvbhgHIAEoCRIPCgdtYWRlX2J5GAggASgJEhAKCGZlYXR1cmVzGAkgAygBMtsBCg9GZWVkYmFja1NlcnZpY2USXwoKR2V0U3VtbWFyeRInLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkdldFN1bW1hcnlSZXF1ZXN0GigubWlsbHJhY2UuZmVlZGJhY2sudjEuR2V0U3VtbWFyeVJlc3BvbnNlEmcKDFJlYWRPdXRjb21lcxIpLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJlYWRPdXRjb21lc1JlcXVlc3QaKi5taWxscmFjZS5mZWVkYmFjay52MS5SZWFkT3V0Y29tZXNSZXNwb25zZTABYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("CittaWxscmFjZS9mZWVkYmFjay92MS9mZWVkYmFja19zZXJ2aWNlLnByb3RvEhRtaWxscmFjZS5mZWVkYmFjay52MSIgChFHZXRTdW1tYXJ5UmVxdWVzdBILCgNhcHAYASABKAki3gMKEkdldFN1bW1hcnlSZXNwb25zZRJOCgtwcmVkaWN0aW9ucxgBIAMoCzI5Lm1pbGxyYWNlLmZlZWRiYWNrLnYxLkdldFN1bW1hcnlSZXNwb25zZS5QcmVkaWN0aW9uc0VudHJ5EhAKCG91dGNvbWVzGAIgASgEEgwKBG9wZW4YAyABKAQSFgoObmV2ZXJfbGFiZWxsZWQYBCABKAQSNQoSbWVkaWFuX2xhYmVsX2RlbGF5GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKEHVubWF0Y2hlZF9sYWJlbHMYBiABKAQSHAoUdW5wdWJsaXNoZWRfb3V0Y29tZXMYByABKAQSOwoJZGVjaXNpb25zGAggAygLMigubWlsbHJhY2UuZmVlZGJhY2sudjEuUmV0cmFpbmluZ0RlY2lzaW9uEhQKDGxhYmVsc19haGVhZBgJIAEoBBIWCg5jb250cmFkaWN0aW9ucxgKIAEoBBIyCgZsYWJlbHMYCyADKAsyIi5taWxscmFjZS5mZWVkYmFjay52MS5MYWJlbFF1YWxpdHkaMgoQUHJlZGljdGlvbnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBIpYBChJSZXRyYWluaW5nRGVjaXNpb24SLgoKZGVjaWRlZF9hdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHcmV0cmFpbhgCIAEoCBIPCgd0cmlnZ2VyGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIOCgZqb2JfaWQYBSABKAkSDgoGbnVtYmVyGAYgASgEIiIKE1JlYWRPdXRjb21lc1JlcXVlc3QSCwoDYXBwGAEgASgJIkwKFFJlYWRPdXRjb21lc1Jlc3BvbnNlEjQKBHJvd3MYASADKAsyJi5taWxscmFjZS5mZWVkYmFjay52MS5TY29yZWRQcmVkaWN0aW9uIvkBChBTY29yZWRQcmVkaWN0aW9uEhUKDXByZWRpY3Rpb25faWQYASABKAkSEAoIam9pbl9rZXkYAiABKAkSMAoMcHJlZGljdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghrbm93bl9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFbGFiZWwYBSABKAESEwoLcHJvYmFiaWxpdHkYBiABKAESFQoNbW9kZWxfdmVyc2lvbhgHIAEoCRIPCgdtYWRlX2J5GAggASgJEhAKCGZlYXR1cmVzGAkgAygBIjUKGUxpc3RDb250cmFkaWN0aW9uc1JlcXVlc3QSCwoDYXBwGAEgASgJEgsKA21heBgCIAEoDSJZChpMaXN0Q29udHJhZGljdGlvbnNSZXNwb25zZRI7Cg5jb250cmFkaWN0aW9ucxgBIAMoCzIjLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkNvbnRyYWRpY3Rpb24iQAoUTGlzdERlY2lzaW9uc1JlcXVlc3QSCwoDYXBwGAEgASgJEgsKA21heBgCIAEoDRIOCgZiZWZvcmUYAyABKAQiVAoVTGlzdERlY2lzaW9uc1Jlc3BvbnNlEjsKCWRlY2lzaW9ucxgBIAMoCzIoLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJldHJhaW5pbmdEZWNpc2lvbiJfChhSZXF1ZXN0UmV0cmFpbmluZ1JlcXVlc3QSCwoDYXBwGAEgASgJEgsKA3doeRgCIAEoCRILCgN3aG8YAyABKAkSHAoUZGVzcGl0ZV9kYXRhX3F1YWxpdHkYBCABKAgiVwoZUmVxdWVzdFJldHJhaW5pbmdSZXNwb25zZRI6CghkZWNpc2lvbhgBIAEoCzIoLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJldHJhaW5pbmdEZWNpc2lvbiKyAQoLTGFiZWxSZXBvcnQSCgoCaWQYASABKAkSFAoKcmVxdWVzdF9pZBgCIAEoCUgAEhcKDXByZWRpY3Rpb25faWQYAyABKAlIABISCghqb2luX2tleRgEIAEoCUgAEg0KBXZhbHVlGAUgASgBEi8KC29jY3VycmVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBILCgN3aG8YByABKAlCBwoFYWJvdXQiTgoNUmVwb3J0UmVxdWVzdBILCgNhcHAYASABKAkSMAoFbGFiZWwYAiABKAsyIS5taWxscmFjZS5mZWVkYmFjay52MS5MYWJlbFJlcG9ydCI0Cg5SZXBvcnRSZXNwb25zZRIQCghqb2luX2tleRgBIAEoCRIQCghldmVudF9pZBgCIAEoCSJUChJSZXBvcnRCYXRjaFJlcXVlc3QSCwoDYXBwGAEgASgJEjEKBmxhYmVscxgCIAMoCzIhLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkxhYmVsUmVwb3J0IksKE1JlcG9ydEJhdGNoUmVzcG9uc2USNAoGbGFiZWxzGAEgAygLMiQubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVwb3J0UmVzcG9uc2Uy7QUKD0ZlZWRiYWNrU2VydmljZRJfCgpHZXRTdW1tYXJ5EicubWlsbHJhY2UuZmVlZGJhY2sudjEuR2V0U3VtbWFyeVJlcXVlc3QaKC5taWxscmFjZS5mZWVkYmFjay52MS5HZXRTdW1tYXJ5UmVzcG9uc2USZwoMUmVhZE91dGNvbWVzEikubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVhZE91dGNvbWVzUmVxdWVzdBoqLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJlYWRPdXRjb21lc1Jlc3BvbnNlMAESUwoGUmVwb3J0EiMubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVwb3J0UmVxdWVzdBokLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJlcG9ydFJlc3BvbnNlEmIKC1JlcG9ydEJhdGNoEigubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVwb3J0QmF0Y2hSZXF1ZXN0GikubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVwb3J0QmF0Y2hSZXNwb25zZRJoCg1MaXN0RGVjaXNpb25zEioubWlsbHJhY2UuZmVlZGJhY2sudjEuTGlzdERlY2lzaW9uc1JlcXVlc3QaKy5taWxscmFjZS5mZWVkYmFjay52MS5MaXN0RGVjaXNpb25zUmVzcG9uc2USdAoRUmVxdWVzdFJldHJhaW5pbmcSLi5taWxscmFjZS5mZWVkYmFjay52MS5SZXF1ZXN0UmV0cmFpbmluZ1JlcXVlc3QaLy5taWxscmFjZS5mZWVkYmFjay52MS5SZXF1ZXN0UmV0cmFpbmluZ1Jlc3BvbnNlEncKEkxpc3RDb250cmFkaWN0aW9ucxIvLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkxpc3RDb250cmFkaWN0aW9uc1JlcXVlc3QaMC5taWxscmFjZS5mZWVkYmFjay52MS5MaXN0Q29udHJhZGljdGlvbnNSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_feedback_v1_label_quality]);
 
 /**
  * @generated from message millrace.feedback.v1.GetSummaryRequest
@@ -82,6 +84,27 @@ export type GetSummaryResponse = Message<"millrace.feedback.v1.GetSummaryRespons
    * @generated from field: repeated millrace.feedback.v1.RetrainingDecision decisions = 8;
    */
   decisions: RetrainingDecision[];
+
+  /**
+   * Label events dated further ahead than the app's clock believes; they wait until it does.
+   *
+   * @generated from field: uint64 labels_ahead = 9;
+   */
+  labelsAhead: bigint;
+
+  /**
+   * Pairs of labels that contradict each other: `ListContradictions`.
+   *
+   * @generated from field: uint64 contradictions = 10;
+   */
+  contradictions: bigint;
+
+  /**
+   * One for each model version, over the windows of the last 90 days whose wait is over; `revision` is 0.
+   *
+   * @generated from field: repeated millrace.feedback.v1.LabelQuality labels = 11;
+   */
+  labels: LabelQuality[];
 };
 
 /**
@@ -106,7 +129,7 @@ export type RetrainingDecision = Message<"millrace.feedback.v1.RetrainingDecisio
   retrain: boolean;
 
   /**
-   * `schedule`, `drift`, `performance`, `first_model`, `manual`.
+   * `schedule`, `drift`, `performance`, `estimated_performance`, `volume`, `first_model`, `manual`; empty when nothing asked.
    *
    * @generated from field: string trigger = 3;
    */
@@ -121,6 +144,13 @@ export type RetrainingDecision = Message<"millrace.feedback.v1.RetrainingDecisio
    * @generated from field: string job_id = 5;
    */
   jobId: string;
+
+  /**
+   * Grows with every decision of the app.
+   *
+   * @generated from field: uint64 number = 6;
+   */
+  number: bigint;
 };
 
 /**
@@ -224,6 +254,306 @@ export const ScoredPredictionSchema: GenMessage<ScoredPrediction> = /*@__PURE__*
   messageDesc(file_millrace_feedback_v1_feedback_service, 5);
 
 /**
+ * @generated from message millrace.feedback.v1.ListContradictionsRequest
+ */
+export type ListContradictionsRequest = Message<"millrace.feedback.v1.ListContradictionsRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * 0 means 100; at most 1,000.
+   *
+   * @generated from field: uint32 max = 2;
+   */
+  max: number;
+};
+
+/**
+ * Describes the message millrace.feedback.v1.ListContradictionsRequest.
+ * Use `create(ListContradictionsRequestSchema)` to create a new message.
+ */
+export const ListContradictionsRequestSchema: GenMessage<ListContradictionsRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 6);
+
+/**
+ * @generated from message millrace.feedback.v1.ListContradictionsResponse
+ */
+export type ListContradictionsResponse = Message<"millrace.feedback.v1.ListContradictionsResponse"> & {
+  /**
+   * @generated from field: repeated millrace.feedback.v1.Contradiction contradictions = 1;
+   */
+  contradictions: Contradiction[];
+};
+
+/**
+ * Describes the message millrace.feedback.v1.ListContradictionsResponse.
+ * Use `create(ListContradictionsResponseSchema)` to create a new message.
+ */
+export const ListContradictionsResponseSchema: GenMessage<ListContradictionsResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 7);
+
+/**
+ * @generated from message millrace.feedback.v1.ListDecisionsRequest
+ */
+export type ListDecisionsRequest = Message<"millrace.feedback.v1.ListDecisionsRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * 0 means 100; at most 1,000.
+   *
+   * @generated from field: uint32 max = 2;
+   */
+  max: number;
+
+  /**
+   * Only decisions with a smaller number: the next page. 0: from the newest on.
+   *
+   * @generated from field: uint64 before = 3;
+   */
+  before: bigint;
+};
+
+/**
+ * Describes the message millrace.feedback.v1.ListDecisionsRequest.
+ * Use `create(ListDecisionsRequestSchema)` to create a new message.
+ */
+export const ListDecisionsRequestSchema: GenMessage<ListDecisionsRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 8);
+
+/**
+ * @generated from message millrace.feedback.v1.ListDecisionsResponse
+ */
+export type ListDecisionsResponse = Message<"millrace.feedback.v1.ListDecisionsResponse"> & {
+  /**
+   * @generated from field: repeated millrace.feedback.v1.RetrainingDecision decisions = 1;
+   */
+  decisions: RetrainingDecision[];
+};
+
+/**
+ * Describes the message millrace.feedback.v1.ListDecisionsResponse.
+ * Use `create(ListDecisionsResponseSchema)` to create a new message.
+ */
+export const ListDecisionsResponseSchema: GenMessage<ListDecisionsResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 9);
+
+/**
+ * @generated from message millrace.feedback.v1.RequestRetrainingRequest
+ */
+export type RequestRetrainingRequest = Message<"millrace.feedback.v1.RequestRetrainingRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * For the record: why, in one sentence.
+   *
+   * @generated from field: string why = 2;
+   */
+  why: string;
+
+  /**
+   * For the record: who.
+   *
+   * @generated from field: string who = 3;
+   */
+  who: string;
+
+  /**
+   * @generated from field: bool despite_data_quality = 4;
+   */
+  despiteDataQuality: boolean;
+};
+
+/**
+ * Describes the message millrace.feedback.v1.RequestRetrainingRequest.
+ * Use `create(RequestRetrainingRequestSchema)` to create a new message.
+ */
+export const RequestRetrainingRequestSchema: GenMessage<RequestRetrainingRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 10);
+
+/**
+ * @generated from message millrace.feedback.v1.RequestRetrainingResponse
+ */
+export type RequestRetrainingResponse = Message<"millrace.feedback.v1.RequestRetrainingResponse"> & {
+  /**
+   * @generated from field: millrace.feedback.v1.RetrainingDecision decision = 1;
+   */
+  decision?: RetrainingDecision | undefined;
+};
+
+/**
+ * Describes the message millrace.feedback.v1.RequestRetrainingResponse.
+ * Use `create(RequestRetrainingResponseSchema)` to create a new message.
+ */
+export const RequestRetrainingResponseSchema: GenMessage<RequestRetrainingResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 11);
+
+/**
+ * The truth about everything that was predicted for one join key.
+ *
+ * @generated from message millrace.feedback.v1.LabelReport
+ */
+export type LabelReport = Message<"millrace.feedback.v1.LabelReport"> & {
+  /**
+   * The caller's own name for it, unique within the app: what makes repeating harmless. 1 to 200 visible ASCII characters without spaces.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * What it is about. A prediction that has not arrived here yet is NOT_FOUND, and may be tried again; a join key need not be known yet.
+   *
+   * @generated from oneof millrace.feedback.v1.LabelReport.about
+   */
+  about: {
+    /**
+     * @generated from field: string request_id = 2;
+     */
+    value: string;
+    case: "requestId";
+  } | {
+    /**
+     * @generated from field: string prediction_id = 3;
+     */
+    value: string;
+    case: "predictionId";
+  } | {
+    /**
+     * A number as its digits.
+     *
+     * @generated from field: string join_key = 4;
+     */
+    value: string;
+    case: "joinKey";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * 0 or 1 for binary tasks.
+   *
+   * @generated from field: double value = 5;
+   */
+  value: number;
+
+  /**
+   * When it came true, event time.
+   *
+   * @generated from field: google.protobuf.Timestamp occurred_at = 6;
+   */
+  occurredAt?: Timestamp | undefined;
+
+  /**
+   * For the record: who says so, at most 200 characters.
+   *
+   * @generated from field: string who = 7;
+   */
+  who: string;
+};
+
+/**
+ * Describes the message millrace.feedback.v1.LabelReport.
+ * Use `create(LabelReportSchema)` to create a new message.
+ */
+export const LabelReportSchema: GenMessage<LabelReport> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 12);
+
+/**
+ * @generated from message millrace.feedback.v1.ReportRequest
+ */
+export type ReportRequest = Message<"millrace.feedback.v1.ReportRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * @generated from field: millrace.feedback.v1.LabelReport label = 2;
+   */
+  label?: LabelReport | undefined;
+};
+
+/**
+ * Describes the message millrace.feedback.v1.ReportRequest.
+ * Use `create(ReportRequestSchema)` to create a new message.
+ */
+export const ReportRequestSchema: GenMessage<ReportRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 13);
+
+/**
+ * @generated from message millrace.feedback.v1.ReportResponse
+ */
+export type ReportResponse = Message<"millrace.feedback.v1.ReportResponse"> & {
+  /**
+   * @generated from field: string join_key = 1;
+   */
+  joinKey: string;
+
+  /**
+   * Of the event that it became.
+   *
+   * @generated from field: string event_id = 2;
+   */
+  eventId: string;
+};
+
+/**
+ * Describes the message millrace.feedback.v1.ReportResponse.
+ * Use `create(ReportResponseSchema)` to create a new message.
+ */
+export const ReportResponseSchema: GenMessage<ReportResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 14);
+
+/**
+ * @generated from message millrace.feedback.v1.ReportBatchRequest
+ */
+export type ReportBatchRequest = Message<"millrace.feedback.v1.ReportBatchRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * At most 1,000.
+   *
+   * @generated from field: repeated millrace.feedback.v1.LabelReport labels = 2;
+   */
+  labels: LabelReport[];
+};
+
+/**
+ * Describes the message millrace.feedback.v1.ReportBatchRequest.
+ * Use `create(ReportBatchRequestSchema)` to create a new message.
+ */
+export const ReportBatchRequestSchema: GenMessage<ReportBatchRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 15);
+
+/**
+ * @generated from message millrace.feedback.v1.ReportBatchResponse
+ */
+export type ReportBatchResponse = Message<"millrace.feedback.v1.ReportBatchResponse"> & {
+  /**
+   * In the order of the request.
+   *
+   * @generated from field: repeated millrace.feedback.v1.ReportResponse labels = 1;
+   */
+  labels: ReportResponse[];
+};
+
+/**
+ * Describes the message millrace.feedback.v1.ReportBatchResponse.
+ * Use `create(ReportBatchResponseSchema)` to create a new message.
+ */
+export const ReportBatchResponseSchema: GenMessage<ReportBatchResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 16);
+
+/**
  * What came of the predictions, and what was decided about retraining.
  *
  * @generated from service millrace.feedback.v1.FeedbackService
@@ -246,6 +576,59 @@ export const FeedbackService: GenService<{
     methodKind: "server_streaming";
     input: typeof ReadOutcomesRequestSchema;
     output: typeof ReadOutcomesResponseSchema;
+  },
+  /**
+   * Takes a label from an application that holds the truth itself (`label.reports` in its app file). It is an event of the app, of the type
+   * `label.reported`, and goes the way of all events: into the event log, to the predictions that it is the truth of, into datasets. The
+   * answer comes once it is stored on the bus. The same `id` again changes nothing; ALREADY_EXISTS when it said something else before.
+   *
+   * @generated from rpc millrace.feedback.v1.FeedbackService.Report
+   */
+  report: {
+    methodKind: "unary";
+    input: typeof ReportRequestSchema;
+    output: typeof ReportResponseSchema;
+  },
+  /**
+   * Several at once: all of them, or, when one has a mistake, none; then the violations name it, as in `labels[3].value`.
+   *
+   * @generated from rpc millrace.feedback.v1.FeedbackService.ReportBatch
+   */
+  reportBatch: {
+    methodKind: "unary";
+    input: typeof ReportBatchRequestSchema;
+    output: typeof ReportBatchResponseSchema;
+  },
+  /**
+   * Decisions about retraining, also those not to, the newest first.
+   *
+   * @generated from rpc millrace.feedback.v1.FeedbackService.ListDecisions
+   */
+  listDecisions: {
+    methodKind: "unary";
+    input: typeof ListDecisionsRequestSchema;
+    output: typeof ListDecisionsResponseSchema;
+  },
+  /**
+   * Asks for a training by hand. A training that runs stands against it, and an open data quality alert unless `despite_data_quality`: the
+   * decision says so. Schedule, cool-down, budget and number of labels do not.
+   *
+   * @generated from rpc millrace.feedback.v1.FeedbackService.RequestRetraining
+   */
+  requestRetraining: {
+    methodKind: "unary";
+    input: typeof RequestRetrainingRequestSchema;
+    output: typeof RequestRetrainingResponseSchema;
+  },
+  /**
+   * Labels that contradict each other, the newest first.
+   *
+   * @generated from rpc millrace.feedback.v1.FeedbackService.ListContradictions
+   */
+  listContradictions: {
+    methodKind: "unary";
+    input: typeof ListContradictionsRequestSchema;
+    output: typeof ListContradictionsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_feedback_v1_feedback_service, 0);

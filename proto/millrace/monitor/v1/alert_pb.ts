@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/monitor/v1/alert.proto.
  */
 export const file_millrace_monitor_v1_alert: GenFile = /*@__PURE__*/
-  fileDesc("Ch9taWxscmFjZS9tb25pdG9yL3YxL2FsZXJ0LnByb3RvEhNtaWxscmFjZS5tb25pdG9yLnYxIt0CCgVBbGVydBIKCgJpZBgBIAEoCRILCgNhcHAYAiABKAkSDwoHbW9uaXRvchgDIAEoCRIuCgVzdGF0ZRgEIAEoDjIfLm1pbGxyYWNlLm1vbml0b3IudjEuQWxlcnRTdGF0ZRIvCghzZXZlcml0eRgFIAEoDjIdLm1pbGxyYWNlLm1vbml0b3IudjEuU2V2ZXJpdHkSDQoFdGl0bGUYBiABKAkSDgoGYWR2aWNlGAcgASgJEjQKCGV2aWRlbmNlGAggAygLMiIubWlsbHJhY2UubW9uaXRvci52MS5BbGVydEV2aWRlbmNlEi0KCW9wZW5lZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKY2hhbmdlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNbW9kZWxfdmVyc2lvbhgLIAEoCSJiCg1BbGVydEV2aWRlbmNlEg8KB3N1YmplY3QYASABKAkSEQoJc3RhdGlzdGljGAIgASgJEg0KBXZhbHVlGAMgASgBEg0KBWxpbWl0GAQgASgBEg8KB3BfdmFsdWUYBSABKAEqcgoKQWxlcnRTdGF0ZRIbChdBTEVSVF9TVEFURV9VTlNQRUNJRklFRBAAEhQKEEFMRVJUX1NUQVRFX09QRU4QARIXChNBTEVSVF9TVEFURV9VUERBVEVEEAISGAoUQUxFUlRfU1RBVEVfUkVTT0xWRUQQAypRCghTZXZlcml0eRIYChRTRVZFUklUWV9VTlNQRUNJRklFRBAAEhQKEFNFVkVSSVRZX1dBUk5JTkcQARIVChFTRVZFUklUWV9DUklUSUNBTBACYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Ch9taWxscmFjZS9tb25pdG9yL3YxL2FsZXJ0LnByb3RvEhNtaWxscmFjZS5tb25pdG9yLnYxIu0CCgVBbGVydBIKCgJpZBgBIAEoCRILCgNhcHAYAiABKAkSDwoHbW9uaXRvchgDIAEoCRIuCgVzdGF0ZRgEIAEoDjIfLm1pbGxyYWNlLm1vbml0b3IudjEuQWxlcnRTdGF0ZRIvCghzZXZlcml0eRgFIAEoDjIdLm1pbGxyYWNlLm1vbml0b3IudjEuU2V2ZXJpdHkSDQoFdGl0bGUYBiABKAkSDgoGYWR2aWNlGAcgASgJEjQKCGV2aWRlbmNlGAggAygLMiIubWlsbHJhY2UubW9uaXRvci52MS5BbGVydEV2aWRlbmNlEi0KCW9wZW5lZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKY2hhbmdlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNbW9kZWxfdmVyc2lvbhgLIAEoCRIOCgZjYXVzZXMYDCADKAkiuQEKDUFsZXJ0RXZpZGVuY2USDwoHc3ViamVjdBgBIAEoCRIRCglzdGF0aXN0aWMYAiABKAkSDQoFdmFsdWUYAyABKAESDQoFbGltaXQYBCABKAESDwoHcF92YWx1ZRgFIAEoARIXCgppbXBvcnRhbmNlGAYgASgBSACIAQESLQoHcGljdHVyZRgHIAEoCzIcLm1pbGxyYWNlLm1vbml0b3IudjEuUGljdHVyZUINCgtfaW1wb3J0YW5jZSJwCgdQaWN0dXJlEg0KBWVkZ2VzGAEgAygBEhEKCXJlZmVyZW5jZRgCIAMoARIPCgdjdXJyZW50GAMgAygBEhkKEXJlZmVyZW5jZV9taXNzaW5nGAQgASgBEhcKD2N1cnJlbnRfbWlzc2luZxgFIAEoASpyCgpBbGVydFN0YXRlEhsKF0FMRVJUX1NUQVRFX1VOU1BFQ0lGSUVEEAASFAoQQUxFUlRfU1RBVEVfT1BFThABEhcKE0FMRVJUX1NUQVRFX1VQREFURUQQAhIYChRBTEVSVF9TVEFURV9SRVNPTFZFRBADKlEKCFNldmVyaXR5EhgKFFNFVkVSSVRZX1VOU1BFQ0lGSUVEEAASFAoQU0VWRVJJVFlfV0FSTklORxABEhUKEVNFVkVSSVRZX0NSSVRJQ0FMEAJiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * Published on `alerts.<app>.<monitor>`; opens once, is updated, and resolves.
@@ -80,6 +80,13 @@ export type Alert = Message<"millrace.monitor.v1.Alert"> & {
    * @generated from field: string model_version = 11;
    */
   modelVersion: string;
+
+  /**
+   * Fields of events that would explain all of it, such as `flight.landed.delay`; empty where nothing is known.
+   *
+   * @generated from field: repeated string causes = 12;
+   */
+  causes: string[];
 };
 
 /**
@@ -103,7 +110,7 @@ export type AlertEvidence = Message<"millrace.monitor.v1.AlertEvidence"> & {
   subject: string;
 
   /**
-   * `psi`, `log_loss_increase` …
+   * `psi`, `missing_increase`, `unseen_share`, `log_loss_increase`, `fallback_share`.
    *
    * @generated from field: string statistic = 2;
    */
@@ -123,6 +130,18 @@ export type AlertEvidence = Message<"millrace.monitor.v1.AlertEvidence"> & {
    * @generated from field: double p_value = 5;
    */
   pValue: number;
+
+  /**
+   * What the input is worth to the model, as a share of all inputs; absent where unknown.
+   *
+   * @generated from field: optional double importance = 6;
+   */
+  importance?: number | undefined;
+
+  /**
+   * @generated from field: millrace.monitor.v1.Picture picture = 7;
+   */
+  picture?: Picture | undefined;
 };
 
 /**
@@ -131,6 +150,47 @@ export type AlertEvidence = Message<"millrace.monitor.v1.AlertEvidence"> & {
  */
 export const AlertEvidenceSchema: GenMessage<AlertEvidence> = /*@__PURE__*/
   messageDesc(file_millrace_monitor_v1_alert, 1);
+
+/**
+ * One input before and after: shares of the present rows per bin, and of all rows in which it is missing.
+ *
+ * @generated from message millrace.monitor.v1.Picture
+ */
+export type Picture = Message<"millrace.monitor.v1.Picture"> & {
+  /**
+   * Bin i holds edges[i-1] < x <= edges[i]; the first and the last are open.
+   *
+   * @generated from field: repeated double edges = 1;
+   */
+  edges: number[];
+
+  /**
+   * @generated from field: repeated double reference = 2;
+   */
+  reference: number[];
+
+  /**
+   * @generated from field: repeated double current = 3;
+   */
+  current: number[];
+
+  /**
+   * @generated from field: double reference_missing = 4;
+   */
+  referenceMissing: number;
+
+  /**
+   * @generated from field: double current_missing = 5;
+   */
+  currentMissing: number;
+};
+
+/**
+ * Describes the message millrace.monitor.v1.Picture.
+ * Use `create(PictureSchema)` to create a new message.
+ */
+export const PictureSchema: GenMessage<Picture> = /*@__PURE__*/
+  messageDesc(file_millrace_monitor_v1_alert, 2);
 
 /**
  * @generated from enum millrace.monitor.v1.AlertState

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/monitor/v1/monitor_service.proto.
  */
 export const file_millrace_monitor_v1_monitor_service: GenFile = /*@__PURE__*/
-  fileDesc("CiltaWxscmFjZS9tb25pdG9yL3YxL21vbml0b3Jfc2VydmljZS5wcm90bxITbWlsbHJhY2UubW9uaXRvci52MSI0ChBHZXRTdGF0dXNSZXF1ZXN0EgsKA2FwcBgBIAEoCRITCgttYXhfd2luZG93cxgCIAEoDSKeAQoRR2V0U3RhdHVzUmVzcG9uc2USLAoHd2luZG93cxgBIAMoCzIbLm1pbGxyYWNlLm1vbml0b3IudjEuV2luZG93EioKBmFsZXJ0cxgCIAMoCzIaLm1pbGxyYWNlLm1vbml0b3IudjEuQWxlcnQSGAoQcHJlZGljdGlvbnNfc2VlbhgDIAEoBBIVCg1vdXRjb21lc19zZWVuGAQgASgEIs8DCgZXaW5kb3cSKAoEZnJvbRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoCdG8YAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDW1vZGVsX3ZlcnNpb24YAyABKAkSEwoLcHJlZGljdGlvbnMYBCABKAQSEAoIb3V0Y29tZXMYBSABKAQSFgoOZmFsbGJhY2tfc2hhcmUYBiABKAESMQoDcHNpGAcgAygLMiQubWlsbHJhY2UubW9uaXRvci52MS5XaW5kb3cuUHNpRW50cnkSOQoHbWlzc2luZxgIIAMoCzIoLm1pbGxyYWNlLm1vbml0b3IudjEuV2luZG93Lk1pc3NpbmdFbnRyeRIQCghsb2dfbG9zcxgJIAEoARIZChFleHBlY3RlZF9sb2dfbG9zcxgKIAEoARILCgNhdWMYCyABKAESGQoRY2FsaWJyYXRpb25fZXJyb3IYDCABKAEaKgoIUHNpRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ARouCgxNaXNzaW5nRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ATJsCg5Nb25pdG9yU2VydmljZRJaCglHZXRTdGF0dXMSJS5taWxscmFjZS5tb25pdG9yLnYxLkdldFN0YXR1c1JlcXVlc3QaJi5taWxscmFjZS5tb25pdG9yLnYxLkdldFN0YXR1c1Jlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_millrace_monitor_v1_alert]);
+  fileDesc("CiltaWxscmFjZS9tb25pdG9yL3YxL21vbml0b3Jfc2VydmljZS5wcm90bxITbWlsbHJhY2UubW9uaXRvci52MSI0ChBHZXRTdGF0dXNSZXF1ZXN0EgsKA2FwcBgBIAEoCRITCgttYXhfd2luZG93cxgCIAEoDSKeAQoRR2V0U3RhdHVzUmVzcG9uc2USLAoHd2luZG93cxgBIAMoCzIbLm1pbGxyYWNlLm1vbml0b3IudjEuV2luZG93EioKBmFsZXJ0cxgCIAMoCzIaLm1pbGxyYWNlLm1vbml0b3IudjEuQWxlcnQSGAoQcHJlZGljdGlvbnNfc2VlbhgDIAEoBBIVCg1vdXRjb21lc19zZWVuGAQgASgEItIGCgZXaW5kb3cSKAoEZnJvbRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoCdG8YAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDW1vZGVsX3ZlcnNpb24YAyABKAkSEwoLcHJlZGljdGlvbnMYBCABKAQSEAoIb3V0Y29tZXMYBSABKAQSFgoOZmFsbGJhY2tfc2hhcmUYBiABKAESMQoDcHNpGAcgAygLMiQubWlsbHJhY2UubW9uaXRvci52MS5XaW5kb3cuUHNpRW50cnkSOQoHbWlzc2luZxgIIAMoCzIoLm1pbGxyYWNlLm1vbml0b3IudjEuV2luZG93Lk1pc3NpbmdFbnRyeRIQCghsb2dfbG9zcxgJIAEoARIZChFleHBlY3RlZF9sb2dfbG9zcxgKIAEoARILCgNhdWMYCyABKAESGQoRY2FsaWJyYXRpb25fZXJyb3IYDCABKAESPQoJZGlzdGFuY2VzGA0gAygLMioubWlsbHJhY2UubW9uaXRvci52MS5XaW5kb3cuRGlzdGFuY2VzRW50cnkSDQoFYnJpZXIYDiABKAESDAoEcm1zZRgPIAEoARILCgNtYWUYECABKAESGgoSY29uZmlkZW50X21pc3Rha2VzGBEgASgBEjkKEmVzdGltYXRlZF9sb2dfbG9zcxgSIAEoCzIdLm1pbGxyYWNlLm1vbml0b3IudjEuRXN0aW1hdGUSNAoNZXN0aW1hdGVkX2F1YxgTIAEoCzIdLm1pbGxyYWNlLm1vbml0b3IudjEuRXN0aW1hdGUSOQoSZXN0aW1hdGVkX2FjY3VyYWN5GBQgASgLMh0ubWlsbHJhY2UubW9uaXRvci52MS5Fc3RpbWF0ZRoqCghQc2lFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBGi4KDE1pc3NpbmdFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBGlAKDkRpc3RhbmNlc0VudHJ5EgsKA2tleRgBIAEoCRItCgV2YWx1ZRgCIAEoCzIeLm1pbGxyYWNlLm1vbml0b3IudjEuRGlzdGFuY2VzOgI4ASLUAQoJRGlzdGFuY2VzEhYKDmplbnNlbl9zaGFubm9uGAEgASgBEhoKEmtvbG1vZ29yb3Zfc21pcm5vdhgCIAEoARITCgt3YXNzZXJzdGVpbhgDIAEoARIbCg53aW5kb3dfcF92YWx1ZRgEIAEoAUgAiAEBEhoKEmNoaV9zcXVhcmVfcF92YWx1ZRgFIAEoARIiChprb2xtb2dvcm92X3NtaXJub3ZfcF92YWx1ZRgGIAEoARIOCgZ1bnNlZW4YByABKAFCEQoPX3dpbmRvd19wX3ZhbHVlIjQKCEVzdGltYXRlEg0KBXZhbHVlGAEgASgBEgsKA2xvdxgCIAEoARIMCgRoaWdoGAMgASgBMmwKDk1vbml0b3JTZXJ2aWNlEloKCUdldFN0YXR1cxIlLm1pbGxyYWNlLm1vbml0b3IudjEuR2V0U3RhdHVzUmVxdWVzdBomLm1pbGxyYWNlLm1vbml0b3IudjEuR2V0U3RhdHVzUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_millrace_monitor_v1_alert]);
 
 /**
  * @generated from message millrace.monitor.v1.GetStatusRequest
@@ -139,6 +139,52 @@ export type Window = Message<"millrace.monitor.v1.Window"> & {
    * @generated from field: double calibration_error = 12;
    */
   calibrationError: number;
+
+  /**
+   * By feature, and `prediction`: other distances from the reference.
+   *
+   * @generated from field: map<string, millrace.monitor.v1.Distances> distances = 13;
+   */
+  distances: { [key: string]: Distances };
+
+  /**
+   * @generated from field: double brier = 14;
+   */
+  brier: number;
+
+  /**
+   * @generated from field: double rmse = 15;
+   */
+  rmse: number;
+
+  /**
+   * @generated from field: double mae = 16;
+   */
+  mae: number;
+
+  /**
+   * Share of the predictions below 0.1 that came true, and of at least 0.9 that did not.
+   *
+   * @generated from field: double confident_mistakes = 17;
+   */
+  confidentMistakes: number;
+
+  /**
+   * Before there is truth, from the probabilities alone; absent without predictions of the model.
+   *
+   * @generated from field: millrace.monitor.v1.Estimate estimated_log_loss = 18;
+   */
+  estimatedLogLoss?: Estimate | undefined;
+
+  /**
+   * @generated from field: millrace.monitor.v1.Estimate estimated_auc = 19;
+   */
+  estimatedAuc?: Estimate | undefined;
+
+  /**
+   * @generated from field: millrace.monitor.v1.Estimate estimated_accuracy = 20;
+   */
+  estimatedAccuracy?: Estimate | undefined;
 };
 
 /**
@@ -147,6 +193,93 @@ export type Window = Message<"millrace.monitor.v1.Window"> & {
  */
 export const WindowSchema: GenMessage<Window> = /*@__PURE__*/
   messageDesc(file_millrace_monitor_v1_monitor_service, 2);
+
+/**
+ * From counts per bin; 0 where there are none.
+ *
+ * @generated from message millrace.monitor.v1.Distances
+ */
+export type Distances = Message<"millrace.monitor.v1.Distances"> & {
+  /**
+   * 0 to 1, logarithms to base 2.
+   *
+   * @generated from field: double jensen_shannon = 1;
+   */
+  jensenShannon: number;
+
+  /**
+   * @generated from field: double kolmogorov_smirnov = 2;
+   */
+  kolmogorovSmirnov: number;
+
+  /**
+   * In standard deviations of the reference.
+   *
+   * @generated from field: double wasserstein = 3;
+   */
+  wasserstein: number;
+
+  /**
+   * p-values of "one more window of the reference": by how much its windows differ among themselves (absent where it does not tell), and, as
+   * if rows were independent of each other, Pearson's chi-square and Kolmogorov-Smirnov.
+   *
+   * @generated from field: optional double window_p_value = 4;
+   */
+  windowPValue?: number | undefined;
+
+  /**
+   * @generated from field: double chi_square_p_value = 5;
+   */
+  chiSquarePValue: number;
+
+  /**
+   * @generated from field: double kolmogorov_smirnov_p_value = 6;
+   */
+  kolmogorovSmirnovPValue: number;
+
+  /**
+   * Share of values that the reference never had.
+   *
+   * @generated from field: double unseen = 7;
+   */
+  unseen: number;
+};
+
+/**
+ * Describes the message millrace.monitor.v1.Distances.
+ * Use `create(DistancesSchema)` to create a new message.
+ */
+export const DistancesSchema: GenMessage<Distances> = /*@__PURE__*/
+  messageDesc(file_millrace_monitor_v1_monitor_service, 3);
+
+/**
+ * Confidence-based: what a calibrated model will turn out to have achieved, and the range in which 95 of 100 such windows will lie.
+ *
+ * @generated from message millrace.monitor.v1.Estimate
+ */
+export type Estimate = Message<"millrace.monitor.v1.Estimate"> & {
+  /**
+   * @generated from field: double value = 1;
+   */
+  value: number;
+
+  /**
+   * @generated from field: double low = 2;
+   */
+  low: number;
+
+  /**
+   * @generated from field: double high = 3;
+   */
+  high: number;
+};
+
+/**
+ * Describes the message millrace.monitor.v1.Estimate.
+ * Use `create(EstimateSchema)` to create a new message.
+ */
+export const EstimateSchema: GenMessage<Estimate> = /*@__PURE__*/
+  messageDesc(file_millrace_monitor_v1_monitor_service, 4);
 
 /**
  * What the monitor has seen.

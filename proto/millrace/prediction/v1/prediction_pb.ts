@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/prediction/v1/prediction.proto.
  */
 export const file_millrace_prediction_v1_prediction: GenFile = /*@__PURE__*/
-  fileDesc("CidtaWxscmFjZS9wcmVkaWN0aW9uL3YxL3ByZWRpY3Rpb24ucHJvdG8SFm1pbGxyYWNlLnByZWRpY3Rpb24udjEiPQoMRGVjaXNpb25CYW5kEg0KBWxvd2VyGAEgASgBEg0KBXVwcGVyGAIgASgBEg8KB2Fic3RhaW4YAyABKAgi+QMKClByZWRpY3Rpb24SCgoCaWQYASABKAkSCwoDYXBwGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSEAoIam9pbl9rZXkYBCABKAkSLwoLb2NjdXJyZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC3Byb2JhYmlsaXR5GAYgASgBEhAKCGRlY2lzaW9uGAcgASgJEhUKDW1vZGVsX3ZlcnNpb24YCCABKAkSLwoHbWFkZV9ieRgJIAEoDjIeLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuTWFkZUJ5Eg4KBnJlYXNvbhgKIAEoCRIQCghmZWF0dXJlcxgLIAMoARITCgthcHBfdmVyc2lvbhgMIAEoDRIyCg5mZWF0dXJlc19hc19vZhgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZHVyYXRpb25fdXMYDiABKA0SFgoOZmVhdHVyZXNfZXhhY3QYDyABKAgSMgoEYmFuZBgQIAEoCzIkLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuRGVjaXNpb25CYW5kEhwKD2ZlYXR1cmVzX2FnZV9tcxgRIAEoBEgAiAEBEg4KBmNhY2hlZBgSIAEoCEISChBfZmVhdHVyZXNfYWdlX21zKqEBCgZNYWRlQnkSFwoTTUFERV9CWV9VTlNQRUNJRklFRBAAEhQKEE1BREVfQllfQ0hBTVBJT04QARIUChBNQURFX0JZX1BSRVZJT1VTEAISFAoQTUFERV9CWV9CQVNFTElORRADEhQKEE1BREVfQllfQ09OU1RBTlQQBBISCg5NQURFX0JZX0NBTkFSWRAFEhIKDk1BREVfQllfU0hBRE9XEAZiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("CidtaWxscmFjZS9wcmVkaWN0aW9uL3YxL3ByZWRpY3Rpb24ucHJvdG8SFm1pbGxyYWNlLnByZWRpY3Rpb24udjEiPQoMRGVjaXNpb25CYW5kEg0KBWxvd2VyGAEgASgBEg0KBXVwcGVyGAIgASgBEg8KB2Fic3RhaW4YAyABKAgiRgoLUHJlZGljdGlvbnMSNwoLcHJlZGljdGlvbnMYASADKAsyIi5taWxscmFjZS5wcmVkaWN0aW9uLnYxLlByZWRpY3Rpb24i+QMKClByZWRpY3Rpb24SCgoCaWQYASABKAkSCwoDYXBwGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSEAoIam9pbl9rZXkYBCABKAkSLwoLb2NjdXJyZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC3Byb2JhYmlsaXR5GAYgASgBEhAKCGRlY2lzaW9uGAcgASgJEhUKDW1vZGVsX3ZlcnNpb24YCCABKAkSLwoHbWFkZV9ieRgJIAEoDjIeLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuTWFkZUJ5Eg4KBnJlYXNvbhgKIAEoCRIQCghmZWF0dXJlcxgLIAMoARITCgthcHBfdmVyc2lvbhgMIAEoDRIyCg5mZWF0dXJlc19hc19vZhgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZHVyYXRpb25fdXMYDiABKA0SFgoOZmVhdHVyZXNfZXhhY3QYDyABKAgSMgoEYmFuZBgQIAEoCzIkLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuRGVjaXNpb25CYW5kEhwKD2ZlYXR1cmVzX2FnZV9tcxgRIAEoBEgAiAEBEg4KBmNhY2hlZBgSIAEoCEISChBfZmVhdHVyZXNfYWdlX21zKqEBCgZNYWRlQnkSFwoTTUFERV9CWV9VTlNQRUNJRklFRBAAEhQKEE1BREVfQllfQ0hBTVBJT04QARIUChBNQURFX0JZX1BSRVZJT1VTEAISFAoQTUFERV9CWV9CQVNFTElORRADEhQKEE1BREVfQllfQ09OU1RBTlQQBBISCg5NQURFX0JZX0NBTkFSWRAFEhIKDk1BREVfQllfU0hBRE9XEAZiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * The probabilities for which the app's policy decides the same: from `lower` on, up to but without `upper` (with it, where that is 1).
@@ -46,13 +46,41 @@ export const DecisionBandSchema: GenMessage<DecisionBand> = /*@__PURE__*/
   messageDesc(file_millrace_prediction_v1_prediction, 0);
 
 /**
- * One answered prediction, published on `predictions.<app>` before the answer leaves the gateway.
+ * What one message on `predictions.<app>` carries, published before the answers leave the gateway: the prediction of a call or of a message
+ * of a stream, or those of neighbouring rows of a PredictBatch, in their order. All are of one app and one call.
+ *
+ * The message's id (Nats-Msg-Id) is made of request ids, so that whatever is asked again is known again:
+ * - of one prediction `<app>/<request_id>`: a repeated question gets the stored prediction again;
+ * - of rows `<app>/rows <digest of their request ids>`: the same rows of a repeated PredictBatch get the stored predictions again. A row
+ *   that is asked again in other company, or in a call of its own, is answered anew and stored once more, under the same `Prediction.id`.
+ * The broker remembers ids for two minutes. Beyond that, and for rows in other company, readers go by `Prediction.id`: the first one that
+ * they read is the one that counts.
+ *
+ * @generated from message millrace.prediction.v1.Predictions
+ */
+export type Predictions = Message<"millrace.prediction.v1.Predictions"> & {
+  /**
+   * @generated from field: repeated millrace.prediction.v1.Prediction predictions = 1;
+   */
+  predictions: Prediction[];
+};
+
+/**
+ * Describes the message millrace.prediction.v1.Predictions.
+ * Use `create(PredictionsSchema)` to create a new message.
+ */
+export const PredictionsSchema: GenMessage<Predictions> = /*@__PURE__*/
+  messageDesc(file_millrace_prediction_v1_prediction, 1);
+
+/**
+ * One answered prediction.
  *
  * @generated from message millrace.prediction.v1.Prediction
  */
 export type Prediction = Message<"millrace.prediction.v1.Prediction"> & {
   /**
-   * Unique; Nats-Msg-Id is `<app>/<request_id>`, so a repeated request gets the stored prediction again.
+   * Where the caller chose a request id: made of it and the app, so that the same question has the same id, whoever repeats it, in
+   * whatever call, and whenever. Otherwise, and for shadows, random.
    *
    * @generated from field: string id = 1;
    */
@@ -179,7 +207,7 @@ export type Prediction = Message<"millrace.prediction.v1.Prediction"> & {
  * Use `create(PredictionSchema)` to create a new message.
  */
 export const PredictionSchema: GenMessage<Prediction> = /*@__PURE__*/
-  messageDesc(file_millrace_prediction_v1_prediction, 1);
+  messageDesc(file_millrace_prediction_v1_prediction, 2);
 
 /**
  * Which step of the chain made it.
@@ -220,8 +248,8 @@ export const MadeBy = {
   CANARY: 5,
 
   /**
-   * A version that gets copies of the questions and answers nobody: only for comparison with the answer of the same `request_id`. Its
-   * message id is `<app>/<request_id> shadow <model_version>`.
+   * A version that gets copies of the questions and answers nobody: only for comparison with the answer of the same `request_id`. It is
+   * a message of its own, with the id `<app>/<request_id> shadow <model_version>`.
    *
    * @generated from enum value: MADE_BY_SHADOW = 6;
    */

@@ -28,7 +28,7 @@ export type PredictRequest = Message<"millrace.prediction.v1.PredictRequest"> & 
   app: string;
 
   /**
-   * Chosen by the caller; the same id gets the same prediction. Empty: the gateway makes one.
+   * Chosen by the caller; the same id gets the same prediction for two minutes, and counts once for ever. Empty: the gateway makes one.
    *
    * @generated from field: string request_id = 2;
    */
@@ -95,6 +95,10 @@ export const PredictResponseSchema: GenMessage<PredictResponse> = /*@__PURE__*/
  */
 export type PredictRow = Message<"millrace.prediction.v1.PredictRow"> & {
   /**
+   * As in PredictRequest, in a stream. Rows of a batch are known again when the batch is repeated: the same request ids in the same places. A
+   * row that comes in another batch, or in a call of its own, is answered anew, and counts once all the same (see `Prediction.id`). An id
+   * that comes twice in a batch is one question.
+   *
    * @generated from field: string request_id = 1;
    */
   requestId: string;

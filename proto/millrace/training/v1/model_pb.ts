@@ -6,13 +6,15 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Task } from "../../app/v1/app_pb.ts";
+import { file_millrace_app_v1_app } from "../../app/v1/app_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file millrace/training/v1/model.proto.
  */
 export const file_millrace_training_v1_model: GenFile = /*@__PURE__*/
-  fileDesc("CiBtaWxscmFjZS90cmFpbmluZy92MS9tb2RlbC5wcm90bxIUbWlsbHJhY2UudHJhaW5pbmcudjEi7wYKDE1vZGVsVmVyc2lvbhILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNEhEKCWFsZ29yaXRobRgDIAEoCRIvCgVzdGF0ZRgEIAEoDjIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsU3RhdGUSEAoIYXJ0ZWZhY3QYBSABKAkSFgoOYXJ0ZWZhY3RfYnl0ZXMYBiABKAQSFQoNZmVhdHVyZV9uYW1lcxgHIAMoCRIUCgxkYXRhc2V0X2hhc2gYCCABKAkSEwoLYXBwX3ZlcnNpb24YCSABKA0SDgoGam9iX2lkGAogASgJEikKBWFzX29mGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJACgdtZXRyaWNzGAwgAygLMi8ubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLk1ldHJpY3NFbnRyeRJRChBjaGFtcGlvbl9tZXRyaWNzGA0gAygLMjcubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLkNoYW1waW9uTWV0cmljc0VudHJ5Eg8KB3ZlcmRpY3QYDiADKAkSEQoJYmFzZV9yYXRlGA8gASgBEj4KCXJlZmVyZW5jZRgQIAEoCzIrLm1pbGxyYWNlLnRyYWluaW5nLnYxLlJlZmVyZW5jZURpc3RyaWJ1dGlvbhISCgpwYXJhbWV0ZXJzGBEgASgJEhIKCmltcG9ydGFuY2UYEiADKAESMQoGb3JpZ2luGBMgASgLMiEubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxPcmlnaW4SQgoMcXVhbnRpemF0aW9uGBQgASgLMiwubWlsbHJhY2UudHJhaW5pbmcudjEuUXVhbnRpemF0aW9uQ29tcGFyaXNvbhIOCgZwYXJlbnQYKCABKA0SFAoMY29kZV92ZXJzaW9uGCkgASgJEjEKDXJlZ2lzdGVyZWRfYXQYKiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGi4KDE1ldHJpY3NFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBGjYKFENoYW1waW9uTWV0cmljc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiogEKC01vZGVsT3JpZ2luEg4KBmF1dGhvchgBIAEoCRIPCgd0cmFpbmVyGAIgASgJEg0KBW5vdGVzGAMgASgJEg4KBnNoYTI1NhgEIAEoCRINCgVieXRlcxgFIAEoBBIvCgt1cGxvYWRlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLYWRhcHRhdGlvbnMYByADKAkizgMKFlF1YW50aXphdGlvbkNvbXBhcmlzb24SEAoIYWNjZXB0ZWQYASABKAgSDwoHdmVyZGljdBgCIAMoCRITCgtjb21wYXJlZF9vbhgDIAEoCRIMCgRyb3dzGAQgASgEEg4KBm1ldHJpYxgFIAEoCRIXCg9vcmlnaW5hbF9tZXRyaWMYBiABKAESGAoQcXVhbnRpemVkX21ldHJpYxgHIAEoARIQCghtYXhfbG9zcxgIIAEoARIWCg5tYXhfZGlmZmVyZW5jZRgJIAEoARIXCg9tZWFuX2RpZmZlcmVuY2UYCiABKAESGgoSYWxsb3dlZF9kaWZmZXJlbmNlGAsgASgBEjIKB3RpbWluZ3MYDCADKAsyIS5taWxscmFjZS50cmFpbmluZy52MS5CYXRjaFRpbWluZxIWCg5vcmlnaW5hbF9ieXRlcxgNIAEoBBIXCg9xdWFudGl6ZWRfYnl0ZXMYDiABKAQSGQoRb3JpZ2luYWxfYXJ0ZWZhY3QYDyABKAkSGgoScXVhbnRpemVkX2FydGVmYWN0GBAgASgJEhgKEHF1YW50aXplZF9sYXllcnMYESADKAkSFgoOc2tpcHBlZF9sYXllcnMYEiADKAkiTAoLQmF0Y2hUaW1pbmcSEgoKYmF0Y2hfcm93cxgBIAEoDRITCgtvcmlnaW5hbF9tcxgCIAEoARIUCgxxdWFudGl6ZWRfbXMYAyABKAEimwEKFVJlZmVyZW5jZURpc3RyaWJ1dGlvbhI4CghmZWF0dXJlcxgBIAMoCzImLm1pbGxyYWNlLnRyYWluaW5nLnYxLkZlYXR1cmVSZWZlcmVuY2USOgoKcHJlZGljdGlvbhgCIAEoCzImLm1pbGxyYWNlLnRyYWluaW5nLnYxLkZlYXR1cmVSZWZlcmVuY2USDAoEcm93cxgDIAEoBCKOAQoQRmVhdHVyZVJlZmVyZW5jZRIMCgRuYW1lGAEgASgJEg0KBWVkZ2VzGAIgAygBEg4KBnNoYXJlcxgDIAMoARIPCgdtaXNzaW5nGAQgASgBEgwKBG1lYW4YBSABKAESGgoSc3RhbmRhcmRfZGV2aWF0aW9uGAYgASgBEhIKCndpbmRvd19wc2kYByADKAEitwEKCk1vZGVsRXZlbnQSCgoCaWQYASABKAkSCwoDYXBwGAIgASgJEgwKBHdoYXQYAyABKAkSMQoFbW9kZWwYBCABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SDgoGcmVhc29uGAUgASgJEg4KBmpvYl9pZBgGIAEoCRIvCgtvY2N1cnJlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAinAIKCkRlcGxveW1lbnQSCwoDYXBwGAEgASgJEjQKCGNoYW1waW9uGAIgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uEjQKCHByZXZpb3VzGAMgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uEikKBXNpbmNlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YBSABKAkSLAoGc2hhZG93GAYgASgLMhwubWlsbHJhY2UudHJhaW5pbmcudjEuU2hhZG93EiwKBmNhbmFyeRgHIAEoCzIcLm1pbGxyYWNlLnRyYWluaW5nLnYxLkNhbmFyeSJdCgZTaGFkb3cSMQoFbW9kZWwYASABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SFAoHcGVyY2VudBgCIAEoAUgAiAEBQgoKCF9wZXJjZW50IkwKBkNhbmFyeRIxCgVtb2RlbBgBIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhIPCgdwZXJjZW50GAIgASgBIqkCCgtNb2RlbENoYW5nZRIvCgVzdGF0ZRgBIAEoDjIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsU3RhdGUSCwoDd2hvGAIgASgJEgsKA3doeRgDIAEoCRIuCgpldmVudF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpjaGFuZ2VkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI/CgdmaWd1cmVzGAYgAygLMi4ubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxDaGFuZ2UuRmlndXJlc0VudHJ5Gi4KDEZpZ3VyZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBIsYBCgVUcmlhbBIOCgZudW1iZXIYASABKA0SEAoIY2hhbXBpb24YAiABKA0SLwoFc3RhZ2UYAyABKA4yIC5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFN0YXRlEikKBXNpbmNlGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRzZWVuGAUgASgEEg4KBm5lZWRlZBgGIAEoBBIPCgd3YWl0aW5nGAcgASgIEhAKCGV2aWRlbmNlGAggAygJKtoBCgpNb2RlbFN0YXRlEhsKF01PREVMX1NUQVRFX1VOU1BFQ0lGSUVEEAASGQoVTU9ERUxfU1RBVEVfQ0FORElEQVRFEAESGAoUTU9ERUxfU1RBVEVfUkVKRUNURUQQAhIYChRNT0RFTF9TVEFURV9DSEFNUElPThADEhcKE01PREVMX1NUQVRFX1JFVElSRUQQBBIWChJNT0RFTF9TVEFURV9TSEFET1cQBRIWChJNT0RFTF9TVEFURV9DQU5BUlkQBhIXChNNT0RFTF9TVEFURV9ERUxFVEVEEAdiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("CiBtaWxscmFjZS90cmFpbmluZy92MS9tb2RlbC5wcm90bxIUbWlsbHJhY2UudHJhaW5pbmcudjEi2gcKDE1vZGVsVmVyc2lvbhILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNEhEKCWFsZ29yaXRobRgDIAEoCRIvCgVzdGF0ZRgEIAEoDjIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsU3RhdGUSEAoIYXJ0ZWZhY3QYBSABKAkSFgoOYXJ0ZWZhY3RfYnl0ZXMYBiABKAQSFQoNZmVhdHVyZV9uYW1lcxgHIAMoCRIUCgxkYXRhc2V0X2hhc2gYCCABKAkSEwoLYXBwX3ZlcnNpb24YCSABKA0SDgoGam9iX2lkGAogASgJEikKBWFzX29mGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBJACgdtZXRyaWNzGAwgAygLMi8ubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLk1ldHJpY3NFbnRyeRJRChBjaGFtcGlvbl9tZXRyaWNzGA0gAygLMjcubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uLkNoYW1waW9uTWV0cmljc0VudHJ5Eg8KB3ZlcmRpY3QYDiADKAkSEQoJYmFzZV9yYXRlGA8gASgBEj4KCXJlZmVyZW5jZRgQIAEoCzIrLm1pbGxyYWNlLnRyYWluaW5nLnYxLlJlZmVyZW5jZURpc3RyaWJ1dGlvbhISCgpwYXJhbWV0ZXJzGBEgASgJEhIKCmltcG9ydGFuY2UYEiADKAESMQoGb3JpZ2luGBMgASgLMiEubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxPcmlnaW4SQgoMcXVhbnRpemF0aW9uGBQgASgLMiwubWlsbHJhY2UudHJhaW5pbmcudjEuUXVhbnRpemF0aW9uQ29tcGFyaXNvbhIjCgR0YXNrGBUgASgOMhUubWlsbHJhY2UuYXBwLnYxLlRhc2sSDwoHY2xhc3NlcxgWIAMoCRIQCghjb3ZlcmFnZRgXIAEoARISCgpldmFsdWF0aW9uGBggASgJEg0KBXByaW9yGBkgAygBEg4KBnBhcmVudBgoIAEoDRIUCgxjb2RlX3ZlcnNpb24YKSABKAkSMQoNcmVnaXN0ZXJlZF9hdBgqIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaLgoMTWV0cmljc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEaNgoUQ2hhbXBpb25NZXRyaWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASKiAQoLTW9kZWxPcmlnaW4SDgoGYXV0aG9yGAEgASgJEg8KB3RyYWluZXIYAiABKAkSDQoFbm90ZXMYAyABKAkSDgoGc2hhMjU2GAQgASgJEg0KBWJ5dGVzGAUgASgEEi8KC3VwbG9hZGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgthZGFwdGF0aW9ucxgHIAMoCSLOAwoWUXVhbnRpemF0aW9uQ29tcGFyaXNvbhIQCghhY2NlcHRlZBgBIAEoCBIPCgd2ZXJkaWN0GAIgAygJEhMKC2NvbXBhcmVkX29uGAMgASgJEgwKBHJvd3MYBCABKAQSDgoGbWV0cmljGAUgASgJEhcKD29yaWdpbmFsX21ldHJpYxgGIAEoARIYChBxdWFudGl6ZWRfbWV0cmljGAcgASgBEhAKCG1heF9sb3NzGAggASgBEhYKDm1heF9kaWZmZXJlbmNlGAkgASgBEhcKD21lYW5fZGlmZmVyZW5jZRgKIAEoARIaChJhbGxvd2VkX2RpZmZlcmVuY2UYCyABKAESMgoHdGltaW5ncxgMIAMoCzIhLm1pbGxyYWNlLnRyYWluaW5nLnYxLkJhdGNoVGltaW5nEhYKDm9yaWdpbmFsX2J5dGVzGA0gASgEEhcKD3F1YW50aXplZF9ieXRlcxgOIAEoBBIZChFvcmlnaW5hbF9hcnRlZmFjdBgPIAEoCRIaChJxdWFudGl6ZWRfYXJ0ZWZhY3QYECABKAkSGAoQcXVhbnRpemVkX2xheWVycxgRIAMoCRIWCg5za2lwcGVkX2xheWVycxgSIAMoCSJMCgtCYXRjaFRpbWluZxISCgpiYXRjaF9yb3dzGAEgASgNEhMKC29yaWdpbmFsX21zGAIgASgBEhQKDHF1YW50aXplZF9tcxgDIAEoASLQAQoVUmVmZXJlbmNlRGlzdHJpYnV0aW9uEjgKCGZlYXR1cmVzGAEgAygLMiYubWlsbHJhY2UudHJhaW5pbmcudjEuRmVhdHVyZVJlZmVyZW5jZRI6CgpwcmVkaWN0aW9uGAIgASgLMiYubWlsbHJhY2UudHJhaW5pbmcudjEuRmVhdHVyZVJlZmVyZW5jZRIMCgRyb3dzGAMgASgEEjMKBXRydXRoGAQgAygLMiQubWlsbHJhY2UudHJhaW5pbmcudjEuUmVmZXJlbmNlVHJ1dGgiegoOUmVmZXJlbmNlVHJ1dGgSKAoEZnJvbRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEcm93cxgCIAEoDRIXCg9leGNlc3NfbG9nX2xvc3MYAyABKAESFwoPZXhjZXNzX3ZhcmlhbmNlGAQgASgBIvwBChBGZWF0dXJlUmVmZXJlbmNlEgwKBG5hbWUYASABKAkSDQoFZWRnZXMYAiADKAESDgoGc2hhcmVzGAMgAygBEg8KB21pc3NpbmcYBCABKAESDAoEbWVhbhgFIAEoARIaChJzdGFuZGFyZF9kZXZpYXRpb24YBiABKAESEgoKd2luZG93X3BzaRgHIAMoARI2Cgd3aW5kb3dzGAggAygLMiUubWlsbHJhY2UudHJhaW5pbmcudjEuUmVmZXJlbmNlV2luZG93Eg8KB21pbmltdW0YCSABKAESDwoHbWF4aW11bRgKIAEoARISCgpjYXRlZ29yaWVzGAsgAygBIlwKD1JlZmVyZW5jZVdpbmRvdxIoCgRmcm9tGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZjb3VudHMYAiADKA0SDwoHbWlzc2luZxgDIAEoDSK3AQoKTW9kZWxFdmVudBIKCgJpZBgBIAEoCRILCgNhcHAYAiABKAkSDAoEd2hhdBgDIAEoCRIxCgVtb2RlbBgEIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhIOCgZyZWFzb24YBSABKAkSDgoGam9iX2lkGAYgASgJEi8KC29jY3VycmVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKcAgoKRGVwbG95bWVudBILCgNhcHAYASABKAkSNAoIY2hhbXBpb24YAiABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SNAoIcHJldmlvdXMYAyABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SKQoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgFIAEoCRIsCgZzaGFkb3cYBiABKAsyHC5taWxscmFjZS50cmFpbmluZy52MS5TaGFkb3cSLAoGY2FuYXJ5GAcgASgLMhwubWlsbHJhY2UudHJhaW5pbmcudjEuQ2FuYXJ5Il0KBlNoYWRvdxIxCgVtb2RlbBgBIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhIUCgdwZXJjZW50GAIgASgBSACIAQFCCgoIX3BlcmNlbnQiTAoGQ2FuYXJ5EjEKBW1vZGVsGAEgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uEg8KB3BlcmNlbnQYAiABKAEiqQIKC01vZGVsQ2hhbmdlEi8KBXN0YXRlGAEgASgOMiAubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxTdGF0ZRILCgN3aG8YAiABKAkSCwoDd2h5GAMgASgJEi4KCmV2ZW50X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmNoYW5nZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEj8KB2ZpZ3VyZXMYBiADKAsyLi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbENoYW5nZS5GaWd1cmVzRW50cnkaLgoMRmlndXJlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEixgEKBVRyaWFsEg4KBm51bWJlchgBIAEoDRIQCghjaGFtcGlvbhgCIAEoDRIvCgVzdGFnZRgDIAEoDjIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsU3RhdGUSKQoFc2luY2UYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHNlZW4YBSABKAQSDgoGbmVlZGVkGAYgASgEEg8KB3dhaXRpbmcYByABKAgSEAoIZXZpZGVuY2UYCCADKAkq2gEKCk1vZGVsU3RhdGUSGwoXTU9ERUxfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVNT0RFTF9TVEFURV9DQU5ESURBVEUQARIYChRNT0RFTF9TVEFURV9SRUpFQ1RFRBACEhgKFE1PREVMX1NUQVRFX0NIQU1QSU9OEAMSFwoTTU9ERUxfU1RBVEVfUkVUSVJFRBAEEhYKEk1PREVMX1NUQVRFX1NIQURPVxAFEhYKEk1PREVMX1NUQVRFX0NBTkFSWRAGEhcKE01PREVMX1NUQVRFX0RFTEVURUQQB2IGcHJvdG8z", [file_google_protobuf_timestamp, file_millrace_app_v1_app]);
 
 /**
  * One trained model, everything needed to serve it and to watch it.
@@ -57,7 +59,10 @@ export type ModelVersion = Message<"millrace.training.v1.ModelVersion"> & {
   artefactBytes: bigint;
 
   /**
-   * Columns of the input `features` (float32 [rows, features]); the output is `probability` (float32 [rows, 1]).
+   * Columns of the input `features` (float32 [rows, features]). The outputs follow from the task.
+   * BINARY: `probability`, float32 [rows, 1].
+   * MULTICLASS: `probabilities`, float32 [rows, classes], and `prediction_set`, bool [rows, classes].
+   * REGRESSION: `value`, `lower` and `upper`, float32 [rows, 1].
    *
    * @generated from field: repeated string feature_names = 7;
    */
@@ -145,6 +150,42 @@ export type ModelVersion = Message<"millrace.training.v1.ModelVersion"> & {
    * @generated from field: millrace.training.v1.QuantizationComparison quantization = 20;
    */
   quantization?: QuantizationComparison | undefined;
+
+  /**
+   * Unspecified means BINARY.
+   *
+   * @generated from field: millrace.app.v1.Task task = 21;
+   */
+  task: Task;
+
+  /**
+   * Of MULTICLASS: what the columns of `probabilities` and `prediction_set` stand for.
+   *
+   * @generated from field: repeated string classes = 22;
+   */
+  classes: string[];
+
+  /**
+   * Share of the truths that intervals or sets are made to hold; 0 where there are none.
+   *
+   * @generated from field: double coverage = 23;
+   */
+  coverage: number;
+
+  /**
+   * SHA-256, hex, of the `Evaluation`; also its name in the object store `models`. Empty where nothing could be evaluated.
+   *
+   * @generated from field: string evaluation = 24;
+   */
+  evaluation: string;
+
+  /**
+   * What a model that knows no feature would answer, of the training rows: the shares of the classes, or the mean of the numbers. The
+   * fallback BASELINE of MULTICLASS and REGRESSION.
+   *
+   * @generated from field: repeated double prior = 25;
+   */
+  prior: number[];
 
   /**
    * Number of the champion that it was compared with; 0 for the first.
@@ -403,6 +444,13 @@ export type ReferenceDistribution = Message<"millrace.training.v1.ReferenceDistr
    * @generated from field: uint64 rows = 3;
    */
   rows: bigint;
+
+  /**
+   * How well the model's promises were kept in windows of the holdout, in order of time.
+   *
+   * @generated from field: repeated millrace.training.v1.ReferenceTruth truth = 4;
+   */
+  truth: ReferenceTruth[];
 };
 
 /**
@@ -411,6 +459,42 @@ export type ReferenceDistribution = Message<"millrace.training.v1.ReferenceDistr
  */
 export const ReferenceDistributionSchema: GenMessage<ReferenceDistribution> = /*@__PURE__*/
   messageDesc(file_millrace_training_v1_model, 4);
+
+/**
+ * One window of the holdout.
+ *
+ * @generated from message millrace.training.v1.ReferenceTruth
+ */
+export type ReferenceTruth = Message<"millrace.training.v1.ReferenceTruth"> & {
+  /**
+   * @generated from field: google.protobuf.Timestamp from = 1;
+   */
+  from?: Timestamp | undefined;
+
+  /**
+   * @generated from field: uint32 rows = 2;
+   */
+  rows: number;
+
+  /**
+   * Mean of the log loss less what the probabilities themselves promised, and its variance over the rows.
+   *
+   * @generated from field: double excess_log_loss = 3;
+   */
+  excessLogLoss: number;
+
+  /**
+   * @generated from field: double excess_variance = 4;
+   */
+  excessVariance: number;
+};
+
+/**
+ * Describes the message millrace.training.v1.ReferenceTruth.
+ * Use `create(ReferenceTruthSchema)` to create a new message.
+ */
+export const ReferenceTruthSchema: GenMessage<ReferenceTruth> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_model, 5);
 
 /**
  * Bins chosen at the training set's quantiles. Bin i holds edges[i-1] < x <= edges[i]; the first and the last are open.
@@ -453,12 +537,38 @@ export type FeatureReference = Message<"millrace.training.v1.FeatureReference"> 
   standardDeviation: number;
 
   /**
-   * PSI of each stretch of the training rows, as long as a monitored window, against all of them: how much windows differ
-   * when nothing is wrong. Empty where not computed.
+   * Of older versions only: PSI of each window against all rows; `windows` says more.
    *
    * @generated from field: repeated double window_psi = 7;
    */
   windowPsi: number[];
+
+  /**
+   * Stretches of the training rows, each as long as a monitored window: how much windows differ when nothing is wrong. In order of
+   * time, those of few rows left out; empty where not computed.
+   *
+   * @generated from field: repeated millrace.training.v1.ReferenceWindow windows = 8;
+   */
+  windows: ReferenceWindow[];
+
+  /**
+   * Of the finite values; both 0 when there are none.
+   *
+   * @generated from field: double minimum = 9;
+   */
+  minimum: number;
+
+  /**
+   * @generated from field: double maximum = 10;
+   */
+  maximum: number;
+
+  /**
+   * Every value that occurred, ascending, where these are few: categories, flags, small counts. Each has a bin of its own then.
+   *
+   * @generated from field: repeated double categories = 11;
+   */
+  categories: number[];
 };
 
 /**
@@ -466,7 +576,40 @@ export type FeatureReference = Message<"millrace.training.v1.FeatureReference"> 
  * Use `create(FeatureReferenceSchema)` to create a new message.
  */
 export const FeatureReferenceSchema: GenMessage<FeatureReference> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_model, 5);
+  messageDesc(file_millrace_training_v1_model, 6);
+
+/**
+ * One window of one column.
+ *
+ * @generated from message millrace.training.v1.ReferenceWindow
+ */
+export type ReferenceWindow = Message<"millrace.training.v1.ReferenceWindow"> & {
+  /**
+   * @generated from field: google.protobuf.Timestamp from = 1;
+   */
+  from?: Timestamp | undefined;
+
+  /**
+   * Rows per bin.
+   *
+   * @generated from field: repeated uint32 counts = 2;
+   */
+  counts: number[];
+
+  /**
+   * Rows in which it is missing.
+   *
+   * @generated from field: uint32 missing = 3;
+   */
+  missing: number;
+};
+
+/**
+ * Describes the message millrace.training.v1.ReferenceWindow.
+ * Use `create(ReferenceWindowSchema)` to create a new message.
+ */
+export const ReferenceWindowSchema: GenMessage<ReferenceWindow> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_model, 7);
 
 /**
  * Published on `models.<app>.<what>`. A job ends with `rejected`, `failed`, `promoted`, or `accepted`: the model passed its gates, and
@@ -519,7 +662,7 @@ export type ModelEvent = Message<"millrace.training.v1.ModelEvent"> & {
  * Use `create(ModelEventSchema)` to create a new message.
  */
 export const ModelEventSchema: GenMessage<ModelEvent> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_model, 6);
+  messageDesc(file_millrace_training_v1_model, 8);
 
 /**
  * What the KV bucket `deployments` holds under the app's name: who answers.
@@ -570,7 +713,7 @@ export type Deployment = Message<"millrace.training.v1.Deployment"> & {
  * Use `create(DeploymentSchema)` to create a new message.
  */
 export const DeploymentSchema: GenMessage<Deployment> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_model, 7);
+  messageDesc(file_millrace_training_v1_model, 9);
 
 /**
  * A version that is asked what the others are asked, and answers nobody.
@@ -596,7 +739,7 @@ export type Shadow = Message<"millrace.training.v1.Shadow"> & {
  * Use `create(ShadowSchema)` to create a new message.
  */
 export const ShadowSchema: GenMessage<Shadow> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_model, 8);
+  messageDesc(file_millrace_training_v1_model, 10);
 
 /**
  * A version that answers before the champion for a share of the entities (`serving.canary_by`): always the same ones while the percentage
@@ -623,7 +766,7 @@ export type Canary = Message<"millrace.training.v1.Canary"> & {
  * Use `create(CanarySchema)` to create a new message.
  */
 export const CanarySchema: GenMessage<Canary> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_model, 9);
+  messageDesc(file_millrace_training_v1_model, 11);
 
 /**
  * One change of a version, as it was noted.
@@ -673,7 +816,7 @@ export type ModelChange = Message<"millrace.training.v1.ModelChange"> & {
  * Use `create(ModelChangeSchema)` to create a new message.
  */
 export const ModelChangeSchema: GenMessage<ModelChange> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_model, 10);
+  messageDesc(file_millrace_training_v1_model, 12);
 
 /**
  * How far a version is on its way to champion.
@@ -737,7 +880,7 @@ export type Trial = Message<"millrace.training.v1.Trial"> & {
  * Use `create(TrialSchema)` to create a new message.
  */
 export const TrialSchema: GenMessage<Trial> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_model, 11);
+  messageDesc(file_millrace_training_v1_model, 13);
 
 /**
  * @generated from enum millrace.training.v1.ModelState

@@ -6,6 +6,8 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Evaluation } from "./evaluation_pb.ts";
+import { file_millrace_training_v1_evaluation } from "./evaluation_pb.ts";
 import type { JobStatus } from "./job_pb.ts";
 import { file_millrace_training_v1_job } from "./job_pb.ts";
 import type { Deployment, ModelChange, ModelState, ModelVersion, Trial } from "./model_pb.ts";
@@ -16,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/training/v1/registry_service.proto.
  */
 export const file_millrace_training_v1_registry_service: GenFile = /*@__PURE__*/
-  fileDesc("CittaWxscmFjZS90cmFpbmluZy92MS9yZWdpc3RyeV9zZXJ2aWNlLnByb3RvEhRtaWxscmFjZS50cmFpbmluZy52MSIxChFMaXN0TW9kZWxzUmVxdWVzdBILCgNhcHAYASABKAkSDwoHZGVsZXRlZBgCIAEoCCJ0ChJMaXN0TW9kZWxzUmVzcG9uc2USMgoGbW9kZWxzGAEgAygLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uEioKBXRyaWFsGAIgASgLMhsubWlsbHJhY2UudHJhaW5pbmcudjEuVHJpYWwiLgoPR2V0TW9kZWxSZXF1ZXN0EgsKA2FwcBgBIAEoCRIOCgZudW1iZXIYAiABKA0ipQEKEEdldE1vZGVsUmVzcG9uc2USMQoFbW9kZWwYASABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SMgoHaGlzdG9yeRgCIAMoCzIhLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsQ2hhbmdlEioKBXRyaWFsGAMgASgLMhsubWlsbHJhY2UudHJhaW5pbmcudjEuVHJpYWwiZQoTUHJvbW90ZU1vZGVsUmVxdWVzdBILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNEg4KBnJlYXNvbhgDIAEoCRIOCgZhdXRob3IYBCABKAkSEQoJYnlfcG9saWN5GAUgASgIIkwKFFByb21vdGVNb2RlbFJlc3BvbnNlEjQKCmRlcGxveW1lbnQYASABKAsyIC5taWxscmFjZS50cmFpbmluZy52MS5EZXBsb3ltZW50IlMKFFJvbGxCYWNrTW9kZWxSZXF1ZXN0EgsKA2FwcBgBIAEoCRIOCgZyZWFzb24YAiABKAkSDgoGYXV0aG9yGAMgASgJEg4KBm51bWJlchgEIAEoDSJNChVSb2xsQmFja01vZGVsUmVzcG9uc2USNAoKZGVwbG95bWVudBgBIAEoCzIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLkRlcGxveW1lbnQicAoWUmVxdWVzdFRyYWluaW5nUmVxdWVzdBILCgNhcHAYASABKAkSDgoGcmVhc29uGAIgASgJEikKBWFzX29mGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZqb2JfaWQYBCABKAkiKQoXUmVxdWVzdFRyYWluaW5nUmVzcG9uc2USDgoGam9iX2lkGAEgASgJIlYKEFNjb3JlUm93c1JlcXVlc3QSCwoDYXBwGAEgASgJEg4KBm51bWJlchgCIAEoDRIVCg1mZWF0dXJlX25hbWVzGAMgAygJEg4KBnZhbHVlcxgEIAMoASIqChFTY29yZVJvd3NSZXNwb25zZRIVCg1wcm9iYWJpbGl0aWVzGAEgAygBImMKElVwbG9hZE1vZGVsUmVxdWVzdBI0CgZoZWFkZXIYASABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5VcGxvYWRIZWFkZXJIABIPCgVjaHVuaxgCIAEoDEgAQgYKBHBhcnQitAEKDFVwbG9hZEhlYWRlchILCgNhcHAYASABKAkSDgoGYXV0aG9yGAIgASgJEg8KB3RyYWluZXIYAyABKAkSDQoFbm90ZXMYBCABKAkSDwoHY29sdW1ucxgFIAMoCRIOCgZzaGEyNTYYBiABKAkSDQoFYnl0ZXMYByABKAQSNwoIcXVhbnRpemUYCCABKAsyJS5taWxscmFjZS50cmFpbmluZy52MS5RdWFudGl6ZU9wdGlvbnMijwEKD1F1YW50aXplT3B0aW9ucxIVCghtYXhfbG9zcxgBIAEoAUgAiAEBEhsKDm1heF9kaWZmZXJlbmNlGAIgASgBSAGIAQESGAoLbWluX3dlaWdodHMYAyABKA1IAogBAUILCglfbWF4X2xvc3NCEQoPX21heF9kaWZmZXJlbmNlQg4KDF9taW5fd2VpZ2h0cyKNAQoTVXBsb2FkTW9kZWxSZXNwb25zZRI4Cghwcm9ncmVzcxgBIAEoCzIkLm1pbGxyYWNlLnRyYWluaW5nLnYxLlVwbG9hZFByb2dyZXNzSAASNAoGcmVzdWx0GAIgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuVXBsb2FkUmVzdWx0SABCBgoEc3RlcCI3Cg5VcGxvYWRQcm9ncmVzcxINCgVzdGFnZRgBIAEoCRIWCg5ieXRlc19yZWNlaXZlZBgCIAEoBCJXCgxVcGxvYWRSZXN1bHQSMQoFbW9kZWwYASABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SFAoMa25vd25fYmVmb3JlGAIgASgIIlUKFENvbXBhcmVNb2RlbHNSZXF1ZXN0EgsKA2FwcBgBIAEoCRIMCgRsZWZ0GAIgASgNEg0KBXJpZ2h0GAMgASgNEhMKC3N0b3JlZF9vbmx5GAQgASgIIrYDChVDb21wYXJlTW9kZWxzUmVzcG9uc2USMAoEbGVmdBgBIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhIxCgVyaWdodBgCIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbhJSCgxsZWZ0X21ldHJpY3MYAyADKAsyPC5taWxscmFjZS50cmFpbmluZy52MS5Db21wYXJlTW9kZWxzUmVzcG9uc2UuTGVmdE1ldHJpY3NFbnRyeRJUCg1yaWdodF9tZXRyaWNzGAQgAygLMj0ubWlsbHJhY2UudHJhaW5pbmcudjEuQ29tcGFyZU1vZGVsc1Jlc3BvbnNlLlJpZ2h0TWV0cmljc0VudHJ5EhQKDGRhdGFzZXRfaGFzaBgFIAEoCRIPCgdyZW1hcmtzGAYgAygJGjIKEExlZnRNZXRyaWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ARozChFSaWdodE1ldHJpY3NFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBIoIBChNBZHZhbmNlTW9kZWxSZXF1ZXN0EgsKA2FwcBgBIAEoCRIOCgZudW1iZXIYAiABKA0SDgoGcmVhc29uGAMgASgJEg4KBmF1dGhvchgEIAEoCRIuCgRmcm9tGAUgASgOMiAubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxTdGF0ZSJJChRBZHZhbmNlTW9kZWxSZXNwb25zZRIxCgVtb2RlbBgBIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbiJRChJSZXRpcmVNb2RlbFJlcXVlc3QSCwoDYXBwGAEgASgJEg4KBm51bWJlchgCIAEoDRIOCgZyZWFzb24YAyABKAkSDgoGYXV0aG9yGAQgASgJIkgKE1JldGlyZU1vZGVsUmVzcG9uc2USMQoFbW9kZWwYASABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24iUQoSRGVsZXRlTW9kZWxSZXF1ZXN0EgsKA2FwcBgBIAEoCRIOCgZudW1iZXIYAiABKA0SDgoGcmVhc29uGAMgASgJEg4KBmF1dGhvchgEIAEoCSJIChNEZWxldGVNb2RlbFJlc3BvbnNlEjEKBW1vZGVsGAEgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uIjMKFERvd25sb2FkTW9kZWxSZXF1ZXN0EgsKA2FwcBgBIAEoCRIOCgZudW1iZXIYAiABKA0iZQoVRG93bmxvYWRNb2RlbFJlc3BvbnNlEjMKBW1vZGVsGAEgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uSAASDwoFY2h1bmsYAiABKAxIAEIGCgRwYXJ0Ii0KD0xpc3RKb2JzUmVxdWVzdBILCgNhcHAYASABKAkSDQoFbGltaXQYAiABKA0iQQoQTGlzdEpvYnNSZXNwb25zZRItCgRqb2JzGAEgAygLMh8ubWlsbHJhY2UudHJhaW5pbmcudjEuSm9iU3RhdHVzIkIKEENhbmNlbEpvYlJlcXVlc3QSDgoGam9iX2lkGAEgASgJEg4KBnJlYXNvbhgCIAEoCRIOCgZhdXRob3IYAyABKAkiQQoRQ2FuY2VsSm9iUmVzcG9uc2USLAoDam9iGAEgASgLMh8ubWlsbHJhY2UudHJhaW5pbmcudjEuSm9iU3RhdHVzMpILCg9SZWdpc3RyeVNlcnZpY2USXwoKTGlzdE1vZGVscxInLm1pbGxyYWNlLnRyYWluaW5nLnYxLkxpc3RNb2RlbHNSZXF1ZXN0GigubWlsbHJhY2UudHJhaW5pbmcudjEuTGlzdE1vZGVsc1Jlc3BvbnNlElkKCEdldE1vZGVsEiUubWlsbHJhY2UudHJhaW5pbmcudjEuR2V0TW9kZWxSZXF1ZXN0GiYubWlsbHJhY2UudHJhaW5pbmcudjEuR2V0TW9kZWxSZXNwb25zZRJlCgxQcm9tb3RlTW9kZWwSKS5taWxscmFjZS50cmFpbmluZy52MS5Qcm9tb3RlTW9kZWxSZXF1ZXN0GioubWlsbHJhY2UudHJhaW5pbmcudjEuUHJvbW90ZU1vZGVsUmVzcG9uc2USaAoNUm9sbEJhY2tNb2RlbBIqLm1pbGxyYWNlLnRyYWluaW5nLnYxLlJvbGxCYWNrTW9kZWxSZXF1ZXN0GisubWlsbHJhY2UudHJhaW5pbmcudjEuUm9sbEJhY2tNb2RlbFJlc3BvbnNlEm4KD1JlcXVlc3RUcmFpbmluZxIsLm1pbGxyYWNlLnRyYWluaW5nLnYxLlJlcXVlc3RUcmFpbmluZ1JlcXVlc3QaLS5taWxscmFjZS50cmFpbmluZy52MS5SZXF1ZXN0VHJhaW5pbmdSZXNwb25zZRJcCglTY29yZVJvd3MSJi5taWxscmFjZS50cmFpbmluZy52MS5TY29yZVJvd3NSZXF1ZXN0GicubWlsbHJhY2UudHJhaW5pbmcudjEuU2NvcmVSb3dzUmVzcG9uc2USZgoLVXBsb2FkTW9kZWwSKC5taWxscmFjZS50cmFpbmluZy52MS5VcGxvYWRNb2RlbFJlcXVlc3QaKS5taWxscmFjZS50cmFpbmluZy52MS5VcGxvYWRNb2RlbFJlc3BvbnNlKAEwARJoCg1Db21wYXJlTW9kZWxzEioubWlsbHJhY2UudHJhaW5pbmcudjEuQ29tcGFyZU1vZGVsc1JlcXVlc3QaKy5taWxscmFjZS50cmFpbmluZy52MS5Db21wYXJlTW9kZWxzUmVzcG9uc2USZQoMQWR2YW5jZU1vZGVsEikubWlsbHJhY2UudHJhaW5pbmcudjEuQWR2YW5jZU1vZGVsUmVxdWVzdBoqLm1pbGxyYWNlLnRyYWluaW5nLnYxLkFkdmFuY2VNb2RlbFJlc3BvbnNlEmIKC1JldGlyZU1vZGVsEigubWlsbHJhY2UudHJhaW5pbmcudjEuUmV0aXJlTW9kZWxSZXF1ZXN0GikubWlsbHJhY2UudHJhaW5pbmcudjEuUmV0aXJlTW9kZWxSZXNwb25zZRJiCgtEZWxldGVNb2RlbBIoLm1pbGxyYWNlLnRyYWluaW5nLnYxLkRlbGV0ZU1vZGVsUmVxdWVzdBopLm1pbGxyYWNlLnRyYWluaW5nLnYxLkRlbGV0ZU1vZGVsUmVzcG9uc2USagoNRG93bmxvYWRNb2RlbBIqLm1pbGxyYWNlLnRyYWluaW5nLnYxLkRvd25sb2FkTW9kZWxSZXF1ZXN0GisubWlsbHJhY2UudHJhaW5pbmcudjEuRG93bmxvYWRNb2RlbFJlc3BvbnNlMAESWQoITGlzdEpvYnMSJS5taWxscmFjZS50cmFpbmluZy52MS5MaXN0Sm9ic1JlcXVlc3QaJi5taWxscmFjZS50cmFpbmluZy52MS5MaXN0Sm9ic1Jlc3BvbnNlElwKCUNhbmNlbEpvYhImLm1pbGxyYWNlLnRyYWluaW5nLnYxLkNhbmNlbEpvYlJlcXVlc3QaJy5taWxscmFjZS50cmFpbmluZy52MS5DYW5jZWxKb2JSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_millrace_training_v1_job, file_millrace_training_v1_model]);
+  fileDesc("CittaWxscmFjZS90cmFpbmluZy92MS9yZWdpc3RyeV9zZXJ2aWNlLnByb3RvEhRtaWxscmFjZS50cmFpbmluZy52MSIxChFMaXN0TW9kZWxzUmVxdWVzdBILCgNhcHAYASABKAkSDwoHZGVsZXRlZBgCIAEoCCJ0ChJMaXN0TW9kZWxzUmVzcG9uc2USMgoGbW9kZWxzGAEgAygLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uEioKBXRyaWFsGAIgASgLMhsubWlsbHJhY2UudHJhaW5pbmcudjEuVHJpYWwiLgoPR2V0TW9kZWxSZXF1ZXN0EgsKA2FwcBgBIAEoCRIOCgZudW1iZXIYAiABKA0ipQEKEEdldE1vZGVsUmVzcG9uc2USMQoFbW9kZWwYASABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SMgoHaGlzdG9yeRgCIAMoCzIhLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsQ2hhbmdlEioKBXRyaWFsGAMgASgLMhsubWlsbHJhY2UudHJhaW5pbmcudjEuVHJpYWwiMgoTR2V0TW9kZWxDYXJkUmVxdWVzdBILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNIl4KFEdldE1vZGVsQ2FyZFJlc3BvbnNlEhAKCG1hcmtkb3duGAEgASgJEjQKCmV2YWx1YXRpb24YAiABKAsyIC5taWxscmFjZS50cmFpbmluZy52MS5FdmFsdWF0aW9uImUKE1Byb21vdGVNb2RlbFJlcXVlc3QSCwoDYXBwGAEgASgJEg4KBm51bWJlchgCIAEoDRIOCgZyZWFzb24YAyABKAkSDgoGYXV0aG9yGAQgASgJEhEKCWJ5X3BvbGljeRgFIAEoCCJMChRQcm9tb3RlTW9kZWxSZXNwb25zZRI0CgpkZXBsb3ltZW50GAEgASgLMiAubWlsbHJhY2UudHJhaW5pbmcudjEuRGVwbG95bWVudCJTChRSb2xsQmFja01vZGVsUmVxdWVzdBILCgNhcHAYASABKAkSDgoGcmVhc29uGAIgASgJEg4KBmF1dGhvchgDIAEoCRIOCgZudW1iZXIYBCABKA0iTQoVUm9sbEJhY2tNb2RlbFJlc3BvbnNlEjQKCmRlcGxveW1lbnQYASABKAsyIC5taWxscmFjZS50cmFpbmluZy52MS5EZXBsb3ltZW50InAKFlJlcXVlc3RUcmFpbmluZ1JlcXVlc3QSCwoDYXBwGAEgASgJEg4KBnJlYXNvbhgCIAEoCRIpCgVhc19vZhgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGam9iX2lkGAQgASgJIikKF1JlcXVlc3RUcmFpbmluZ1Jlc3BvbnNlEg4KBmpvYl9pZBgBIAEoCSJWChBTY29yZVJvd3NSZXF1ZXN0EgsKA2FwcBgBIAEoCRIOCgZudW1iZXIYAiABKA0SFQoNZmVhdHVyZV9uYW1lcxgDIAMoCRIOCgZ2YWx1ZXMYBCADKAEiKgoRU2NvcmVSb3dzUmVzcG9uc2USFQoNcHJvYmFiaWxpdGllcxgBIAMoASJjChJVcGxvYWRNb2RlbFJlcXVlc3QSNAoGaGVhZGVyGAEgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuVXBsb2FkSGVhZGVySAASDwoFY2h1bmsYAiABKAxIAEIGCgRwYXJ0IrQBCgxVcGxvYWRIZWFkZXISCwoDYXBwGAEgASgJEg4KBmF1dGhvchgCIAEoCRIPCgd0cmFpbmVyGAMgASgJEg0KBW5vdGVzGAQgASgJEg8KB2NvbHVtbnMYBSADKAkSDgoGc2hhMjU2GAYgASgJEg0KBWJ5dGVzGAcgASgEEjcKCHF1YW50aXplGAggASgLMiUubWlsbHJhY2UudHJhaW5pbmcudjEuUXVhbnRpemVPcHRpb25zIo8BCg9RdWFudGl6ZU9wdGlvbnMSFQoIbWF4X2xvc3MYASABKAFIAIgBARIbCg5tYXhfZGlmZmVyZW5jZRgCIAEoAUgBiAEBEhgKC21pbl93ZWlnaHRzGAMgASgNSAKIAQFCCwoJX21heF9sb3NzQhEKD19tYXhfZGlmZmVyZW5jZUIOCgxfbWluX3dlaWdodHMijQEKE1VwbG9hZE1vZGVsUmVzcG9uc2USOAoIcHJvZ3Jlc3MYASABKAsyJC5taWxscmFjZS50cmFpbmluZy52MS5VcGxvYWRQcm9ncmVzc0gAEjQKBnJlc3VsdBgCIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLlVwbG9hZFJlc3VsdEgAQgYKBHN0ZXAiNwoOVXBsb2FkUHJvZ3Jlc3MSDQoFc3RhZ2UYASABKAkSFgoOYnl0ZXNfcmVjZWl2ZWQYAiABKAQiVwoMVXBsb2FkUmVzdWx0EjEKBW1vZGVsGAEgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uEhQKDGtub3duX2JlZm9yZRgCIAEoCCJVChRDb21wYXJlTW9kZWxzUmVxdWVzdBILCgNhcHAYASABKAkSDAoEbGVmdBgCIAEoDRINCgVyaWdodBgDIAEoDRITCgtzdG9yZWRfb25seRgEIAEoCCK2AwoVQ29tcGFyZU1vZGVsc1Jlc3BvbnNlEjAKBGxlZnQYASABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SMQoFcmlnaHQYAiABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24SUgoMbGVmdF9tZXRyaWNzGAMgAygLMjwubWlsbHJhY2UudHJhaW5pbmcudjEuQ29tcGFyZU1vZGVsc1Jlc3BvbnNlLkxlZnRNZXRyaWNzRW50cnkSVAoNcmlnaHRfbWV0cmljcxgEIAMoCzI9Lm1pbGxyYWNlLnRyYWluaW5nLnYxLkNvbXBhcmVNb2RlbHNSZXNwb25zZS5SaWdodE1ldHJpY3NFbnRyeRIUCgxkYXRhc2V0X2hhc2gYBSABKAkSDwoHcmVtYXJrcxgGIAMoCRoyChBMZWZ0TWV0cmljc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEaMwoRUmlnaHRNZXRyaWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASKCAQoTQWR2YW5jZU1vZGVsUmVxdWVzdBILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNEg4KBnJlYXNvbhgDIAEoCRIOCgZhdXRob3IYBCABKAkSLgoEZnJvbRgFIAEoDjIgLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsU3RhdGUiSQoUQWR2YW5jZU1vZGVsUmVzcG9uc2USMQoFbW9kZWwYASABKAsyIi5taWxscmFjZS50cmFpbmluZy52MS5Nb2RlbFZlcnNpb24iUQoSUmV0aXJlTW9kZWxSZXF1ZXN0EgsKA2FwcBgBIAEoCRIOCgZudW1iZXIYAiABKA0SDgoGcmVhc29uGAMgASgJEg4KBmF1dGhvchgEIAEoCSJIChNSZXRpcmVNb2RlbFJlc3BvbnNlEjEKBW1vZGVsGAEgASgLMiIubWlsbHJhY2UudHJhaW5pbmcudjEuTW9kZWxWZXJzaW9uIlEKEkRlbGV0ZU1vZGVsUmVxdWVzdBILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNEg4KBnJlYXNvbhgDIAEoCRIOCgZhdXRob3IYBCABKAkiSAoTRGVsZXRlTW9kZWxSZXNwb25zZRIxCgVtb2RlbBgBIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbiIzChREb3dubG9hZE1vZGVsUmVxdWVzdBILCgNhcHAYASABKAkSDgoGbnVtYmVyGAIgASgNImUKFURvd25sb2FkTW9kZWxSZXNwb25zZRIzCgVtb2RlbBgBIAEoCzIiLm1pbGxyYWNlLnRyYWluaW5nLnYxLk1vZGVsVmVyc2lvbkgAEg8KBWNodW5rGAIgASgMSABCBgoEcGFydCItCg9MaXN0Sm9ic1JlcXVlc3QSCwoDYXBwGAEgASgJEg0KBWxpbWl0GAIgASgNIkEKEExpc3RKb2JzUmVzcG9uc2USLQoEam9icxgBIAMoCzIfLm1pbGxyYWNlLnRyYWluaW5nLnYxLkpvYlN0YXR1cyJCChBDYW5jZWxKb2JSZXF1ZXN0Eg4KBmpvYl9pZBgBIAEoCRIOCgZyZWFzb24YAiABKAkSDgoGYXV0aG9yGAMgASgJIkEKEUNhbmNlbEpvYlJlc3BvbnNlEiwKA2pvYhgBIAEoCzIfLm1pbGxyYWNlLnRyYWluaW5nLnYxLkpvYlN0YXR1czL5CwoPUmVnaXN0cnlTZXJ2aWNlEl8KCkxpc3RNb2RlbHMSJy5taWxscmFjZS50cmFpbmluZy52MS5MaXN0TW9kZWxzUmVxdWVzdBooLm1pbGxyYWNlLnRyYWluaW5nLnYxLkxpc3RNb2RlbHNSZXNwb25zZRJZCghHZXRNb2RlbBIlLm1pbGxyYWNlLnRyYWluaW5nLnYxLkdldE1vZGVsUmVxdWVzdBomLm1pbGxyYWNlLnRyYWluaW5nLnYxLkdldE1vZGVsUmVzcG9uc2USZQoMR2V0TW9kZWxDYXJkEikubWlsbHJhY2UudHJhaW5pbmcudjEuR2V0TW9kZWxDYXJkUmVxdWVzdBoqLm1pbGxyYWNlLnRyYWluaW5nLnYxLkdldE1vZGVsQ2FyZFJlc3BvbnNlEmUKDFByb21vdGVNb2RlbBIpLm1pbGxyYWNlLnRyYWluaW5nLnYxLlByb21vdGVNb2RlbFJlcXVlc3QaKi5taWxscmFjZS50cmFpbmluZy52MS5Qcm9tb3RlTW9kZWxSZXNwb25zZRJoCg1Sb2xsQmFja01vZGVsEioubWlsbHJhY2UudHJhaW5pbmcudjEuUm9sbEJhY2tNb2RlbFJlcXVlc3QaKy5taWxscmFjZS50cmFpbmluZy52MS5Sb2xsQmFja01vZGVsUmVzcG9uc2USbgoPUmVxdWVzdFRyYWluaW5nEiwubWlsbHJhY2UudHJhaW5pbmcudjEuUmVxdWVzdFRyYWluaW5nUmVxdWVzdBotLm1pbGxyYWNlLnRyYWluaW5nLnYxLlJlcXVlc3RUcmFpbmluZ1Jlc3BvbnNlElwKCVNjb3JlUm93cxImLm1pbGxyYWNlLnRyYWluaW5nLnYxLlNjb3JlUm93c1JlcXVlc3QaJy5taWxscmFjZS50cmFpbmluZy52MS5TY29yZVJvd3NSZXNwb25zZRJmCgtVcGxvYWRNb2RlbBIoLm1pbGxyYWNlLnRyYWluaW5nLnYxLlVwbG9hZE1vZGVsUmVxdWVzdBopLm1pbGxyYWNlLnRyYWluaW5nLnYxLlVwbG9hZE1vZGVsUmVzcG9uc2UoATABEmgKDUNvbXBhcmVNb2RlbHMSKi5taWxscmFjZS50cmFpbmluZy52MS5Db21wYXJlTW9kZWxzUmVxdWVzdBorLm1pbGxyYWNlLnRyYWluaW5nLnYxLkNvbXBhcmVNb2RlbHNSZXNwb25zZRJlCgxBZHZhbmNlTW9kZWwSKS5taWxscmFjZS50cmFpbmluZy52MS5BZHZhbmNlTW9kZWxSZXF1ZXN0GioubWlsbHJhY2UudHJhaW5pbmcudjEuQWR2YW5jZU1vZGVsUmVzcG9uc2USYgoLUmV0aXJlTW9kZWwSKC5taWxscmFjZS50cmFpbmluZy52MS5SZXRpcmVNb2RlbFJlcXVlc3QaKS5taWxscmFjZS50cmFpbmluZy52MS5SZXRpcmVNb2RlbFJlc3BvbnNlEmIKC0RlbGV0ZU1vZGVsEigubWlsbHJhY2UudHJhaW5pbmcudjEuRGVsZXRlTW9kZWxSZXF1ZXN0GikubWlsbHJhY2UudHJhaW5pbmcudjEuRGVsZXRlTW9kZWxSZXNwb25zZRJqCg1Eb3dubG9hZE1vZGVsEioubWlsbHJhY2UudHJhaW5pbmcudjEuRG93bmxvYWRNb2RlbFJlcXVlc3QaKy5taWxscmFjZS50cmFpbmluZy52MS5Eb3dubG9hZE1vZGVsUmVzcG9uc2UwARJZCghMaXN0Sm9icxIlLm1pbGxyYWNlLnRyYWluaW5nLnYxLkxpc3RKb2JzUmVxdWVzdBomLm1pbGxyYWNlLnRyYWluaW5nLnYxLkxpc3RKb2JzUmVzcG9uc2USXAoJQ2FuY2VsSm9iEiYubWlsbHJhY2UudHJhaW5pbmcudjEuQ2FuY2VsSm9iUmVxdWVzdBonLm1pbGxyYWNlLnRyYWluaW5nLnYxLkNhbmNlbEpvYlJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_millrace_training_v1_evaluation, file_millrace_training_v1_job, file_millrace_training_v1_model]);
 
 /**
  * @generated from message millrace.training.v1.ListModelsRequest
@@ -120,6 +122,52 @@ export const GetModelResponseSchema: GenMessage<GetModelResponse> = /*@__PURE__*
   messageDesc(file_millrace_training_v1_registry_service, 3);
 
 /**
+ * @generated from message millrace.training.v1.GetModelCardRequest
+ */
+export type GetModelCardRequest = Message<"millrace.training.v1.GetModelCardRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * @generated from field: uint32 number = 2;
+   */
+  number: number;
+};
+
+/**
+ * Describes the message millrace.training.v1.GetModelCardRequest.
+ * Use `create(GetModelCardRequestSchema)` to create a new message.
+ */
+export const GetModelCardRequestSchema: GenMessage<GetModelCardRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 4);
+
+/**
+ * @generated from message millrace.training.v1.GetModelCardResponse
+ */
+export type GetModelCardResponse = Message<"millrace.training.v1.GetModelCardResponse"> & {
+  /**
+   * For people.
+   *
+   * @generated from field: string markdown = 1;
+   */
+  markdown: string;
+
+  /**
+   * @generated from field: millrace.training.v1.Evaluation evaluation = 2;
+   */
+  evaluation?: Evaluation | undefined;
+};
+
+/**
+ * Describes the message millrace.training.v1.GetModelCardResponse.
+ * Use `create(GetModelCardResponseSchema)` to create a new message.
+ */
+export const GetModelCardResponseSchema: GenMessage<GetModelCardResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_training_v1_registry_service, 5);
+
+/**
  * @generated from message millrace.training.v1.PromoteModelRequest
  */
 export type PromoteModelRequest = Message<"millrace.training.v1.PromoteModelRequest"> & {
@@ -158,7 +206,7 @@ export type PromoteModelRequest = Message<"millrace.training.v1.PromoteModelRequ
  * Use `create(PromoteModelRequestSchema)` to create a new message.
  */
 export const PromoteModelRequestSchema: GenMessage<PromoteModelRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 4);
+  messageDesc(file_millrace_training_v1_registry_service, 6);
 
 /**
  * @generated from message millrace.training.v1.PromoteModelResponse
@@ -175,7 +223,7 @@ export type PromoteModelResponse = Message<"millrace.training.v1.PromoteModelRes
  * Use `create(PromoteModelResponseSchema)` to create a new message.
  */
 export const PromoteModelResponseSchema: GenMessage<PromoteModelResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 5);
+  messageDesc(file_millrace_training_v1_registry_service, 7);
 
 /**
  * @generated from message millrace.training.v1.RollBackModelRequest
@@ -209,7 +257,7 @@ export type RollBackModelRequest = Message<"millrace.training.v1.RollBackModelRe
  * Use `create(RollBackModelRequestSchema)` to create a new message.
  */
 export const RollBackModelRequestSchema: GenMessage<RollBackModelRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 6);
+  messageDesc(file_millrace_training_v1_registry_service, 8);
 
 /**
  * @generated from message millrace.training.v1.RollBackModelResponse
@@ -226,7 +274,7 @@ export type RollBackModelResponse = Message<"millrace.training.v1.RollBackModelR
  * Use `create(RollBackModelResponseSchema)` to create a new message.
  */
 export const RollBackModelResponseSchema: GenMessage<RollBackModelResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 7);
+  messageDesc(file_millrace_training_v1_registry_service, 9);
 
 /**
  * @generated from message millrace.training.v1.RequestTrainingRequest
@@ -262,7 +310,7 @@ export type RequestTrainingRequest = Message<"millrace.training.v1.RequestTraini
  * Use `create(RequestTrainingRequestSchema)` to create a new message.
  */
 export const RequestTrainingRequestSchema: GenMessage<RequestTrainingRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 8);
+  messageDesc(file_millrace_training_v1_registry_service, 10);
 
 /**
  * @generated from message millrace.training.v1.RequestTrainingResponse
@@ -279,7 +327,7 @@ export type RequestTrainingResponse = Message<"millrace.training.v1.RequestTrain
  * Use `create(RequestTrainingResponseSchema)` to create a new message.
  */
 export const RequestTrainingResponseSchema: GenMessage<RequestTrainingResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 9);
+  messageDesc(file_millrace_training_v1_registry_service, 11);
 
 /**
  * @generated from message millrace.training.v1.ScoreRowsRequest
@@ -313,7 +361,7 @@ export type ScoreRowsRequest = Message<"millrace.training.v1.ScoreRowsRequest"> 
  * Use `create(ScoreRowsRequestSchema)` to create a new message.
  */
 export const ScoreRowsRequestSchema: GenMessage<ScoreRowsRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 10);
+  messageDesc(file_millrace_training_v1_registry_service, 12);
 
 /**
  * @generated from message millrace.training.v1.ScoreRowsResponse
@@ -330,7 +378,7 @@ export type ScoreRowsResponse = Message<"millrace.training.v1.ScoreRowsResponse"
  * Use `create(ScoreRowsResponseSchema)` to create a new message.
  */
 export const ScoreRowsResponseSchema: GenMessage<ScoreRowsResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 11);
+  messageDesc(file_millrace_training_v1_registry_service, 13);
 
 /**
  * @generated from message millrace.training.v1.UploadModelRequest
@@ -361,7 +409,7 @@ export type UploadModelRequest = Message<"millrace.training.v1.UploadModelReques
  * Use `create(UploadModelRequestSchema)` to create a new message.
  */
 export const UploadModelRequestSchema: GenMessage<UploadModelRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 12);
+  messageDesc(file_millrace_training_v1_registry_service, 14);
 
 /**
  * @generated from message millrace.training.v1.UploadHeader
@@ -428,7 +476,7 @@ export type UploadHeader = Message<"millrace.training.v1.UploadHeader"> & {
  * Use `create(UploadHeaderSchema)` to create a new message.
  */
 export const UploadHeaderSchema: GenMessage<UploadHeader> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 13);
+  messageDesc(file_millrace_training_v1_registry_service, 15);
 
 /**
  * When a quantized model takes the place of the original: within these bounds, and only if it is faster at the app's batch size.
@@ -463,7 +511,7 @@ export type QuantizeOptions = Message<"millrace.training.v1.QuantizeOptions"> & 
  * Use `create(QuantizeOptionsSchema)` to create a new message.
  */
 export const QuantizeOptionsSchema: GenMessage<QuantizeOptions> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 14);
+  messageDesc(file_millrace_training_v1_registry_service, 16);
 
 /**
  * @generated from message millrace.training.v1.UploadModelResponse
@@ -492,7 +540,7 @@ export type UploadModelResponse = Message<"millrace.training.v1.UploadModelRespo
  * Use `create(UploadModelResponseSchema)` to create a new message.
  */
 export const UploadModelResponseSchema: GenMessage<UploadModelResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 15);
+  messageDesc(file_millrace_training_v1_registry_service, 17);
 
 /**
  * @generated from message millrace.training.v1.UploadProgress
@@ -516,7 +564,7 @@ export type UploadProgress = Message<"millrace.training.v1.UploadProgress"> & {
  * Use `create(UploadProgressSchema)` to create a new message.
  */
 export const UploadProgressSchema: GenMessage<UploadProgress> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 16);
+  messageDesc(file_millrace_training_v1_registry_service, 18);
 
 /**
  * @generated from message millrace.training.v1.UploadResult
@@ -540,7 +588,7 @@ export type UploadResult = Message<"millrace.training.v1.UploadResult"> & {
  * Use `create(UploadResultSchema)` to create a new message.
  */
 export const UploadResultSchema: GenMessage<UploadResult> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 17);
+  messageDesc(file_millrace_training_v1_registry_service, 19);
 
 /**
  * @generated from message millrace.training.v1.CompareModelsRequest
@@ -574,7 +622,7 @@ export type CompareModelsRequest = Message<"millrace.training.v1.CompareModelsRe
  * Use `create(CompareModelsRequestSchema)` to create a new message.
  */
 export const CompareModelsRequestSchema: GenMessage<CompareModelsRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 18);
+  messageDesc(file_millrace_training_v1_registry_service, 20);
 
 /**
  * @generated from message millrace.training.v1.CompareModelsResponse
@@ -622,7 +670,7 @@ export type CompareModelsResponse = Message<"millrace.training.v1.CompareModelsR
  * Use `create(CompareModelsResponseSchema)` to create a new message.
  */
 export const CompareModelsResponseSchema: GenMessage<CompareModelsResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 19);
+  messageDesc(file_millrace_training_v1_registry_service, 21);
 
 /**
  * @generated from message millrace.training.v1.AdvanceModelRequest
@@ -661,7 +709,7 @@ export type AdvanceModelRequest = Message<"millrace.training.v1.AdvanceModelRequ
  * Use `create(AdvanceModelRequestSchema)` to create a new message.
  */
 export const AdvanceModelRequestSchema: GenMessage<AdvanceModelRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 20);
+  messageDesc(file_millrace_training_v1_registry_service, 22);
 
 /**
  * @generated from message millrace.training.v1.AdvanceModelResponse
@@ -678,7 +726,7 @@ export type AdvanceModelResponse = Message<"millrace.training.v1.AdvanceModelRes
  * Use `create(AdvanceModelResponseSchema)` to create a new message.
  */
 export const AdvanceModelResponseSchema: GenMessage<AdvanceModelResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 21);
+  messageDesc(file_millrace_training_v1_registry_service, 23);
 
 /**
  * @generated from message millrace.training.v1.RetireModelRequest
@@ -710,7 +758,7 @@ export type RetireModelRequest = Message<"millrace.training.v1.RetireModelReques
  * Use `create(RetireModelRequestSchema)` to create a new message.
  */
 export const RetireModelRequestSchema: GenMessage<RetireModelRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 22);
+  messageDesc(file_millrace_training_v1_registry_service, 24);
 
 /**
  * @generated from message millrace.training.v1.RetireModelResponse
@@ -727,7 +775,7 @@ export type RetireModelResponse = Message<"millrace.training.v1.RetireModelRespo
  * Use `create(RetireModelResponseSchema)` to create a new message.
  */
 export const RetireModelResponseSchema: GenMessage<RetireModelResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 23);
+  messageDesc(file_millrace_training_v1_registry_service, 25);
 
 /**
  * @generated from message millrace.training.v1.DeleteModelRequest
@@ -759,7 +807,7 @@ export type DeleteModelRequest = Message<"millrace.training.v1.DeleteModelReques
  * Use `create(DeleteModelRequestSchema)` to create a new message.
  */
 export const DeleteModelRequestSchema: GenMessage<DeleteModelRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 24);
+  messageDesc(file_millrace_training_v1_registry_service, 26);
 
 /**
  * @generated from message millrace.training.v1.DeleteModelResponse
@@ -776,7 +824,7 @@ export type DeleteModelResponse = Message<"millrace.training.v1.DeleteModelRespo
  * Use `create(DeleteModelResponseSchema)` to create a new message.
  */
 export const DeleteModelResponseSchema: GenMessage<DeleteModelResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 25);
+  messageDesc(file_millrace_training_v1_registry_service, 27);
 
 /**
  * @generated from message millrace.training.v1.DownloadModelRequest
@@ -798,7 +846,7 @@ export type DownloadModelRequest = Message<"millrace.training.v1.DownloadModelRe
  * Use `create(DownloadModelRequestSchema)` to create a new message.
  */
 export const DownloadModelRequestSchema: GenMessage<DownloadModelRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 26);
+  messageDesc(file_millrace_training_v1_registry_service, 28);
 
 /**
  * @generated from message millrace.training.v1.DownloadModelResponse
@@ -827,7 +875,7 @@ export type DownloadModelResponse = Message<"millrace.training.v1.DownloadModelR
  * Use `create(DownloadModelResponseSchema)` to create a new message.
  */
 export const DownloadModelResponseSchema: GenMessage<DownloadModelResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 27);
+  messageDesc(file_millrace_training_v1_registry_service, 29);
 
 /**
  * @generated from message millrace.training.v1.ListJobsRequest
@@ -853,7 +901,7 @@ export type ListJobsRequest = Message<"millrace.training.v1.ListJobsRequest"> & 
  * Use `create(ListJobsRequestSchema)` to create a new message.
  */
 export const ListJobsRequestSchema: GenMessage<ListJobsRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 28);
+  messageDesc(file_millrace_training_v1_registry_service, 30);
 
 /**
  * @generated from message millrace.training.v1.ListJobsResponse
@@ -870,7 +918,7 @@ export type ListJobsResponse = Message<"millrace.training.v1.ListJobsResponse"> 
  * Use `create(ListJobsResponseSchema)` to create a new message.
  */
 export const ListJobsResponseSchema: GenMessage<ListJobsResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 29);
+  messageDesc(file_millrace_training_v1_registry_service, 31);
 
 /**
  * @generated from message millrace.training.v1.CancelJobRequest
@@ -897,7 +945,7 @@ export type CancelJobRequest = Message<"millrace.training.v1.CancelJobRequest"> 
  * Use `create(CancelJobRequestSchema)` to create a new message.
  */
 export const CancelJobRequestSchema: GenMessage<CancelJobRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 30);
+  messageDesc(file_millrace_training_v1_registry_service, 32);
 
 /**
  * @generated from message millrace.training.v1.CancelJobResponse
@@ -914,7 +962,7 @@ export type CancelJobResponse = Message<"millrace.training.v1.CancelJobResponse"
  * Use `create(CancelJobResponseSchema)` to create a new message.
  */
 export const CancelJobResponseSchema: GenMessage<CancelJobResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_training_v1_registry_service, 31);
+  messageDesc(file_millrace_training_v1_registry_service, 33);
 
 /**
  * The registry: which models exist, why they were accepted or not, and which one serves.
@@ -939,6 +987,17 @@ export const RegistryService: GenService<{
     methodKind: "unary";
     input: typeof GetModelRequestSchema;
     output: typeof GetModelResponseSchema;
+  },
+  /**
+   * How good a version is, where it is bad, and why it was accepted or not: as one page, and as data. NOT_FOUND for one that could not be
+   * evaluated.
+   *
+   * @generated from rpc millrace.training.v1.RegistryService.GetModelCard
+   */
+  getModelCard: {
+    methodKind: "unary";
+    input: typeof GetModelCardRequestSchema;
+    output: typeof GetModelCardResponseSchema;
   },
   /**
    * Makes a version the champion. FAILED_PRECONDITION for one that its gates rejected.

@@ -1,5 +1,5 @@
+import { sigmoid } from "../logOdds.ts";
 import { fitIsotonic, type IsotonicCalibration, isotonicProbability } from "./isotonic.ts";
-import { sigmoid } from "./logOdds.ts";
 import { fitPlatt, type PlattCalibration } from "./platt.ts";
 
 /** How a score in log odds becomes a probability; `none` is the plain sigmoid. */

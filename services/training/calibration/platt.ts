@@ -1,5 +1,5 @@
+import { sigmoid } from "../logOdds.ts";
 import type { CalibrationRows } from "./calibration.ts";
-import { sigmoid } from "./logOdds.ts";
 
 /** probability = sigmoid(slope * score + intercept); a score is in log odds. */
 export interface PlattCalibration {

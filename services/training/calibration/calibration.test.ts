@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { expectedCalibrationError } from "@millrace/metrics";
+import { sigmoid } from "../logOdds.ts";
 import { calibrated, fitCalibration, UNCALIBRATED } from "./calibration.ts";
-import { sigmoid } from "./logOdds.ts";
 import { fitPlatt } from "./platt.ts";
 
 const ROWS = 20_000;
