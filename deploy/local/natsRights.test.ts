@@ -143,6 +143,38 @@ test("feature takes accepted events, makes its app's bucket, and keeps features,
   await assert.rejects(receives("feature", "QUALITY", "quality.shop"));
 });
 
+test("a trainer takes jobs from a consumer made for it, reads datasets and brings models, and can do nothing else", async () => {
+  const { makeWorkConsumer } = await import("@millrace/bus");
+  const filter = "trainers.jobs.python";
+  const shared = { silenceMs: 30_000, maxDeliveries: 3 };
+  await makeWorkConsumer(as("training"), { stream: "TRAINERS", durable: "python", filter, ...shared });
+  await publish("training", filter);
+  // As a client does that may not ask about consumers.
+  const { connection } = as("trainer");
+  const inbox = `_INBOX_trainer.pull`;
+  const answers = connection.subscribe(inbox, { max: 1, timeout: 5_000 });
+  connection.publish("$JS.API.CONSUMER.MSG.NEXT.TRAINERS.python", JSON.stringify({ batch: 1, expires: 5e9 }), {
+    reply: inbox,
+  });
+  for await (const message of answers) message.respond("+ACK");
+  await waitFor(async () => (await as("admin").manager.consumers.info("TRAINERS", "python")).num_ack_pending === 0);
+  await publish("trainer", "training.results.python");
+  await loads("trainer", "datasets");
+  const trained = await as("trainer").objects("trained");
+  for (const bytes of [300_000, 200_000]) await trained.putBlob({ name: "model" }, new Uint8Array(bytes));
+  for (const subject of [
+    filter,
+    "training.jobs.shop",
+    "models.shop.promoted",
+    "$O.models.x",
+    "$O.datasets.x",
+    "$KV.deployments.shop",
+  ])
+    await refused("trainer", subject);
+  await assert.rejects(receives("trainer", "TRAINING", "training.jobs.shop"));
+  await loads("training", "trained");
+});
+
 test("training takes jobs, reads datasets, stores models, promotes and says so", async () => {
   await receives("training", "TRAINING", "training.jobs.shop");
   await loads("training", "datasets");
@@ -151,6 +183,9 @@ test("training takes jobs, reads datasets, stores models, promotes and says so",
   await (await as("training").keyValue("deployments")).put("shop", "v1");
   await follows("training", "deployments", "training");
   await publish("training", "models.shop.promoted");
+  await receives("training", "PREDICTIONS", "predictions.shop");
+  await receives("training", "OUTCOMES", "outcomes.shop");
+  assert.equal(await as("training").manager.consumers.delete("OUTCOMES", "training-all"), true);
   for (const subject of ["predictions.shop", "outcomes.shop", "$KV.apps.shop", "accepted.shop.order.0"])
     await refused("training", subject);
 });

@@ -2,7 +2,7 @@ import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Bus, decode, trainingJobSubject } from "@millrace/bus";
 import { connectDatabase, type Database, migrate } from "@millrace/db";
-import { Algorithm, AppVersionSchema, Metric, type ModelSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { Algorithm, AppVersionSchema, Metric, type ModelSchema, Task } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import {
   type BuildDatasetRequest,
   BuildDatasetResponseSchema,
@@ -96,6 +96,7 @@ export class TestTraining implements AsyncDisposable {
         features: { busy: { atRequest: "request.busy" }, hour: { atRequest: "request.hour" } },
         label: { on: "landed", join: "id", value: "event.late", wait: { seconds: 3_600n } },
         model: {
+          task: Task.BINARY,
           candidates: [Algorithm.LOGISTIC, Algorithm.BASELINE],
           metric: Metric.LOG_LOSS,
           holdout: 0.2,
@@ -124,7 +125,6 @@ export class TestTraining implements AsyncDisposable {
     const stack = new AsyncDisposableStack();
     const stopping = new AbortController();
     const bus = stack.use(await this.#nats.connect("training"));
-    stack.defer(() => stopping.abort());
     const { service, maxMessageBytes } = await startTraining(stack, {
       bus,
       database: this.database,
@@ -145,16 +145,27 @@ export class TestTraining implements AsyncDisposable {
     const server = stack.use(
       await startRpcServer({ address, services: [service], logger: silentLogger, maxMessageBytes }),
     );
-    return { stack, client: stack.use(connectRpc(RegistryService, server.address)) };
+    const client = stack.use(connectRpc(RegistryService, server.address));
+    // First of all, as when a process is told to stop: a job that waits for somebody gives up.
+    stack.defer(() => stopping.abort());
+    return { stack, client };
+  }
+
+  /** A connection with the rights of a trainer outside of Millrace. */
+  connectTrainer(): Promise<Bus> {
+    return this.#nats.connect("trainer");
+  }
+
+  /** How a process connects with a user's rights. */
+  natsEnvironment(user: "training" | "trainer"): Record<string, string> {
+    const { url, password = "" } = this.#nats.as(user);
+    return { NATS_URL: url, NATS_USER: user, NATS_PASSWORD: password };
   }
 
   /** Settings for the service as a process of its own. */
   environment(): Record<string, string> {
-    const { url, user = "", password = "" } = this.#nats.as("training");
     return {
-      NATS_URL: url,
-      NATS_USER: user,
-      NATS_PASSWORD: password,
+      ...this.natsEnvironment("training"),
       DATABASE_URL: this.#databaseUrl,
       DATASET_ADDRESS: this.#datasets?.address ?? "",
       MILLRACE_GRPC_ADDRESS: "127.0.0.1:0",

@@ -1,12 +1,12 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { decode } from "@millrace/bus";
 import { type Outcome, OutcomesSchema } from "@millrace/proto/millrace/feedback/v1/outcome_pb.ts";
-import { MadeBy, type Prediction, PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import { MadeBy, type Prediction, PredictionsSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import type { TrialAnswer } from "./trialEvidence.ts";
 import type { TrialRow } from "./trialRow.ts";
 
 /** The predictions of a message of PREDICTIONS. */
-export const predictionsOf = (data: Uint8Array): Prediction[] => [decode(PredictionSchema, data)];
+export const predictionsOf = (data: Uint8Array): Prediction[] => decode(PredictionsSchema, data).predictions;
 
 /** The outcomes of a message of OUTCOMES. */
 export const outcomesOf = (data: Uint8Array): Outcome[] => decode(OutcomesSchema, data).outcomes;

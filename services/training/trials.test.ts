@@ -5,7 +5,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { outcomeSubject, predictionSubject } from "@millrace/bus";
 import { Approval } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { OutcomesSchema } from "@millrace/proto/millrace/feedback/v1/outcome_pb.ts";
-import { MadeBy, PredictionSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import { MadeBy, PredictionSchema, PredictionsSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import { ModelState } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import { waitFor } from "@millrace/test-harness";
 import { APP, AS_OF_MS, TestTraining } from "./serviceForTests.ts";
@@ -65,7 +65,8 @@ async function ask(questions: number, said: readonly Said[], { labelled = true }
         madeBy: by,
         reason,
       });
-      training.bus.connection.publish(predictionSubject(APP), toBinary(PredictionSchema, prediction));
+      const message = create(PredictionsSchema, { predictions: [prediction] });
+      training.bus.connection.publish(predictionSubject(APP), toBinary(PredictionsSchema, message));
       if (labelled && place === 0) {
         const { id: predictionId, modelVersion, madeBy, occurredAt } = prediction;
         outcomes.push({

@@ -2,7 +2,14 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { clone } from "@bufbuild/protobuf";
-import { Aggregate, Algorithm, type App, AppSchema, FieldType } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import {
+  Aggregate,
+  Algorithm,
+  type App,
+  Approval,
+  AppSchema,
+  FieldType,
+} from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { MillraceError } from "@millrace/runtime";
 import { checkCompatible } from "./compatibility.ts";
 import { formatDuration, parseDurationMs } from "./duration.ts";
@@ -263,4 +270,24 @@ test("decisions by cost are checked: all of them, without thresholds, each the c
   assert.deepEqual(withDecisions(call, ignore, "{ name: both, at_least: 0.5, cost: { positive: 0, negative: 0 } }"), [
     "serving.decisions[2].at_least two_kinds",
   ]);
+});
+
+test("a promotion policy and external trainers are read, and what cannot be is named", () => {
+  const steps = "promotion: { shadow: { predictions: 500 }, canary: { outcomes: 200, share: 5% }, approval: PERSON }";
+  const external = "external: [{ name: python, deadline: 10m }]";
+  const { model } = parseApp(FLIGHTS.replace("  seed: 1", `  seed: 1\n  ${steps}\n  ${external}\n  time_limit: 30m`));
+  assert.equal(model?.promotion?.shadow?.predictions, 500);
+  assert.equal(model.promotion.canary?.share, 0.05);
+  assert.equal(model.promotion.approval, Approval.PERSON);
+  assert.equal(durationToMs(model.external[0]?.deadline), 600_000);
+  assert.equal(durationToMs(model.timeLimit), 1_800_000);
+  const wrong = (text: string) => mistakes(["  seed: 1", `  seed: 1\n  ${text}`]);
+  assert.deepEqual(wrong("promotion: { shadow: { predictions: 5 } }"), [
+    "model.promotion.shadow.predictions uint32.gte_lte",
+  ]);
+  assert.deepEqual(wrong("promotion: { canary: { outcomes: 200, share: 200% } }"), [
+    "model.promotion.canary.share double.gt_lte",
+  ]);
+  assert.deepEqual(wrong("external: [{ name: python }, { name: python }]"), ["model.external[1].name repeated"]);
+  assert.deepEqual(wrong("external: [{ name: my trainer }]"), ["model.external[0].name string.pattern"]);
 });
