@@ -17,6 +17,8 @@ import { replay } from "./commands/events/replay.ts";
 import { show } from "./commands/events/show.ts";
 import { retrain } from "./commands/feedback/retrain.ts";
 import { retrainingList } from "./commands/feedback/retrainingList.ts";
+import { reviewsAnswer } from "./commands/feedback/reviewsAnswer.ts";
+import { reviewsList } from "./commands/feedback/reviewsList.ts";
 import { modelsList } from "./commands/models/list.ts";
 import { modelsShow } from "./commands/models/show.ts";
 import { modelsUpload } from "./commands/models/upload.ts";
@@ -44,6 +46,8 @@ const COMMANDS: readonly Command[] = [
   modelsUpload,
   retrainingList,
   retrain,
+  reviewsList,
+  reviewsAnswer,
 ];
 
 await runCommand(async () => {

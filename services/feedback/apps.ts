@@ -4,6 +4,7 @@ import { describeError, type Logger } from "@millrace/runtime";
 import { type ReportRules, reportRules } from "./labelReport.ts";
 import { LabelRule } from "./labelRule.ts";
 import { type RetrainingRules, retrainingRules } from "./retrainingPolicy.ts";
+import { type ReviewRules, reviewRules } from "./reviewRules.ts";
 
 /** What feedback needs of an app. */
 export interface FollowedApp {
@@ -12,6 +13,7 @@ export interface FollowedApp {
   /** Length of the windows in which labels are watched, as the monitor's. */
   readonly windowMs: number;
   readonly reports: ReportRules;
+  readonly review: ReviewRules | undefined;
   readonly retraining: RetrainingRules | undefined;
 }
 
@@ -40,6 +42,7 @@ export class Apps implements AsyncDisposable {
             label: new LabelRule(app),
             windowMs: monitoredWindowMs(app),
             reports: reportRules(app),
+            review: reviewRules(app),
             retraining: retrainingRules(app),
           };
         } catch (error) {

@@ -6,10 +6,11 @@ import { OutcomesSchema } from "@millrace/proto/millrace/feedback/v1/outcome_pb.
 import { MadeBy } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import { silentLogger } from "@millrace/runtime";
 import { startPostgres, type TestPostgres } from "@millrace/test-harness";
+import type { JoinScope, Stored } from "./joinTransaction.ts";
 import { LABEL_SOURCES, type Label } from "./labelRule.ts";
 import { migrations } from "./migrations/migrations.ts";
 import { encodeFeatures, type PredictionRow } from "./predictionRow.ts";
-import { type JoinScope, OutcomeStore, type Stored } from "./store.ts";
+import { OutcomeStore } from "./store.ts";
 
 // The join against a model of it, a few lines over lists: whatever the order in which predictions and labels arrive, in whichever
 // batches, however often each of them comes, the same must come out.

@@ -105,7 +105,14 @@ export const NOTE_CONTRADICTIONS = {
     WHERE (a.occurred_at, a.source, a.log_sequence) > (b.occurred_at, b.source, b.log_sequence)
       AND a.value <> b.value AND (a.occurred_at = b.occurred_at OR a.source <> b.source)
     ON CONFLICT DO NOTHING
-    RETURNING event_id`,
+    RETURNING join_key, source, other_source`,
+};
+
+/** The predictions of keys about which labels contradict each other. */
+export const PREDICTIONS_OF_KEYS = {
+  name: "predictions_of_keys",
+  text: `SELECT p.id, p.join_key AS "joinKey", p.predicted_at::float8 AS "predictedAtMs" FROM unnest($2::text[]) AS k (key)
+    CROSS JOIN LATERAL (SELECT * FROM prediction WHERE app = $1 AND join_key = k.key OFFSET 0) p`,
 };
 
 /** Fills the truth of each key ($5) into its predictions, and answers the outcomes that this changes. */

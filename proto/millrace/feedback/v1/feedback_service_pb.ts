@@ -8,13 +8,15 @@ import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Contradiction, LabelQuality } from "./label_quality_pb.ts";
 import { file_millrace_feedback_v1_label_quality } from "./label_quality_pb.ts";
+import type { Review, ReviewAnswer } from "./review_pb.ts";
+import { file_millrace_feedback_v1_review } from "./review_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file millrace/feedback/v1/feedback_service.proto.
  */
 export const file_millrace_feedback_v1_feedback_service: GenFile = /*@__PURE__*/
-  fileDesc("CittaWxscmFjZS9mZWVkYmFjay92MS9mZWVkYmFja19zZXJ2aWNlLnByb3RvEhRtaWxscmFjZS5mZWVkYmFjay52MSIgChFHZXRTdW1tYXJ5UmVxdWVzdBILCgNhcHAYASABKAki3gMKEkdldFN1bW1hcnlSZXNwb25zZRJOCgtwcmVkaWN0aW9ucxgBIAMoCzI5Lm1pbGxyYWNlLmZlZWRiYWNrLnYxLkdldFN1bW1hcnlSZXNwb25zZS5QcmVkaWN0aW9uc0VudHJ5EhAKCG91dGNvbWVzGAIgASgEEgwKBG9wZW4YAyABKAQSFgoObmV2ZXJfbGFiZWxsZWQYBCABKAQSNQoSbWVkaWFuX2xhYmVsX2RlbGF5GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKEHVubWF0Y2hlZF9sYWJlbHMYBiABKAQSHAoUdW5wdWJsaXNoZWRfb3V0Y29tZXMYByABKAQSOwoJZGVjaXNpb25zGAggAygLMigubWlsbHJhY2UuZmVlZGJhY2sudjEuUmV0cmFpbmluZ0RlY2lzaW9uEhQKDGxhYmVsc19haGVhZBgJIAEoBBIWCg5jb250cmFkaWN0aW9ucxgKIAEoBBIyCgZsYWJlbHMYCyADKAsyIi5taWxscmFjZS5mZWVkYmFjay52MS5MYWJlbFF1YWxpdHkaMgoQUHJlZGljdGlvbnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBIpYBChJSZXRyYWluaW5nRGVjaXNpb24SLgoKZGVjaWRlZF9hdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHcmV0cmFpbhgCIAEoCBIPCgd0cmlnZ2VyGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIOCgZqb2JfaWQYBSABKAkSDgoGbnVtYmVyGAYgASgEIiIKE1JlYWRPdXRjb21lc1JlcXVlc3QSCwoDYXBwGAEgASgJIkwKFFJlYWRPdXRjb21lc1Jlc3BvbnNlEjQKBHJvd3MYASADKAsyJi5taWxscmFjZS5mZWVkYmFjay52MS5TY29yZWRQcmVkaWN0aW9uIvkBChBTY29yZWRQcmVkaWN0aW9uEhUKDXByZWRpY3Rpb25faWQYASABKAkSEAoIam9pbl9rZXkYAiABKAkSMAoMcHJlZGljdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghrbm93bl9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFbGFiZWwYBSABKAESEwoLcHJvYmFiaWxpdHkYBiABKAESFQoNbW9kZWxfdmVyc2lvbhgHIAEoCRIPCgdtYWRlX2J5GAggASgJEhAKCGZlYXR1cmVzGAkgAygBIjUKGUxpc3RDb250cmFkaWN0aW9uc1JlcXVlc3QSCwoDYXBwGAEgASgJEgsKA21heBgCIAEoDSJZChpMaXN0Q29udHJhZGljdGlvbnNSZXNwb25zZRI7Cg5jb250cmFkaWN0aW9ucxgBIAMoCzIjLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkNvbnRyYWRpY3Rpb24iQAoUTGlzdERlY2lzaW9uc1JlcXVlc3QSCwoDYXBwGAEgASgJEgsKA21heBgCIAEoDRIOCgZiZWZvcmUYAyABKAQiVAoVTGlzdERlY2lzaW9uc1Jlc3BvbnNlEjsKCWRlY2lzaW9ucxgBIAMoCzIoLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJldHJhaW5pbmdEZWNpc2lvbiJfChhSZXF1ZXN0UmV0cmFpbmluZ1JlcXVlc3QSCwoDYXBwGAEgASgJEgsKA3doeRgCIAEoCRILCgN3aG8YAyABKAkSHAoUZGVzcGl0ZV9kYXRhX3F1YWxpdHkYBCABKAgiVwoZUmVxdWVzdFJldHJhaW5pbmdSZXNwb25zZRI6CghkZWNpc2lvbhgBIAEoCzIoLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJldHJhaW5pbmdEZWNpc2lvbiKyAQoLTGFiZWxSZXBvcnQSCgoCaWQYASABKAkSFAoKcmVxdWVzdF9pZBgCIAEoCUgAEhcKDXByZWRpY3Rpb25faWQYAyABKAlIABISCghqb2luX2tleRgEIAEoCUgAEg0KBXZhbHVlGAUgASgBEi8KC29jY3VycmVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBILCgN3aG8YByABKAlCBwoFYWJvdXQiTgoNUmVwb3J0UmVxdWVzdBILCgNhcHAYASABKAkSMAoFbGFiZWwYAiABKAsyIS5taWxscmFjZS5mZWVkYmFjay52MS5MYWJlbFJlcG9ydCI0Cg5SZXBvcnRSZXNwb25zZRIQCghqb2luX2tleRgBIAEoCRIQCghldmVudF9pZBgCIAEoCSJUChJSZXBvcnRCYXRjaFJlcXVlc3QSCwoDYXBwGAEgASgJEjEKBmxhYmVscxgCIAMoCzIhLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkxhYmVsUmVwb3J0IksKE1JlcG9ydEJhdGNoUmVzcG9uc2USNAoGbGFiZWxzGAEgAygLMiQubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVwb3J0UmVzcG9uc2Uy7QUKD0ZlZWRiYWNrU2VydmljZRJfCgpHZXRTdW1tYXJ5EicubWlsbHJhY2UuZmVlZGJhY2sudjEuR2V0U3VtbWFyeVJlcXVlc3QaKC5taWxscmFjZS5mZWVkYmFjay52MS5HZXRTdW1tYXJ5UmVzcG9uc2USZwoMUmVhZE91dGNvbWVzEikubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVhZE91dGNvbWVzUmVxdWVzdBoqLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJlYWRPdXRjb21lc1Jlc3BvbnNlMAESUwoGUmVwb3J0EiMubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVwb3J0UmVxdWVzdBokLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJlcG9ydFJlc3BvbnNlEmIKC1JlcG9ydEJhdGNoEigubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVwb3J0QmF0Y2hSZXF1ZXN0GikubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVwb3J0QmF0Y2hSZXNwb25zZRJoCg1MaXN0RGVjaXNpb25zEioubWlsbHJhY2UuZmVlZGJhY2sudjEuTGlzdERlY2lzaW9uc1JlcXVlc3QaKy5taWxscmFjZS5mZWVkYmFjay52MS5MaXN0RGVjaXNpb25zUmVzcG9uc2USdAoRUmVxdWVzdFJldHJhaW5pbmcSLi5taWxscmFjZS5mZWVkYmFjay52MS5SZXF1ZXN0UmV0cmFpbmluZ1JlcXVlc3QaLy5taWxscmFjZS5mZWVkYmFjay52MS5SZXF1ZXN0UmV0cmFpbmluZ1Jlc3BvbnNlEncKEkxpc3RDb250cmFkaWN0aW9ucxIvLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkxpc3RDb250cmFkaWN0aW9uc1JlcXVlc3QaMC5taWxscmFjZS5mZWVkYmFjay52MS5MaXN0Q29udHJhZGljdGlvbnNSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_feedback_v1_label_quality]);
+  fileDesc("CittaWxscmFjZS9mZWVkYmFjay92MS9mZWVkYmFja19zZXJ2aWNlLnByb3RvEhRtaWxscmFjZS5mZWVkYmFjay52MSIgChFHZXRTdW1tYXJ5UmVxdWVzdBILCgNhcHAYASABKAki3gMKEkdldFN1bW1hcnlSZXNwb25zZRJOCgtwcmVkaWN0aW9ucxgBIAMoCzI5Lm1pbGxyYWNlLmZlZWRiYWNrLnYxLkdldFN1bW1hcnlSZXNwb25zZS5QcmVkaWN0aW9uc0VudHJ5EhAKCG91dGNvbWVzGAIgASgEEgwKBG9wZW4YAyABKAQSFgoObmV2ZXJfbGFiZWxsZWQYBCABKAQSNQoSbWVkaWFuX2xhYmVsX2RlbGF5GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKEHVubWF0Y2hlZF9sYWJlbHMYBiABKAQSHAoUdW5wdWJsaXNoZWRfb3V0Y29tZXMYByABKAQSOwoJZGVjaXNpb25zGAggAygLMigubWlsbHJhY2UuZmVlZGJhY2sudjEuUmV0cmFpbmluZ0RlY2lzaW9uEhQKDGxhYmVsc19haGVhZBgJIAEoBBIWCg5jb250cmFkaWN0aW9ucxgKIAEoBBIyCgZsYWJlbHMYCyADKAsyIi5taWxscmFjZS5mZWVkYmFjay52MS5MYWJlbFF1YWxpdHkaMgoQUHJlZGljdGlvbnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBIpYBChJSZXRyYWluaW5nRGVjaXNpb24SLgoKZGVjaWRlZF9hdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHcmV0cmFpbhgCIAEoCBIPCgd0cmlnZ2VyGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIOCgZqb2JfaWQYBSABKAkSDgoGbnVtYmVyGAYgASgEIiIKE1JlYWRPdXRjb21lc1JlcXVlc3QSCwoDYXBwGAEgASgJIkwKFFJlYWRPdXRjb21lc1Jlc3BvbnNlEjQKBHJvd3MYASADKAsyJi5taWxscmFjZS5mZWVkYmFjay52MS5TY29yZWRQcmVkaWN0aW9uIvkBChBTY29yZWRQcmVkaWN0aW9uEhUKDXByZWRpY3Rpb25faWQYASABKAkSEAoIam9pbl9rZXkYAiABKAkSMAoMcHJlZGljdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghrbm93bl9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFbGFiZWwYBSABKAESEwoLcHJvYmFiaWxpdHkYBiABKAESFQoNbW9kZWxfdmVyc2lvbhgHIAEoCRIPCgdtYWRlX2J5GAggASgJEhAKCGZlYXR1cmVzGAkgAygBIjUKGUxpc3RDb250cmFkaWN0aW9uc1JlcXVlc3QSCwoDYXBwGAEgASgJEgsKA21heBgCIAEoDSJZChpMaXN0Q29udHJhZGljdGlvbnNSZXNwb25zZRI7Cg5jb250cmFkaWN0aW9ucxgBIAMoCzIjLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkNvbnRyYWRpY3Rpb24iQAoUTGlzdERlY2lzaW9uc1JlcXVlc3QSCwoDYXBwGAEgASgJEgsKA21heBgCIAEoDRIOCgZiZWZvcmUYAyABKAQiVAoVTGlzdERlY2lzaW9uc1Jlc3BvbnNlEjsKCWRlY2lzaW9ucxgBIAMoCzIoLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJldHJhaW5pbmdEZWNpc2lvbiJfChhSZXF1ZXN0UmV0cmFpbmluZ1JlcXVlc3QSCwoDYXBwGAEgASgJEgsKA3doeRgCIAEoCRILCgN3aG8YAyABKAkSHAoUZGVzcGl0ZV9kYXRhX3F1YWxpdHkYBCABKAgiVwoZUmVxdWVzdFJldHJhaW5pbmdSZXNwb25zZRI6CghkZWNpc2lvbhgBIAEoCzIoLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJldHJhaW5pbmdEZWNpc2lvbiKyAQoLTGFiZWxSZXBvcnQSCgoCaWQYASABKAkSFAoKcmVxdWVzdF9pZBgCIAEoCUgAEhcKDXByZWRpY3Rpb25faWQYAyABKAlIABISCghqb2luX2tleRgEIAEoCUgAEg0KBXZhbHVlGAUgASgBEi8KC29jY3VycmVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBILCgN3aG8YByABKAlCBwoFYWJvdXQiTgoNUmVwb3J0UmVxdWVzdBILCgNhcHAYASABKAkSMAoFbGFiZWwYAiABKAsyIS5taWxscmFjZS5mZWVkYmFjay52MS5MYWJlbFJlcG9ydCI0Cg5SZXBvcnRSZXNwb25zZRIQCghqb2luX2tleRgBIAEoCRIQCghldmVudF9pZBgCIAEoCSJUChJSZXBvcnRCYXRjaFJlcXVlc3QSCwoDYXBwGAEgASgJEjEKBmxhYmVscxgCIAMoCzIhLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkxhYmVsUmVwb3J0IksKE1JlcG9ydEJhdGNoUmVzcG9uc2USNAoGbGFiZWxzGAEgAygLMiQubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVwb3J0UmVzcG9uc2UiUgoSTGlzdFJldmlld3NSZXF1ZXN0EgsKA2FwcBgBIAEoCRILCgNtYXgYAiABKA0SCwoDd2hvGAMgASgJEhUKDWxlYXNlX3NlY29uZHMYBCABKA0iRAoTTGlzdFJldmlld3NSZXNwb25zZRItCgdyZXZpZXdzGAEgAygLMhwubWlsbHJhY2UuZmVlZGJhY2sudjEuUmV2aWV3ImMKE0Fuc3dlclJldmlld1JlcXVlc3QSCwoDYXBwGAEgASgJEhUKDXByZWRpY3Rpb25faWQYAiABKAkSDQoFdmFsdWUYAyABKAESCwoDd2hvGAQgASgJEgwKBG5vdGUYBSABKAkiSgoUQW5zd2VyUmV2aWV3UmVzcG9uc2USMgoGYW5zd2VyGAEgASgLMiIubWlsbHJhY2UuZmVlZGJhY2sudjEuUmV2aWV3QW5zd2VyMrgHCg9GZWVkYmFja1NlcnZpY2USXwoKR2V0U3VtbWFyeRInLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkdldFN1bW1hcnlSZXF1ZXN0GigubWlsbHJhY2UuZmVlZGJhY2sudjEuR2V0U3VtbWFyeVJlc3BvbnNlEmcKDFJlYWRPdXRjb21lcxIpLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJlYWRPdXRjb21lc1JlcXVlc3QaKi5taWxscmFjZS5mZWVkYmFjay52MS5SZWFkT3V0Y29tZXNSZXNwb25zZTABElMKBlJlcG9ydBIjLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJlcG9ydFJlcXVlc3QaJC5taWxscmFjZS5mZWVkYmFjay52MS5SZXBvcnRSZXNwb25zZRJiCgtSZXBvcnRCYXRjaBIoLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJlcG9ydEJhdGNoUmVxdWVzdBopLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJlcG9ydEJhdGNoUmVzcG9uc2USYgoLTGlzdFJldmlld3MSKC5taWxscmFjZS5mZWVkYmFjay52MS5MaXN0UmV2aWV3c1JlcXVlc3QaKS5taWxscmFjZS5mZWVkYmFjay52MS5MaXN0UmV2aWV3c1Jlc3BvbnNlEmUKDEFuc3dlclJldmlldxIpLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkFuc3dlclJldmlld1JlcXVlc3QaKi5taWxscmFjZS5mZWVkYmFjay52MS5BbnN3ZXJSZXZpZXdSZXNwb25zZRJoCg1MaXN0RGVjaXNpb25zEioubWlsbHJhY2UuZmVlZGJhY2sudjEuTGlzdERlY2lzaW9uc1JlcXVlc3QaKy5taWxscmFjZS5mZWVkYmFjay52MS5MaXN0RGVjaXNpb25zUmVzcG9uc2USdAoRUmVxdWVzdFJldHJhaW5pbmcSLi5taWxscmFjZS5mZWVkYmFjay52MS5SZXF1ZXN0UmV0cmFpbmluZ1JlcXVlc3QaLy5taWxscmFjZS5mZWVkYmFjay52MS5SZXF1ZXN0UmV0cmFpbmluZ1Jlc3BvbnNlEncKEkxpc3RDb250cmFkaWN0aW9ucxIvLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkxpc3RDb250cmFkaWN0aW9uc1JlcXVlc3QaMC5taWxscmFjZS5mZWVkYmFjay52MS5MaXN0Q29udHJhZGljdGlvbnNSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_feedback_v1_label_quality, file_millrace_feedback_v1_review]);
 
 /**
  * @generated from message millrace.feedback.v1.GetSummaryRequest
@@ -554,6 +556,117 @@ export const ReportBatchResponseSchema: GenMessage<ReportBatchResponse> = /*@__P
   messageDesc(file_millrace_feedback_v1_feedback_service, 16);
 
 /**
+ * @generated from message millrace.feedback.v1.ListReviewsRequest
+ */
+export type ListReviewsRequest = Message<"millrace.feedback.v1.ListReviewsRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * 0 means 20; at most 1,000.
+   *
+   * @generated from field: uint32 max = 2;
+   */
+  max: number;
+
+  /**
+   * Who takes them in hand; empty only looks, and also shows those that others have.
+   *
+   * @generated from field: string who = 3;
+   */
+  who: string;
+
+  /**
+   * How long, by the wall clock; 0 means 900, at most 86,400.
+   *
+   * @generated from field: uint32 lease_seconds = 4;
+   */
+  leaseSeconds: number;
+};
+
+/**
+ * Describes the message millrace.feedback.v1.ListReviewsRequest.
+ * Use `create(ListReviewsRequestSchema)` to create a new message.
+ */
+export const ListReviewsRequestSchema: GenMessage<ListReviewsRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 17);
+
+/**
+ * @generated from message millrace.feedback.v1.ListReviewsResponse
+ */
+export type ListReviewsResponse = Message<"millrace.feedback.v1.ListReviewsResponse"> & {
+  /**
+   * @generated from field: repeated millrace.feedback.v1.Review reviews = 1;
+   */
+  reviews: Review[];
+};
+
+/**
+ * Describes the message millrace.feedback.v1.ListReviewsResponse.
+ * Use `create(ListReviewsResponseSchema)` to create a new message.
+ */
+export const ListReviewsResponseSchema: GenMessage<ListReviewsResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 18);
+
+/**
+ * @generated from message millrace.feedback.v1.AnswerReviewRequest
+ */
+export type AnswerReviewRequest = Message<"millrace.feedback.v1.AnswerReviewRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * @generated from field: string prediction_id = 2;
+   */
+  predictionId: string;
+
+  /**
+   * @generated from field: double value = 3;
+   */
+  value: number;
+
+  /**
+   * @generated from field: string who = 4;
+   */
+  who: string;
+
+  /**
+   * For the record, at most 1,000 characters.
+   *
+   * @generated from field: string note = 5;
+   */
+  note: string;
+};
+
+/**
+ * Describes the message millrace.feedback.v1.AnswerReviewRequest.
+ * Use `create(AnswerReviewRequestSchema)` to create a new message.
+ */
+export const AnswerReviewRequestSchema: GenMessage<AnswerReviewRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 19);
+
+/**
+ * @generated from message millrace.feedback.v1.AnswerReviewResponse
+ */
+export type AnswerReviewResponse = Message<"millrace.feedback.v1.AnswerReviewResponse"> & {
+  /**
+   * @generated from field: millrace.feedback.v1.ReviewAnswer answer = 1;
+   */
+  answer?: ReviewAnswer | undefined;
+};
+
+/**
+ * Describes the message millrace.feedback.v1.AnswerReviewResponse.
+ * Use `create(AnswerReviewResponseSchema)` to create a new message.
+ */
+export const AnswerReviewResponseSchema: GenMessage<AnswerReviewResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 20);
+
+/**
  * What came of the predictions, and what was decided about retraining.
  *
  * @generated from service millrace.feedback.v1.FeedbackService
@@ -598,6 +711,28 @@ export const FeedbackService: GenService<{
     methodKind: "unary";
     input: typeof ReportBatchRequestSchema;
     output: typeof ReportBatchResponseSchema;
+  },
+  /**
+   * Predictions that people are asked about (`label.review` in the app file), the most urgent first. With `who` they are leased, so that no
+   * two people answer the same: others do not get them until the lease is over.
+   *
+   * @generated from rpc millrace.feedback.v1.FeedbackService.ListReviews
+   */
+  listReviews: {
+    methodKind: "unary";
+    input: typeof ListReviewsRequestSchema;
+    output: typeof ListReviewsResponseSchema;
+  },
+  /**
+   * A person's answer; it comes back as a label. The same answer again changes nothing. FAILED_PRECONDITION when another person has it in
+   * hand or it has expired, ALREADY_EXISTS when it was answered otherwise.
+   *
+   * @generated from rpc millrace.feedback.v1.FeedbackService.AnswerReview
+   */
+  answerReview: {
+    methodKind: "unary";
+    input: typeof AnswerReviewRequestSchema;
+    output: typeof AnswerReviewResponseSchema;
   },
   /**
    * Decisions about retraining, also those not to, the newest first.
