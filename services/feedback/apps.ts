@@ -13,6 +13,8 @@ export interface FollowedApp {
   /** Length of the windows in which labels are watched, as the monitor's. */
   readonly windowMs: number;
   readonly reports: ReportRules;
+  /** Whether a share is held out of decisions. */
+  readonly holdsOut: boolean;
   readonly review: ReviewRules | undefined;
   readonly retraining: RetrainingRules | undefined;
 }
@@ -42,6 +44,7 @@ export class Apps implements AsyncDisposable {
             label: new LabelRule(app),
             windowMs: monitoredWindowMs(app),
             reports: reportRules(app),
+            holdsOut: (app.label?.holdOut ?? 0) > 0,
             review: reviewRules(app),
             retraining: retrainingRules(app),
           };

@@ -56,6 +56,7 @@ export function feedbackService({
       const followed = appOf(app);
       const summary = await reports.summary(app, followed.label.window.waitMs);
       summary.labels = await labelWatch.quality(followed);
+      if (followed.holdsOut) Object.assign(summary, await reports.selection(app));
       return summary;
     },
     async report({ app, label = create(LabelReportSchema) }) {

@@ -96,6 +96,7 @@ export class JoinTransaction {
       rows.map((row) => row.features),
       rows.map((row) => row.traceparent),
       rows.map((row) => row.requestId),
+      rows.map((row) => row.heldOut ?? null),
     ]);
     const { review } = this.#scope;
     if (review !== undefined) this.#offers.push(...uncertainOnes(review, rows));

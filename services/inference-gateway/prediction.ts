@@ -30,6 +30,8 @@ export function makePrediction({ app, row, occurredAt, read, answer, durationMs 
   prediction.probability = answer.probability;
   prediction.decision = decision;
   if (band !== undefined) prediction.band = band;
+  const heldOut = app.heldOut?.(row.fields);
+  if (heldOut !== undefined) prediction.heldOut = heldOut;
   prediction.modelVersion = answer.modelVersion;
   prediction.madeBy = answer.madeBy;
   prediction.reason = answer.reason;

@@ -68,3 +68,10 @@ test("an app that takes reported labels has their event type, which it must not 
     'events["label.reported"] reserved',
   ]);
 });
+
+test("a share is held out of decisions, so there have to be some", () => {
+  assert.deepEqual(mistakes("wait: 36h", "wait: 36h\n  hold_out: 2%"), []);
+  assert.deepEqual(mistakes("wait: 36h", "wait: 36h\n  hold_out: 200%"), ["label.hold_out double.gte_lte"]);
+  const undecided = FLIGHTS.replace("wait: 36h", "wait: 36h\n  hold_out: 2%").replace(/decisions:\n( {4}- .*\n)+/, "");
+  assert.throws(() => parseApp(undecided), /label\.hold_out: without serving\.decisions/);
+});

@@ -11,6 +11,12 @@ const YEAR_MS = 365 * 86_400_000;
 export function checkFeedback(app: App, problems: Problems): void {
   checkLabelTimes(app, problems);
   checkReview(app, problems);
+  if ((app.label?.holdOut ?? 0) > 0 && (app.serving?.decisions.length ?? 0) === 0)
+    problems.add(
+      "label.hold_out",
+      "no_decisions",
+      "without serving.decisions there is none that could keep the truth from being seen",
+    );
   checkTriggers(app, problems);
   checkPace(app, problems);
 }
