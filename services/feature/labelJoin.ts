@@ -29,7 +29,7 @@ export interface JoinCounts {
 
 export interface LabelJoinOptions {
   readonly waitMs: number;
-  /** How long before its row a label may have become known; at most `waitMs` are looked back. Default: that. */
+  /** How long before its row a label may have become known; at most, and by default, `waitMs`. */
   readonly earlyMs?: number;
   /** Labels known in [dueFromMs, dueBeforeMs) belong to rows of the dataset, unless they came too late. */
   readonly dueFromMs: number;

@@ -48,7 +48,7 @@ test("triggers that go by the monitor's alerts need a monitor", () => {
 test("how early a label may be, and how late a correction, has to make sense", () => {
   assert.deepEqual(mistakes("wait: 36h", "wait: 36h\n  early: 0s\n  corrections: 36h"), []);
   assert.deepEqual(mistakes("wait: 36h", "wait: 36h\n  corrections: 1h"), ["label.corrections out_of_range"]);
-  assert.deepEqual(mistakes("wait: 36h", "wait: 36h\n  early: 500d"), ["label.early out_of_range"]);
+  assert.deepEqual(mistakes("wait: 36h", "wait: 36h\n  early: 37h"), ["label.early out_of_range"]);
 });
 
 test("a review needs probabilities that are uncertain: its own, or those for which the policy abstains", () => {

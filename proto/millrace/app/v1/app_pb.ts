@@ -337,7 +337,7 @@ export type Label = Message<"millrace.app.v1.Label"> & {
 
   /**
    * How long before the prediction its truth may have become known; what was known earlier is the truth about something else, such as the
-   * same customer's last order. Default: `wait`.
+   * same customer's last order. Default, and at most: `wait`.
    *
    * @generated from field: google.protobuf.Duration early = 5;
    */
