@@ -17,6 +17,8 @@ import { replay } from "./commands/events/replay.ts";
 import { show } from "./commands/events/show.ts";
 import { retrain } from "./commands/feedback/retrain.ts";
 import { retrainingList } from "./commands/feedback/retrainingList.ts";
+import { reviewsAnswer } from "./commands/feedback/reviewsAnswer.ts";
+import { reviewsList } from "./commands/feedback/reviewsList.ts";
 import { jobsCancel } from "./commands/jobs/cancel.ts";
 import { jobsList } from "./commands/jobs/list.ts";
 import { jobsStart } from "./commands/jobs/start.ts";
@@ -66,6 +68,8 @@ const COMMANDS: readonly Command[] = [
   jobsCancel,
   retrainingList,
   retrain,
+  reviewsList,
+  reviewsAnswer,
 ];
 
 await runCommand(async () => {

@@ -65,6 +65,35 @@ test("of two labels the one known last counts; a label may come before its row's
   assert.deepEqual(labels, { a: 0, b: 1 });
 });
 
+test("a reported label counts as any other, in an app that takes them", () => {
+  const reported = (id: string, hours: number, label: number): AcceptedEvent =>
+    flightEvent("label.reported", at(hours), at(hours), { flight_id: id, reported_label: label });
+  const log = asLog([
+    scheduled("a", 1),
+    landed("a", 3, 2),
+    reported("a", 4, 1),
+    scheduled("b", 1),
+    reported("b", 3, 0),
+  ]);
+  const reporting = parseApp(FLIGHTS_APP.replace("wait: 12h", "wait: 12h, reports: true"));
+  const { types } = new Dataset({
+    app: reporting,
+    fromMs: undefined,
+    toMs: undefined,
+    knownBeforeMs: undefined,
+  }).source;
+  assert.ok(types.includes("label.reported"));
+  const labels = Object.fromEntries(rowsOf(log, {}, reporting).map(({ key, label }) => [key, label]));
+  assert.deepEqual(labels, { a: 1, b: 0 });
+});
+
+test("a label known longer before its row than the app takes is the truth about something else", () => {
+  const log = asLog([landed("a", 1, 20), scheduled("a", 3), landed("b", 2, 20), scheduled("b", 3)]);
+  const strict = parseApp(FLIGHTS_APP.replace("wait: 12h", "wait: 12h, early: 90m"));
+  const labels = Object.fromEntries(rowsOf(log, {}, strict).map(({ key, label }) => [key, label]));
+  assert.deepEqual(labels, { a: Number.NaN, b: 1 });
+});
+
 test("what is read of the log is enough: the rows are those of the whole log, wherever they begin", () => {
   const log = randomFlights(2_000, 96, 3);
   const slow = parseApp(FLIGHTS_APP.replace("wait: 12h", "wait: 40h"));

@@ -55,6 +55,7 @@ export class Dataset {
     this.#summary = new DatasetSummary(definition, this.set.names, waitMs);
     this.#join = new LabelJoin({
       waitMs,
+      earlyMs: durationToMs(app.label.early) ?? waitMs,
       dueFromMs: (definition.fromMs ?? -Infinity) + waitMs,
       dueBeforeMs: definition.toMs ?? Infinity,
       emit: (row) => {

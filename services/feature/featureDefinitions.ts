@@ -48,9 +48,11 @@ function define(app: App, name: string, feature: Feature): FeatureDefinition {
 /** The label likewise; undefined for an app without one. */
 export function labelDefinitionOf({ label }: App): LabelDefinition | undefined {
   if (label === undefined) return undefined;
+  // Whom people are asked about, say, changes no row.
+  const { on, join, value, wait, early, reports } = label;
   return create(LabelDefinitionSchema, {
     text: `${label.value} of ${label.on}, joined by ${label.join}`,
-    hash: hashOf(toJsonString(LabelSchema, label)),
+    hash: hashOf(toJsonString(LabelSchema, create(LabelSchema, { on, join, value, wait, early, reports }))),
     ...(label.wait === undefined ? {} : { wait: label.wait }),
   });
 }

@@ -31,6 +31,8 @@ export interface JoinCounts {
 
 export interface LabelJoinOptions {
   readonly waitMs: number;
+  /** How long before its row a label may have become known; at most, and by default, `waitMs`. */
+  readonly earlyMs?: number;
   /** Labels known in [dueFromMs, dueBeforeMs) belong to rows of the dataset, unless they came too late. */
   readonly dueFromMs: number;
   readonly dueBeforeMs: number;
@@ -79,7 +81,10 @@ export class LabelJoin {
 
   addRow(key: string, occurredAtMs: number, features: Float64Array, texts?: readonly (string | undefined)[]): void {
     const known = this.#labels.get(key);
-    const early = known !== undefined && known.knownAtMs <= occurredAtMs + this.#options.waitMs ? known : undefined;
+    const { waitMs, earlyMs = waitMs } = this.#options;
+    const inTime =
+      known !== undefined && known.knownAtMs >= occurredAtMs - earlyMs && known.knownAtMs <= occurredAtMs + waitMs;
+    const early = inTime ? known : undefined;
     if (early !== undefined) take(early);
     const earlier = this.#byKey.get(key);
     if (earlier !== undefined) {

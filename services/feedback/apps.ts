@@ -4,6 +4,7 @@ import { describeError, type Logger } from "@millrace/runtime";
 import { type ReportRules, reportRules } from "./labelReport.ts";
 import { LabelRule } from "./labelRule.ts";
 import { type RetrainingRules, retrainingRules } from "./retrainingPolicy.ts";
+import { type ReviewRules, reviewRules } from "./reviewRules.ts";
 
 /** What feedback needs of an app. */
 export interface FollowedApp {
@@ -12,6 +13,9 @@ export interface FollowedApp {
   /** Length of the windows in which labels are watched, as the monitor's. */
   readonly windowMs: number;
   readonly reports: ReportRules;
+  /** Whether a share is held out of decisions. */
+  readonly holdsOut: boolean;
+  readonly review: ReviewRules | undefined;
   readonly retraining: RetrainingRules | undefined;
 }
 
@@ -40,6 +44,8 @@ export class Apps implements AsyncDisposable {
             label: new LabelRule(app),
             windowMs: monitoredWindowMs(app),
             reports: reportRules(app),
+            holdsOut: (app.label?.holdOut ?? 0) > 0,
+            review: reviewRules(app),
             retraining: retrainingRules(app),
           };
         } catch (error) {

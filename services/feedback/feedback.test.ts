@@ -265,6 +265,28 @@ test("a window whose wait is over is told once: its coverage, and how late its t
   );
 });
 
+test("what was held out of decisions is judged for itself, and its outcomes say which share they stand for", async () => {
+  const app = await feedback.app(["wait: 36h", "wait: 36h\n  hold_out: 10%"]);
+  await app.predict("f1", 1, { id: "p1", heldOut: 0.1, probability: 0.9 });
+  await app.predict("f2", 1, { id: "p2", heldOut: 0.1, probability: 0.8 });
+  await app.predict("f3", 1, { id: "p3", probability: 0.2 });
+  await app.predict("f4", 1, { id: "p4", probability: 0.9 });
+  await app.settled();
+  await app.land(
+    { flight: "f1", hour: 3, delay: 20 },
+    { flight: "f2", hour: 3, delay: 0 },
+    { flight: "f3", hour: 3, delay: 0 },
+  );
+  await app.settled();
+  const { heldOut, others } = await app.summary;
+  assert.deepEqual([heldOut?.predictions, heldOut?.labelled, heldOut?.labelMean], [2n, 2n, 0.5]);
+  assert.ok(Math.abs((heldOut?.brier ?? Number.NaN) - (0.01 + 0.64) / 2) < 1e-12);
+  assert.ok(Math.abs((heldOut?.logLoss ?? Number.NaN) + (Math.log(0.9) + Math.log(0.2)) / 2) < 1e-12);
+  assert.deepEqual([others?.predictions, others?.labelled, others?.labelMean], [2n, 1n, 0]);
+  const shares = (await app.outcomes()).map((outcome) => `${outcome.predictionId} ${outcome.heldOut}`);
+  assert.deepEqual(shares.toSorted(), ["p1 0.1", "p2 0.1", "p3 undefined"]);
+});
+
 test("labelled predictions are read in order of event time, with the features that were used", async () => {
   const app = await feedback.app();
   await app.predict("late", 5);

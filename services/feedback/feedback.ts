@@ -17,6 +17,7 @@ import { Reporter } from "./reporter.ts";
 import { Reports } from "./reports.ts";
 import { Retraining } from "./retraining.ts";
 import { RetrainingStore } from "./retrainingStore.ts";
+import { ReviewQueue } from "./reviewQueue.ts";
 import { OutcomeStore } from "./store.ts";
 
 /** A prediction's truth is minutes away at the soonest; a transaction is worth waiting a moment for company. */
@@ -72,7 +73,8 @@ export async function startFeedback(
 
   const reports = new Reports(database);
   const reporter = new Reporter(database, bus, clock);
-  const services = [feedbackService({ reports, labelWatch, retraining, reporter, app: find })];
+  const reviews = new ReviewQueue(database, outbox, clock);
+  const services = [feedbackService({ reports, labelWatch, retraining, reporter, reviews, app: find })];
   const rpc = stack.use(await startRpcServer({ address: config.grpcAddress, services, logger }));
   logger.info({ grpc: rpc.address }, `gRPC on ${rpc.address}`);
   return { rpc };

@@ -1,19 +1,28 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { fromBinary } from "@bufbuild/protobuf";
+import { parseApp } from "@millrace/app";
 import { connectDatabase, type Database, migrate } from "@millrace/db";
+import type { Outbox } from "@millrace/outbox";
 import { OutcomesSchema } from "@millrace/proto/millrace/feedback/v1/outcome_pb.ts";
 import { MadeBy } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import { silentLogger } from "@millrace/runtime";
 import { startPostgres, type TestPostgres } from "@millrace/test-harness";
-import { LABEL_SOURCES, type Label } from "./labelRule.ts";
+import type { FollowedApp } from "./apps.ts";
+import { Joiner } from "./joiner.ts";
+import type { JoinScope, Stored } from "./joinTransaction.ts";
+import { LABEL_SOURCES, type Label, LabelRule } from "./labelRule.ts";
+import type { LabelWatch } from "./labelWatch.ts";
 import { migrations } from "./migrations/migrations.ts";
 import { encodeFeatures, type PredictionRow } from "./predictionRow.ts";
-import { type JoinScope, OutcomeStore, type Stored } from "./store.ts";
+import type { Retraining } from "./retraining.ts";
+import { OutcomeStore } from "./store.ts";
 
 // The join against a model of it, a few lines over lists: whatever the order in which predictions and labels arrive, in whichever
 // batches, however often each of them comes, the same must come out.
 
+const FLIGHTS = readFileSync(new URL("../../deploy/apps/flight-delays/app.yaml", import.meta.url), "utf8");
 const HOUR_MS = 3_600_000;
 const WINDOW = { waitMs: 6 * HOUR_MS, earlyMs: 3 * HOUR_MS, correctionsMs: 10 * HOUR_MS };
 const SEEDS = 12;
@@ -188,3 +197,39 @@ async function checkWindows(
 }
 
 const byFirst = (a: readonly number[], b: readonly number[]): number => (a[0] as number) - (b[0] as number);
+
+for (const pending of [true, false]) {
+  const what = pending ? "kept, and found" : "forgotten after the wait";
+  test(`labels far ahead of predictions that ${pending ? "still wait on" : "are not on"} the bus are ${what}`, async () => {
+    const name = `lagging-${pending}`;
+    const app = parseApp(FLIGHTS.replace("app: flight-delays", `app: ${name}`).replace("wait: 36h", "wait: 6h"));
+    const nothing = { publish: async () => undefined, onProgress: async () => undefined };
+    const store = new OutcomeStore(database, { now: () => 0 });
+    const joiner = new Joiner({
+      app: () => ({ name, label: new LabelRule(app), windowMs: HOUR_MS }) as FollowedApp,
+      store,
+      outbox: nothing as unknown as Outbox,
+      retraining: nothing as unknown as Retraining,
+      labelWatch: nothing as unknown as LabelWatch,
+      predictionsPending: () => Promise.resolve(pending),
+    });
+    const label = (joinKey: string, hour: number): Label => ({
+      joinKey,
+      eventId: `label of ${joinKey}`,
+      source: "event",
+      value: 1,
+      occurredAtMs: hour * HOUR_MS,
+      knownAtMs: hour * HOUR_MS,
+      logSequence: BigInt(hour),
+      traceparent: "",
+    });
+    await joiner.addPredictions(name, [prediction(`${name} 1`, "f1", 100 * HOUR_MS)], 100 * HOUR_MS);
+    for (let hour = 101; hour < 140; hour += 4) await joiner.addLabels(name, [label(`f${hour}`, hour)]);
+    await joiner.addPredictions(name, [prediction(`${name} 2`, "f101", 100 * HOUR_MS)], 100 * HOUR_MS);
+    const [row] = await database.query<{ label: number | null }>({
+      text: "SELECT label FROM prediction WHERE app = $1 AND join_key = 'f101'",
+      values: [name],
+    });
+    assert.equal(row?.label, pending ? 1 : null);
+  });
+}

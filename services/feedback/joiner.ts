@@ -1,11 +1,12 @@
 import type { Outbox } from "@millrace/outbox";
 import type { FollowedApp } from "./apps.ts";
+import type { JoinScope, Stored } from "./joinTransaction.ts";
 import type { Label } from "./labelRule.ts";
 import type { LabelWatch } from "./labelWatch.ts";
 import { countLabels, countOutcomes } from "./metrics.ts";
 import type { PredictionRow } from "./predictionRow.ts";
 import type { Retraining } from "./retraining.ts";
-import type { JoinScope, OutcomeStore, Stored } from "./store.ts";
+import type { OutcomeStore } from "./store.ts";
 
 export interface JoinerOptions {
   readonly app: (name: string) => FollowedApp | undefined;
@@ -78,4 +79,9 @@ export class Joiner {
   }
 }
 
-const scopeOf = ({ name, label, windowMs }: FollowedApp): JoinScope => ({ app: name, windowMs, ...label.window });
+const scopeOf = ({ name, label, windowMs, review }: FollowedApp): JoinScope => ({
+  app: name,
+  windowMs,
+  review,
+  ...label.window,
+});

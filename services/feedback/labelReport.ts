@@ -58,8 +58,7 @@ export function checkReport(report: LabelReport, rules: ReportRules, path: strin
   } else if (about.case === "joinKey" && rules.joinType === FieldType.INT64 && !isInt64(about.value)) {
     wrong("join_key", "wrong_type", `must be a whole number, as ${rules.join} is an INT64, not ${show(about.value)}`);
   }
-  if (!Number.isFinite(value)) wrong("value", "not_a_number", `must be a number, not ${value}`);
-  else if (rules.binary && value !== 0 && value !== 1) wrong("value", "out_of_range", `must be 0 or 1, not ${value}`);
+  violations.push(...checkValue(value, rules, `${path}.value`));
   if (occurredAt === undefined) wrong("occurred_at", "missing", "is required: when it came true");
   else if (timestampMs(occurredAt) < 0) wrong("occurred_at", "out_of_range", "must be 1970 or later");
   else if (timestampMs(occurredAt) > nowMs + rules.futureMs) {
@@ -72,6 +71,15 @@ export function checkReport(report: LabelReport, rules: ReportRules, path: strin
   }
   if (who.length > MAX_WHO) wrong("who", "too_long", `must be at most ${MAX_WHO} characters, not ${who.length}`);
   return violations;
+}
+
+/** What is wrong with a label's value. @param field its path in the request */
+export function checkValue(value: number, { binary }: ReportRules, field: string): Violation[] {
+  const wrong = (reason: string, rule: string): Violation[] => [
+    { field, reason, description: `${field} must be ${rule}, not ${value}` },
+  ];
+  if (!Number.isFinite(value)) return wrong("not_a_number", "a number");
+  return binary && value !== 0 && value !== 1 ? wrong("out_of_range", "0 or 1") : [];
 }
 
 /** A reported label as an event of its app. */

@@ -1,7 +1,7 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { LabelQuality } from "@millrace/proto/millrace/feedback/v1/label_quality_pb.ts";
 import { metrics } from "@opentelemetry/api";
-import type { LabelCounts } from "./store.ts";
+import type { LabelCounts } from "./joinTransaction.ts";
 
 const meter = metrics.getMeter("millrace.feedback");
 

@@ -27,6 +27,7 @@ export interface OutcomeRow {
   label_traceparent: string;
   /** When the first label that counts was known, or the prediction's own time. */
   first_known: number;
+  held_out: number | null;
 }
 
 /** Puts a batch's outcomes into the outbox, as messages for `outcomes.<app>`. */
@@ -61,5 +62,6 @@ function outcomeOf(app: string, row: OutcomeRow): Outcome {
     labelTraceparent: row.label_traceparent,
     revision: row.revision,
     ...(row.previous_label === null ? {} : { previousLabel: row.previous_label }),
+    ...(row.held_out === null ? {} : { heldOut: row.held_out }),
   });
 }

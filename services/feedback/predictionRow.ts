@@ -14,6 +14,8 @@ export interface PredictionRow {
   /** Float64, little endian, one after the other: NaN is missing. */
   readonly features: Buffer;
   readonly traceparent: string;
+  /** The share that was held out of decisions, when this was. */
+  readonly heldOut?: number | undefined;
 }
 
 /** @param traceparent of the message that carried it; "" when it was not sampled. */
@@ -29,6 +31,7 @@ export function predictionRow(prediction: Prediction, traceparent: string): Pred
     madeBy: prediction.madeBy,
     features: encodeFeatures(prediction.features),
     traceparent,
+    heldOut: prediction.heldOut,
   };
 }
 

@@ -4,6 +4,8 @@ import type { Database } from "@millrace/db";
 import {
   type GetSummaryResponse,
   GetSummaryResponseSchema,
+  type GroupPerformance,
+  GroupPerformanceSchema,
   type RetrainingDecision,
   RetrainingDecisionSchema,
   type ScoredPrediction,
@@ -55,6 +57,13 @@ export class Reports {
     });
   }
 
+  /** Performance on what was held out of decisions, and on the rest; one pass over the app's predictions. */
+  async selection(app: string): Promise<{ heldOut: GroupPerformance; others: GroupPerformance }> {
+    const rows = await this.#database.query<GroupRow>({ text: SELECTION, values: [app] });
+    const group = (heldOut: boolean): GroupPerformance => groupOf(rows.find((row) => row.held_out === heldOut));
+    return { heldOut: group(true), others: group(false) };
+  }
+
   /** Every labelled prediction in order of predicted_at, in batches, as of one moment. */
   async *outcomes(app: string, batch: number): AsyncIterable<ScoredPrediction[]> {
     const client = await this.#database.pool.connect();
@@ -62,7 +71,7 @@ export class Reports {
       await client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
       await client.query(
         `DECLARE outcomes NO SCROLL CURSOR FOR SELECT id, join_key, predicted_at::float8 AS predicted_at,
-          known_at::float8 AS known_at, label, probability, model_version, made_by, features
+          known_at::float8 AS known_at, label, probability, model_version, made_by, features, held_out
           FROM prediction WHERE app = $1 AND revision > 0 ORDER BY predicted_at, id`,
         [app],
       );
@@ -162,6 +171,37 @@ interface TotalsRow {
   unpublished: number;
 }
 
+/** Predictions that no model made (no version) decide nothing about a model, and are left out. */
+const SELECTION = `SELECT held_out IS NOT NULL AS held_out, count(*)::float8 AS predictions,
+    count(*) FILTER (WHERE revision > 0)::float8 AS labelled, avg(label) AS label_mean,
+    avg(probability) FILTER (WHERE revision > 0) AS probability_mean, avg((probability - label) ^ 2) AS brier,
+    avg(-ln(least(1 - 1e-15, greatest(1e-15, CASE label WHEN 1 THEN probability ELSE 1 - probability END))))
+      FILTER (WHERE label IN (0, 1)) AS log_loss
+  FROM prediction WHERE app = $1 AND model_version <> '' GROUP BY 1`;
+
+interface GroupRow {
+  held_out: boolean;
+  predictions: number;
+  labelled: number;
+  label_mean: number | null;
+  probability_mean: number | null;
+  brier: number | null;
+  log_loss: number | null;
+}
+
+function groupOf(row: GroupRow | undefined): GroupPerformance {
+  const group = create(GroupPerformanceSchema, {
+    predictions: BigInt(row?.predictions ?? 0),
+    labelled: BigInt(row?.labelled ?? 0),
+  });
+  if (row === undefined || row.label_mean === null) return group;
+  group.labelMean = row.label_mean;
+  group.probabilityMean = row.probability_mean ?? Number.NaN;
+  group.brier = row.brier ?? Number.NaN;
+  if (row.log_loss !== null) group.logLoss = row.log_loss;
+  return group;
+}
+
 interface ScoredRow {
   id: string;
   join_key: string;
@@ -172,6 +212,7 @@ interface ScoredRow {
   model_version: string;
   made_by: number;
   features: Buffer;
+  held_out: number | null;
 }
 
 interface DecisionRow {
@@ -194,5 +235,6 @@ function scoredOf(row: ScoredRow): ScoredPrediction {
     modelVersion: row.model_version,
     madeBy: madeByName(row.made_by),
     features: decodeFeatures(row.features),
+    ...(row.held_out === null ? {} : { heldOut: row.held_out }),
   });
 }

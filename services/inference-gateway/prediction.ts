@@ -43,6 +43,8 @@ export function makePrediction({ app, row, occurredAt, read, answer, durationMs 
     cached: answer.cached,
   };
   if (band !== undefined) prediction.band = band;
+  const heldOut = app.heldOut?.(row.fields);
+  if (heldOut !== undefined) prediction.heldOut = heldOut;
   if (asOf !== undefined) {
     prediction.featuresAsOf = asOf;
     prediction.featuresAgeMs = BigInt(Math.max(0, timestampMs(occurredAt) - timestampMs(asOf)));

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, isFieldSet, toBinary } from "@bufbuild/protobuf";
 import {
   type MadeBy,
   type Prediction,
@@ -38,6 +38,7 @@ function prediction(): Prediction {
   const occurredAt = maybe(time);
   const featuresAsOf = maybe(time);
   const featuresAgeMs = maybe(() => oneOf([0n, 1n, 2n ** 53n, 2n ** 64n - 1n, BigInt(whole(2 ** 40))]));
+  const heldOut = maybe(double);
   return create(PredictionSchema, {
     id: text(),
     app: text(),
@@ -57,11 +58,21 @@ function prediction(): Prediction {
     ...(band === undefined ? {} : { band }),
     ...(featuresAgeMs === undefined ? {} : { featuresAgeMs }),
     cached: random() < 0.5,
+    ...(heldOut === undefined ? {} : { heldOut }),
   });
 }
 
 const same = (actual: Uint8Array, expected: Uint8Array): void =>
   assert.ok(Buffer.from(actual).equals(expected), Buffer.from(actual).toString("hex"));
+
+test("every field of the contract is among those that are compared", () => {
+  const seen = new Set<string>();
+  for (let round = 0; round < 100; round += 1) {
+    const message = prediction();
+    for (const field of PredictionSchema.fields) if (isFieldSet(message, field)) seen.add(field.name);
+  }
+  assert.deepEqual([...seen].sort(), PredictionSchema.fields.map(({ name }) => name).sort());
+});
 
 test("predictions and answers are encoded byte for byte as protobuf-es does", () => {
   for (let round = 0; round < 100; round += 1) {

@@ -51,6 +51,7 @@ function writePrediction(prediction: Prediction): void {
   writeBand(16, prediction.band);
   if (prediction.featuresAgeMs !== undefined) writer.presentBigint(17, prediction.featuresAgeMs);
   writer.number(18, prediction.cached ? 1 : 0);
+  if (prediction.heldOut !== undefined) writer.presentDouble(30, prediction.heldOut);
 }
 
 function writeTime(field: number, time: Timestamp | undefined): void {

@@ -52,7 +52,11 @@ export class ProtobufWriter {
   }
 
   double(field: number, value: number): void {
-    if (Object.is(value, 0)) return;
+    if (!Object.is(value, 0)) this.presentDouble(field, value);
+  }
+
+  /** An optional double that is there, 0 included. */
+  presentDouble(field: number, value: number): void {
     this.#tag(field, FIXED_64);
     this.#view.setFloat64(this.#at, value, true);
     this.#at += 8;

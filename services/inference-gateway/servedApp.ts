@@ -15,6 +15,7 @@ import { MillraceError } from "@millrace/runtime";
 import type { AnswerCacheOptions } from "./answerCache.ts";
 import type { BatcherOptions } from "./batcher.ts";
 import { compileDecisions, type Decide } from "./decision.ts";
+import { compileHoldOut, type HeldOut } from "./holdOut.ts";
 import { compileMissing, type MissingPolicy } from "./missingFeatures.ts";
 import { type CheckFields, compileRequestRules } from "./requestRules.ts";
 
@@ -38,6 +39,8 @@ export interface ServedApp {
   readonly cache: AnswerCacheOptions | undefined;
   /** The request field by which a canary's share is chosen. */
   readonly canaryField: string;
+  /** Absent: nothing is held out of decisions. */
+  readonly heldOut: HeldOut | undefined;
   readonly constant: number;
   readonly batch: BatcherOptions;
   /**
@@ -85,6 +88,7 @@ export function compileApp({ app, version }: AppVersion): ServedApp {
     missing: compileMissing(app, features.names),
     cache: cacheOptions(serving.cache),
     canaryField: serving.canaryBy || app.label.join,
+    heldOut: compileHoldOut(app),
     constant: serving.constant,
     batch: batchOptions(app),
     columns: columnsOf(app.app, version, features),

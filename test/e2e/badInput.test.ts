@@ -274,3 +274,24 @@ test("entries of the buckets that are no message stop nobody, not even at a star
     "nobody crashed again",
   );
 });
+
+test("an application that reports the truth is heard like an event, once, and told what is wrong with it", async () => {
+  await applyApp(bus, APP_FILE.replace("wait: 36h", "wait: 36h\n  reports: true"));
+  const prediction = await ask("told", 212);
+  using feedback = connectRpc(FeedbackService, system.platform.grpc("feedback"));
+  const label = {
+    id: "from-billing-1",
+    about: { case: "requestId" as const, value: "told" },
+    value: 1,
+    occurredAt: timestampFromMs(T0 + 300 * MINUTE_MS),
+  };
+  // Neither the app's new version nor the prediction need have arrived there yet.
+  const report = () => feedback.report({ app: APP, label }).catch(() => undefined);
+  await waitFor(report, { deadlineMs: 20_000, everyMs: 100, what: "feedback to take the report" });
+  await assert.rejects(feedback.report({ app: APP, label: { ...label, value: 3 } }), { code: "invalid_argument" });
+  await feedback.report({ app: APP, label });
+  const told = await waitFor(async () => (await labelOf(prediction.id)) === 1, { deadlineMs: 20_000, everyMs: 100 });
+  assert.ok(told);
+  using eventLog = connectRpc(EventLogService, system.platform.grpc("ingestion"));
+  assert.equal((await eventLog.countEvents({ app: APP })).accepted["label.reported"], 1n);
+});

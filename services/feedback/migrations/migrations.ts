@@ -1,9 +1,11 @@
 import { OUTBOX_TABLE } from "@millrace/outbox";
 import { type Kysely, sql } from "kysely";
 import type { Migration } from "kysely/migration";
+import { keepHeldOut } from "./holdOut.ts";
 import { keepAllLabels, watchLabels } from "./labels.ts";
 
 import { findPredictions } from "./reports.ts";
+import { askPeople } from "./reviews.ts";
 
 /** Every migration of the schema `feedback`, by name, in order. */
 export const migrations: Record<string, Migration> = {
@@ -11,6 +13,8 @@ export const migrations: Record<string, Migration> = {
   "0002_labels": { up: keepAllLabels },
   "0003_label_windows": { up: watchLabels },
   "0004_reports": { up: findPredictions },
+  "0005_reviews": { up: askPeople },
+  "0006_hold_out": { up: keepHeldOut },
 };
 
 /** Times are event time in milliseconds since the epoch: what the statements compute with, and cheap to send in arrays. */

@@ -48,7 +48,7 @@ test("triggers that go by the monitor's alerts need a monitor", () => {
 test("how early a label may be, and how late a correction, has to make sense", () => {
   assert.deepEqual(mistakes("wait: 36h", "wait: 36h\n  early: 0s\n  corrections: 36h"), []);
   assert.deepEqual(mistakes("wait: 36h", "wait: 36h\n  corrections: 1h"), ["label.corrections out_of_range"]);
-  assert.deepEqual(mistakes("wait: 36h", "wait: 36h\n  early: 500d"), ["label.early out_of_range"]);
+  assert.deepEqual(mistakes("wait: 36h", "wait: 36h\n  early: 37h"), ["label.early out_of_range"]);
 });
 
 test("a review needs probabilities that are uncertain: its own, or those for which the policy abstains", () => {
@@ -67,4 +67,11 @@ test("an app that takes reported labels has their event type, which it must not 
   assert.deepEqual(mistakes("  flight.landed:", "  label.reported: { version: 1 }\n  flight.landed:"), [
     'events["label.reported"] reserved',
   ]);
+});
+
+test("a share is held out of decisions, so there have to be some", () => {
+  assert.deepEqual(mistakes("wait: 36h", "wait: 36h\n  hold_out: 2%"), []);
+  assert.deepEqual(mistakes("wait: 36h", "wait: 36h\n  hold_out: 200%"), ["label.hold_out double.gte_lte"]);
+  const undecided = FLIGHTS.replace("wait: 36h", "wait: 36h\n  hold_out: 2%").replace(/decisions:\n( {4}- .*\n)+/, "");
+  assert.throws(() => parseApp(undecided), /label\.hold_out: without serving\.decisions/);
 });

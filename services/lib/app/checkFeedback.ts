@@ -5,12 +5,17 @@ import type { Problems } from "./problems.ts";
 import { durationToMs } from "./tile.ts";
 
 const MINUTE_MS = 60_000;
-const YEAR_MS = 365 * 86_400_000;
 
 /** Checks which labels count and when the app is retrained: rules that could never be kept, or never matter, are mistakes. */
 export function checkFeedback(app: App, problems: Problems): void {
   checkLabelTimes(app, problems);
   checkReview(app, problems);
+  if ((app.label?.holdOut ?? 0) > 0 && (app.serving?.decisions.length ?? 0) === 0)
+    problems.add(
+      "label.hold_out",
+      "no_decisions",
+      "without serving.decisions there is none that could keep the truth from being seen",
+    );
   checkTriggers(app, problems);
   checkPace(app, problems);
 }
@@ -19,8 +24,10 @@ function checkLabelTimes({ label }: App, problems: Problems): void {
   const wait = durationToMs(label?.wait);
   const early = durationToMs(label?.early);
   const corrections = durationToMs(label?.corrections);
-  if (early !== undefined && (early < 0 || early > YEAR_MS))
-    problems.add("label.early", "out_of_range", `must be from 0s to 365d, not ${formatDuration(early)}`);
+  if (wait !== undefined && early !== undefined && (early < 0 || early > wait)) {
+    const description = `must be from 0s to label.wait (${formatDuration(wait)}), not ${formatDuration(early)}`;
+    problems.add("label.early", "out_of_range", description);
+  }
   if (wait !== undefined && corrections !== undefined && corrections < wait) {
     const description = `${formatDuration(corrections)} is shorter than label.wait (${formatDuration(wait)}), in which labels count anyway`;
     problems.add("label.corrections", "out_of_range", description);

@@ -8,13 +8,15 @@ import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Contradiction, LabelQuality } from "./label_quality_pb.ts";
 import { file_millrace_feedback_v1_label_quality } from "./label_quality_pb.ts";
+import type { Review, ReviewAnswer } from "./review_pb.ts";
+import { file_millrace_feedback_v1_review } from "./review_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file millrace/feedback/v1/feedback_service.proto.
  */
 export const file_millrace_feedback_v1_feedback_service: GenFile = /*@__PURE__*/
-  fileDesc("CittaWxscmFjZS9mZWVkYmFjay92MS9mZWVkYmFja19zZXJ2aWNlLnByb3RvEhRtaWxscmFjZS5mZWVkYmFjay52MSIgChFHZXRTdW1tYXJ5UmVxdWVzdBILCgNhcHAYASABKAki3gMKEkdldFN1bW1hcnlSZXNwb25zZRJOCgtwcmVkaWN0aW9ucxgBIAMoCzI5Lm1pbGxyYWNlLmZlZWRiYWNrLnYxLkdldFN1bW1hcnlSZXNwb25zZS5QcmVkaWN0aW9uc0VudHJ5EhAKCG91dGNvbWVzGAIgASgEEgwKBG9wZW4YAyABKAQSFgoObmV2ZXJfbGFiZWxsZWQYBCABKAQSNQoSbWVkaWFuX2xhYmVsX2RlbGF5GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKEHVubWF0Y2hlZF9sYWJlbHMYBiABKAQSHAoUdW5wdWJsaXNoZWRfb3V0Y29tZXMYByABKAQSOwoJZGVjaXNpb25zGAggAygLMigubWlsbHJhY2UuZmVlZGJhY2sudjEuUmV0cmFpbmluZ0RlY2lzaW9uEhQKDGxhYmVsc19haGVhZBgJIAEoBBIWCg5jb250cmFkaWN0aW9ucxgKIAEoBBIyCgZsYWJlbHMYCyADKAsyIi5taWxscmFjZS5mZWVkYmFjay52MS5MYWJlbFF1YWxpdHkaMgoQUHJlZGljdGlvbnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBIpYBChJSZXRyYWluaW5nRGVjaXNpb24SLgoKZGVjaWRlZF9hdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHcmV0cmFpbhgCIAEoCBIPCgd0cmlnZ2VyGAMgASgJEg4KBnJlYXNvbhgEIAEoCRIOCgZqb2JfaWQYBSABKAkSDgoGbnVtYmVyGAYgASgEIiIKE1JlYWRPdXRjb21lc1JlcXVlc3QSCwoDYXBwGAEgASgJIkwKFFJlYWRPdXRjb21lc1Jlc3BvbnNlEjQKBHJvd3MYASADKAsyJi5taWxscmFjZS5mZWVkYmFjay52MS5TY29yZWRQcmVkaWN0aW9uIvkBChBTY29yZWRQcmVkaWN0aW9uEhUKDXByZWRpY3Rpb25faWQYASABKAkSEAoIam9pbl9rZXkYAiABKAkSMAoMcHJlZGljdGVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghrbm93bl9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFbGFiZWwYBSABKAESEwoLcHJvYmFiaWxpdHkYBiABKAESFQoNbW9kZWxfdmVyc2lvbhgHIAEoCRIPCgdtYWRlX2J5GAggASgJEhAKCGZlYXR1cmVzGAkgAygBIjUKGUxpc3RDb250cmFkaWN0aW9uc1JlcXVlc3QSCwoDYXBwGAEgASgJEgsKA21heBgCIAEoDSJZChpMaXN0Q29udHJhZGljdGlvbnNSZXNwb25zZRI7Cg5jb250cmFkaWN0aW9ucxgBIAMoCzIjLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkNvbnRyYWRpY3Rpb24iQAoUTGlzdERlY2lzaW9uc1JlcXVlc3QSCwoDYXBwGAEgASgJEgsKA21heBgCIAEoDRIOCgZiZWZvcmUYAyABKAQiVAoVTGlzdERlY2lzaW9uc1Jlc3BvbnNlEjsKCWRlY2lzaW9ucxgBIAMoCzIoLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJldHJhaW5pbmdEZWNpc2lvbiJfChhSZXF1ZXN0UmV0cmFpbmluZ1JlcXVlc3QSCwoDYXBwGAEgASgJEgsKA3doeRgCIAEoCRILCgN3aG8YAyABKAkSHAoUZGVzcGl0ZV9kYXRhX3F1YWxpdHkYBCABKAgiVwoZUmVxdWVzdFJldHJhaW5pbmdSZXNwb25zZRI6CghkZWNpc2lvbhgBIAEoCzIoLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJldHJhaW5pbmdEZWNpc2lvbiKyAQoLTGFiZWxSZXBvcnQSCgoCaWQYASABKAkSFAoKcmVxdWVzdF9pZBgCIAEoCUgAEhcKDXByZWRpY3Rpb25faWQYAyABKAlIABISCghqb2luX2tleRgEIAEoCUgAEg0KBXZhbHVlGAUgASgBEi8KC29jY3VycmVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBILCgN3aG8YByABKAlCBwoFYWJvdXQiTgoNUmVwb3J0UmVxdWVzdBILCgNhcHAYASABKAkSMAoFbGFiZWwYAiABKAsyIS5taWxscmFjZS5mZWVkYmFjay52MS5MYWJlbFJlcG9ydCI0Cg5SZXBvcnRSZXNwb25zZRIQCghqb2luX2tleRgBIAEoCRIQCghldmVudF9pZBgCIAEoCSJUChJSZXBvcnRCYXRjaFJlcXVlc3QSCwoDYXBwGAEgASgJEjEKBmxhYmVscxgCIAMoCzIhLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkxhYmVsUmVwb3J0IksKE1JlcG9ydEJhdGNoUmVzcG9uc2USNAoGbGFiZWxzGAEgAygLMiQubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVwb3J0UmVzcG9uc2Uy7QUKD0ZlZWRiYWNrU2VydmljZRJfCgpHZXRTdW1tYXJ5EicubWlsbHJhY2UuZmVlZGJhY2sudjEuR2V0U3VtbWFyeVJlcXVlc3QaKC5taWxscmFjZS5mZWVkYmFjay52MS5HZXRTdW1tYXJ5UmVzcG9uc2USZwoMUmVhZE91dGNvbWVzEikubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVhZE91dGNvbWVzUmVxdWVzdBoqLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJlYWRPdXRjb21lc1Jlc3BvbnNlMAESUwoGUmVwb3J0EiMubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVwb3J0UmVxdWVzdBokLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJlcG9ydFJlc3BvbnNlEmIKC1JlcG9ydEJhdGNoEigubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVwb3J0QmF0Y2hSZXF1ZXN0GikubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVwb3J0QmF0Y2hSZXNwb25zZRJoCg1MaXN0RGVjaXNpb25zEioubWlsbHJhY2UuZmVlZGJhY2sudjEuTGlzdERlY2lzaW9uc1JlcXVlc3QaKy5taWxscmFjZS5mZWVkYmFjay52MS5MaXN0RGVjaXNpb25zUmVzcG9uc2USdAoRUmVxdWVzdFJldHJhaW5pbmcSLi5taWxscmFjZS5mZWVkYmFjay52MS5SZXF1ZXN0UmV0cmFpbmluZ1JlcXVlc3QaLy5taWxscmFjZS5mZWVkYmFjay52MS5SZXF1ZXN0UmV0cmFpbmluZ1Jlc3BvbnNlEncKEkxpc3RDb250cmFkaWN0aW9ucxIvLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkxpc3RDb250cmFkaWN0aW9uc1JlcXVlc3QaMC5taWxscmFjZS5mZWVkYmFjay52MS5MaXN0Q29udHJhZGljdGlvbnNSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_feedback_v1_label_quality]);
+  fileDesc("CittaWxscmFjZS9mZWVkYmFjay92MS9mZWVkYmFja19zZXJ2aWNlLnByb3RvEhRtaWxscmFjZS5mZWVkYmFjay52MSIgChFHZXRTdW1tYXJ5UmVxdWVzdBILCgNhcHAYASABKAki0AQKEkdldFN1bW1hcnlSZXNwb25zZRJOCgtwcmVkaWN0aW9ucxgBIAMoCzI5Lm1pbGxyYWNlLmZlZWRiYWNrLnYxLkdldFN1bW1hcnlSZXNwb25zZS5QcmVkaWN0aW9uc0VudHJ5EhAKCG91dGNvbWVzGAIgASgEEgwKBG9wZW4YAyABKAQSFgoObmV2ZXJfbGFiZWxsZWQYBCABKAQSNQoSbWVkaWFuX2xhYmVsX2RlbGF5GAUgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKEHVubWF0Y2hlZF9sYWJlbHMYBiABKAQSHAoUdW5wdWJsaXNoZWRfb3V0Y29tZXMYByABKAQSOwoJZGVjaXNpb25zGAggAygLMigubWlsbHJhY2UuZmVlZGJhY2sudjEuUmV0cmFpbmluZ0RlY2lzaW9uEhQKDGxhYmVsc19haGVhZBgJIAEoBBIWCg5jb250cmFkaWN0aW9ucxgKIAEoBBIyCgZsYWJlbHMYCyADKAsyIi5taWxscmFjZS5mZWVkYmFjay52MS5MYWJlbFF1YWxpdHkSOAoIaGVsZF9vdXQYDCABKAsyJi5taWxscmFjZS5mZWVkYmFjay52MS5Hcm91cFBlcmZvcm1hbmNlEjYKBm90aGVycxgNIAEoCzImLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkdyb3VwUGVyZm9ybWFuY2UaMgoQUHJlZGljdGlvbnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBItcBChBHcm91cFBlcmZvcm1hbmNlEhMKC3ByZWRpY3Rpb25zGAEgASgEEhAKCGxhYmVsbGVkGAIgASgEEhcKCmxhYmVsX21lYW4YAyABKAFIAIgBARIdChBwcm9iYWJpbGl0eV9tZWFuGAQgASgBSAGIAQESFQoIbG9nX2xvc3MYBSABKAFIAogBARISCgVicmllchgGIAEoAUgDiAEBQg0KC19sYWJlbF9tZWFuQhMKEV9wcm9iYWJpbGl0eV9tZWFuQgsKCV9sb2dfbG9zc0IICgZfYnJpZXIilgEKElJldHJhaW5pbmdEZWNpc2lvbhIuCgpkZWNpZGVkX2F0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdyZXRyYWluGAIgASgIEg8KB3RyaWdnZXIYAyABKAkSDgoGcmVhc29uGAQgASgJEg4KBmpvYl9pZBgFIAEoCRIOCgZudW1iZXIYBiABKAQiIgoTUmVhZE91dGNvbWVzUmVxdWVzdBILCgNhcHAYASABKAkiTAoUUmVhZE91dGNvbWVzUmVzcG9uc2USNAoEcm93cxgBIAMoCzImLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlNjb3JlZFByZWRpY3Rpb24inQIKEFNjb3JlZFByZWRpY3Rpb24SFQoNcHJlZGljdGlvbl9pZBgBIAEoCRIQCghqb2luX2tleRgCIAEoCRIwCgxwcmVkaWN0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGtub3duX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVsYWJlbBgFIAEoARITCgtwcm9iYWJpbGl0eRgGIAEoARIVCg1tb2RlbF92ZXJzaW9uGAcgASgJEg8KB21hZGVfYnkYCCABKAkSEAoIZmVhdHVyZXMYCSADKAESFQoIaGVsZF9vdXQYHiABKAFIAIgBAUILCglfaGVsZF9vdXQiNQoZTGlzdENvbnRyYWRpY3Rpb25zUmVxdWVzdBILCgNhcHAYASABKAkSCwoDbWF4GAIgASgNIlkKGkxpc3RDb250cmFkaWN0aW9uc1Jlc3BvbnNlEjsKDmNvbnRyYWRpY3Rpb25zGAEgAygLMiMubWlsbHJhY2UuZmVlZGJhY2sudjEuQ29udHJhZGljdGlvbiJAChRMaXN0RGVjaXNpb25zUmVxdWVzdBILCgNhcHAYASABKAkSCwoDbWF4GAIgASgNEg4KBmJlZm9yZRgDIAEoBCJUChVMaXN0RGVjaXNpb25zUmVzcG9uc2USOwoJZGVjaXNpb25zGAEgAygLMigubWlsbHJhY2UuZmVlZGJhY2sudjEuUmV0cmFpbmluZ0RlY2lzaW9uIl8KGFJlcXVlc3RSZXRyYWluaW5nUmVxdWVzdBILCgNhcHAYASABKAkSCwoDd2h5GAIgASgJEgsKA3dobxgDIAEoCRIcChRkZXNwaXRlX2RhdGFfcXVhbGl0eRgEIAEoCCJXChlSZXF1ZXN0UmV0cmFpbmluZ1Jlc3BvbnNlEjoKCGRlY2lzaW9uGAEgASgLMigubWlsbHJhY2UuZmVlZGJhY2sudjEuUmV0cmFpbmluZ0RlY2lzaW9uIrIBCgtMYWJlbFJlcG9ydBIKCgJpZBgBIAEoCRIUCgpyZXF1ZXN0X2lkGAIgASgJSAASFwoNcHJlZGljdGlvbl9pZBgDIAEoCUgAEhIKCGpvaW5fa2V5GAQgASgJSAASDQoFdmFsdWUYBSABKAESLwoLb2NjdXJyZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgsKA3dobxgHIAEoCUIHCgVhYm91dCJOCg1SZXBvcnRSZXF1ZXN0EgsKA2FwcBgBIAEoCRIwCgVsYWJlbBgCIAEoCzIhLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkxhYmVsUmVwb3J0IjQKDlJlcG9ydFJlc3BvbnNlEhAKCGpvaW5fa2V5GAEgASgJEhAKCGV2ZW50X2lkGAIgASgJIlQKElJlcG9ydEJhdGNoUmVxdWVzdBILCgNhcHAYASABKAkSMQoGbGFiZWxzGAIgAygLMiEubWlsbHJhY2UuZmVlZGJhY2sudjEuTGFiZWxSZXBvcnQiSwoTUmVwb3J0QmF0Y2hSZXNwb25zZRI0CgZsYWJlbHMYASADKAsyJC5taWxscmFjZS5mZWVkYmFjay52MS5SZXBvcnRSZXNwb25zZSJSChJMaXN0UmV2aWV3c1JlcXVlc3QSCwoDYXBwGAEgASgJEgsKA21heBgCIAEoDRILCgN3aG8YAyABKAkSFQoNbGVhc2Vfc2Vjb25kcxgEIAEoDSJEChNMaXN0UmV2aWV3c1Jlc3BvbnNlEi0KB3Jldmlld3MYASADKAsyHC5taWxscmFjZS5mZWVkYmFjay52MS5SZXZpZXciYwoTQW5zd2VyUmV2aWV3UmVxdWVzdBILCgNhcHAYASABKAkSFQoNcHJlZGljdGlvbl9pZBgCIAEoCRINCgV2YWx1ZRgDIAEoARILCgN3aG8YBCABKAkSDAoEbm90ZRgFIAEoCSJKChRBbnN3ZXJSZXZpZXdSZXNwb25zZRIyCgZhbnN3ZXIYASABKAsyIi5taWxscmFjZS5mZWVkYmFjay52MS5SZXZpZXdBbnN3ZXIyuAcKD0ZlZWRiYWNrU2VydmljZRJfCgpHZXRTdW1tYXJ5EicubWlsbHJhY2UuZmVlZGJhY2sudjEuR2V0U3VtbWFyeVJlcXVlc3QaKC5taWxscmFjZS5mZWVkYmFjay52MS5HZXRTdW1tYXJ5UmVzcG9uc2USZwoMUmVhZE91dGNvbWVzEikubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVhZE91dGNvbWVzUmVxdWVzdBoqLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJlYWRPdXRjb21lc1Jlc3BvbnNlMAESUwoGUmVwb3J0EiMubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVwb3J0UmVxdWVzdBokLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJlcG9ydFJlc3BvbnNlEmIKC1JlcG9ydEJhdGNoEigubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVwb3J0QmF0Y2hSZXF1ZXN0GikubWlsbHJhY2UuZmVlZGJhY2sudjEuUmVwb3J0QmF0Y2hSZXNwb25zZRJiCgtMaXN0UmV2aWV3cxIoLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkxpc3RSZXZpZXdzUmVxdWVzdBopLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkxpc3RSZXZpZXdzUmVzcG9uc2USZQoMQW5zd2VyUmV2aWV3EikubWlsbHJhY2UuZmVlZGJhY2sudjEuQW5zd2VyUmV2aWV3UmVxdWVzdBoqLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkFuc3dlclJldmlld1Jlc3BvbnNlEmgKDUxpc3REZWNpc2lvbnMSKi5taWxscmFjZS5mZWVkYmFjay52MS5MaXN0RGVjaXNpb25zUmVxdWVzdBorLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkxpc3REZWNpc2lvbnNSZXNwb25zZRJ0ChFSZXF1ZXN0UmV0cmFpbmluZxIuLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJlcXVlc3RSZXRyYWluaW5nUmVxdWVzdBovLm1pbGxyYWNlLmZlZWRiYWNrLnYxLlJlcXVlc3RSZXRyYWluaW5nUmVzcG9uc2USdwoSTGlzdENvbnRyYWRpY3Rpb25zEi8ubWlsbHJhY2UuZmVlZGJhY2sudjEuTGlzdENvbnRyYWRpY3Rpb25zUmVxdWVzdBowLm1pbGxyYWNlLmZlZWRiYWNrLnYxLkxpc3RDb250cmFkaWN0aW9uc1Jlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_feedback_v1_label_quality, file_millrace_feedback_v1_review]);
 
 /**
  * @generated from message millrace.feedback.v1.GetSummaryRequest
@@ -105,6 +107,19 @@ export type GetSummaryResponse = Message<"millrace.feedback.v1.GetSummaryRespons
    * @generated from field: repeated millrace.feedback.v1.LabelQuality labels = 11;
    */
   labels: LabelQuality[];
+
+  /**
+   * How good the predictions are on what was held out, which is a fair sample, and on the rest, of which only what a decision let through
+   * has its truth. Absent unless the app holds out a share.
+   *
+   * @generated from field: millrace.feedback.v1.GroupPerformance held_out = 12;
+   */
+  heldOut?: GroupPerformance | undefined;
+
+  /**
+   * @generated from field: millrace.feedback.v1.GroupPerformance others = 13;
+   */
+  others?: GroupPerformance | undefined;
 };
 
 /**
@@ -113,6 +128,56 @@ export type GetSummaryResponse = Message<"millrace.feedback.v1.GetSummaryRespons
  */
 export const GetSummaryResponseSchema: GenMessage<GetSummaryResponse> = /*@__PURE__*/
   messageDesc(file_millrace_feedback_v1_feedback_service, 1);
+
+/**
+ * Performance on a group of predictions, as they were answered.
+ *
+ * @generated from message millrace.feedback.v1.GroupPerformance
+ */
+export type GroupPerformance = Message<"millrace.feedback.v1.GroupPerformance"> & {
+  /**
+   * @generated from field: uint64 predictions = 1;
+   */
+  predictions: bigint;
+
+  /**
+   * @generated from field: uint64 labelled = 2;
+   */
+  labelled: bigint;
+
+  /**
+   * Over the labelled ones; absent without any.
+   *
+   * @generated from field: optional double label_mean = 3;
+   */
+  labelMean?: number | undefined;
+
+  /**
+   * @generated from field: optional double probability_mean = 4;
+   */
+  probabilityMean?: number | undefined;
+
+  /**
+   * Of binary labels: mean of -ln of the probability that was given to what came true, probabilities kept 1e-15 from 0 and 1.
+   *
+   * @generated from field: optional double log_loss = 5;
+   */
+  logLoss?: number | undefined;
+
+  /**
+   * Of binary labels: mean squared distance of probability and label.
+   *
+   * @generated from field: optional double brier = 6;
+   */
+  brier?: number | undefined;
+};
+
+/**
+ * Describes the message millrace.feedback.v1.GroupPerformance.
+ * Use `create(GroupPerformanceSchema)` to create a new message.
+ */
+export const GroupPerformanceSchema: GenMessage<GroupPerformance> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 2);
 
 /**
  * @generated from message millrace.feedback.v1.RetrainingDecision
@@ -158,7 +223,7 @@ export type RetrainingDecision = Message<"millrace.feedback.v1.RetrainingDecisio
  * Use `create(RetrainingDecisionSchema)` to create a new message.
  */
 export const RetrainingDecisionSchema: GenMessage<RetrainingDecision> = /*@__PURE__*/
-  messageDesc(file_millrace_feedback_v1_feedback_service, 2);
+  messageDesc(file_millrace_feedback_v1_feedback_service, 3);
 
 /**
  * @generated from message millrace.feedback.v1.ReadOutcomesRequest
@@ -175,7 +240,7 @@ export type ReadOutcomesRequest = Message<"millrace.feedback.v1.ReadOutcomesRequ
  * Use `create(ReadOutcomesRequestSchema)` to create a new message.
  */
 export const ReadOutcomesRequestSchema: GenMessage<ReadOutcomesRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_feedback_v1_feedback_service, 3);
+  messageDesc(file_millrace_feedback_v1_feedback_service, 4);
 
 /**
  * @generated from message millrace.feedback.v1.ReadOutcomesResponse
@@ -192,7 +257,7 @@ export type ReadOutcomesResponse = Message<"millrace.feedback.v1.ReadOutcomesRes
  * Use `create(ReadOutcomesResponseSchema)` to create a new message.
  */
 export const ReadOutcomesResponseSchema: GenMessage<ReadOutcomesResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_feedback_v1_feedback_service, 4);
+  messageDesc(file_millrace_feedback_v1_feedback_service, 5);
 
 /**
  * One labelled prediction with the features that it used.
@@ -244,6 +309,13 @@ export type ScoredPrediction = Message<"millrace.feedback.v1.ScoredPrediction"> 
    * @generated from field: repeated double features = 9;
    */
   features: number[];
+
+  /**
+   * As in `Outcome`.
+   *
+   * @generated from field: optional double held_out = 30;
+   */
+  heldOut?: number | undefined;
 };
 
 /**
@@ -251,7 +323,7 @@ export type ScoredPrediction = Message<"millrace.feedback.v1.ScoredPrediction"> 
  * Use `create(ScoredPredictionSchema)` to create a new message.
  */
 export const ScoredPredictionSchema: GenMessage<ScoredPrediction> = /*@__PURE__*/
-  messageDesc(file_millrace_feedback_v1_feedback_service, 5);
+  messageDesc(file_millrace_feedback_v1_feedback_service, 6);
 
 /**
  * @generated from message millrace.feedback.v1.ListContradictionsRequest
@@ -275,7 +347,7 @@ export type ListContradictionsRequest = Message<"millrace.feedback.v1.ListContra
  * Use `create(ListContradictionsRequestSchema)` to create a new message.
  */
 export const ListContradictionsRequestSchema: GenMessage<ListContradictionsRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_feedback_v1_feedback_service, 6);
+  messageDesc(file_millrace_feedback_v1_feedback_service, 7);
 
 /**
  * @generated from message millrace.feedback.v1.ListContradictionsResponse
@@ -292,7 +364,7 @@ export type ListContradictionsResponse = Message<"millrace.feedback.v1.ListContr
  * Use `create(ListContradictionsResponseSchema)` to create a new message.
  */
 export const ListContradictionsResponseSchema: GenMessage<ListContradictionsResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_feedback_v1_feedback_service, 7);
+  messageDesc(file_millrace_feedback_v1_feedback_service, 8);
 
 /**
  * @generated from message millrace.feedback.v1.ListDecisionsRequest
@@ -323,7 +395,7 @@ export type ListDecisionsRequest = Message<"millrace.feedback.v1.ListDecisionsRe
  * Use `create(ListDecisionsRequestSchema)` to create a new message.
  */
 export const ListDecisionsRequestSchema: GenMessage<ListDecisionsRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_feedback_v1_feedback_service, 8);
+  messageDesc(file_millrace_feedback_v1_feedback_service, 9);
 
 /**
  * @generated from message millrace.feedback.v1.ListDecisionsResponse
@@ -340,7 +412,7 @@ export type ListDecisionsResponse = Message<"millrace.feedback.v1.ListDecisionsR
  * Use `create(ListDecisionsResponseSchema)` to create a new message.
  */
 export const ListDecisionsResponseSchema: GenMessage<ListDecisionsResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_feedback_v1_feedback_service, 9);
+  messageDesc(file_millrace_feedback_v1_feedback_service, 10);
 
 /**
  * @generated from message millrace.feedback.v1.RequestRetrainingRequest
@@ -376,7 +448,7 @@ export type RequestRetrainingRequest = Message<"millrace.feedback.v1.RequestRetr
  * Use `create(RequestRetrainingRequestSchema)` to create a new message.
  */
 export const RequestRetrainingRequestSchema: GenMessage<RequestRetrainingRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_feedback_v1_feedback_service, 10);
+  messageDesc(file_millrace_feedback_v1_feedback_service, 11);
 
 /**
  * @generated from message millrace.feedback.v1.RequestRetrainingResponse
@@ -393,7 +465,7 @@ export type RequestRetrainingResponse = Message<"millrace.feedback.v1.RequestRet
  * Use `create(RequestRetrainingResponseSchema)` to create a new message.
  */
 export const RequestRetrainingResponseSchema: GenMessage<RequestRetrainingResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_feedback_v1_feedback_service, 11);
+  messageDesc(file_millrace_feedback_v1_feedback_service, 12);
 
 /**
  * The truth about everything that was predicted for one join key.
@@ -462,7 +534,7 @@ export type LabelReport = Message<"millrace.feedback.v1.LabelReport"> & {
  * Use `create(LabelReportSchema)` to create a new message.
  */
 export const LabelReportSchema: GenMessage<LabelReport> = /*@__PURE__*/
-  messageDesc(file_millrace_feedback_v1_feedback_service, 12);
+  messageDesc(file_millrace_feedback_v1_feedback_service, 13);
 
 /**
  * @generated from message millrace.feedback.v1.ReportRequest
@@ -484,7 +556,7 @@ export type ReportRequest = Message<"millrace.feedback.v1.ReportRequest"> & {
  * Use `create(ReportRequestSchema)` to create a new message.
  */
 export const ReportRequestSchema: GenMessage<ReportRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_feedback_v1_feedback_service, 13);
+  messageDesc(file_millrace_feedback_v1_feedback_service, 14);
 
 /**
  * @generated from message millrace.feedback.v1.ReportResponse
@@ -508,7 +580,7 @@ export type ReportResponse = Message<"millrace.feedback.v1.ReportResponse"> & {
  * Use `create(ReportResponseSchema)` to create a new message.
  */
 export const ReportResponseSchema: GenMessage<ReportResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_feedback_v1_feedback_service, 14);
+  messageDesc(file_millrace_feedback_v1_feedback_service, 15);
 
 /**
  * @generated from message millrace.feedback.v1.ReportBatchRequest
@@ -532,7 +604,7 @@ export type ReportBatchRequest = Message<"millrace.feedback.v1.ReportBatchReques
  * Use `create(ReportBatchRequestSchema)` to create a new message.
  */
 export const ReportBatchRequestSchema: GenMessage<ReportBatchRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_feedback_v1_feedback_service, 15);
+  messageDesc(file_millrace_feedback_v1_feedback_service, 16);
 
 /**
  * @generated from message millrace.feedback.v1.ReportBatchResponse
@@ -551,7 +623,118 @@ export type ReportBatchResponse = Message<"millrace.feedback.v1.ReportBatchRespo
  * Use `create(ReportBatchResponseSchema)` to create a new message.
  */
 export const ReportBatchResponseSchema: GenMessage<ReportBatchResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_feedback_v1_feedback_service, 16);
+  messageDesc(file_millrace_feedback_v1_feedback_service, 17);
+
+/**
+ * @generated from message millrace.feedback.v1.ListReviewsRequest
+ */
+export type ListReviewsRequest = Message<"millrace.feedback.v1.ListReviewsRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * 0 means 20; at most 1,000.
+   *
+   * @generated from field: uint32 max = 2;
+   */
+  max: number;
+
+  /**
+   * Who takes them in hand; empty only looks, and also shows those that others have.
+   *
+   * @generated from field: string who = 3;
+   */
+  who: string;
+
+  /**
+   * How long, by the wall clock; 0 means 900, at most 86,400.
+   *
+   * @generated from field: uint32 lease_seconds = 4;
+   */
+  leaseSeconds: number;
+};
+
+/**
+ * Describes the message millrace.feedback.v1.ListReviewsRequest.
+ * Use `create(ListReviewsRequestSchema)` to create a new message.
+ */
+export const ListReviewsRequestSchema: GenMessage<ListReviewsRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 18);
+
+/**
+ * @generated from message millrace.feedback.v1.ListReviewsResponse
+ */
+export type ListReviewsResponse = Message<"millrace.feedback.v1.ListReviewsResponse"> & {
+  /**
+   * @generated from field: repeated millrace.feedback.v1.Review reviews = 1;
+   */
+  reviews: Review[];
+};
+
+/**
+ * Describes the message millrace.feedback.v1.ListReviewsResponse.
+ * Use `create(ListReviewsResponseSchema)` to create a new message.
+ */
+export const ListReviewsResponseSchema: GenMessage<ListReviewsResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 19);
+
+/**
+ * @generated from message millrace.feedback.v1.AnswerReviewRequest
+ */
+export type AnswerReviewRequest = Message<"millrace.feedback.v1.AnswerReviewRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * @generated from field: string prediction_id = 2;
+   */
+  predictionId: string;
+
+  /**
+   * @generated from field: double value = 3;
+   */
+  value: number;
+
+  /**
+   * @generated from field: string who = 4;
+   */
+  who: string;
+
+  /**
+   * For the record, at most 1,000 characters.
+   *
+   * @generated from field: string note = 5;
+   */
+  note: string;
+};
+
+/**
+ * Describes the message millrace.feedback.v1.AnswerReviewRequest.
+ * Use `create(AnswerReviewRequestSchema)` to create a new message.
+ */
+export const AnswerReviewRequestSchema: GenMessage<AnswerReviewRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 20);
+
+/**
+ * @generated from message millrace.feedback.v1.AnswerReviewResponse
+ */
+export type AnswerReviewResponse = Message<"millrace.feedback.v1.AnswerReviewResponse"> & {
+  /**
+   * @generated from field: millrace.feedback.v1.ReviewAnswer answer = 1;
+   */
+  answer?: ReviewAnswer | undefined;
+};
+
+/**
+ * Describes the message millrace.feedback.v1.AnswerReviewResponse.
+ * Use `create(AnswerReviewResponseSchema)` to create a new message.
+ */
+export const AnswerReviewResponseSchema: GenMessage<AnswerReviewResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_feedback_v1_feedback_service, 21);
 
 /**
  * What came of the predictions, and what was decided about retraining.
@@ -598,6 +781,28 @@ export const FeedbackService: GenService<{
     methodKind: "unary";
     input: typeof ReportBatchRequestSchema;
     output: typeof ReportBatchResponseSchema;
+  },
+  /**
+   * Predictions that people are asked about (`label.review` in the app file), the most urgent first. With `who` they are leased, so that no
+   * two people answer the same: others do not get them until the lease is over.
+   *
+   * @generated from rpc millrace.feedback.v1.FeedbackService.ListReviews
+   */
+  listReviews: {
+    methodKind: "unary";
+    input: typeof ListReviewsRequestSchema;
+    output: typeof ListReviewsResponseSchema;
+  },
+  /**
+   * A person's answer; it comes back as a label. The same answer again changes nothing. FAILED_PRECONDITION when another person has it in
+   * hand or it has expired, ALREADY_EXISTS when it was answered otherwise.
+   *
+   * @generated from rpc millrace.feedback.v1.FeedbackService.AnswerReview
+   */
+  answerReview: {
+    methodKind: "unary";
+    input: typeof AnswerReviewRequestSchema;
+    output: typeof AnswerReviewResponseSchema;
   },
   /**
    * Decisions about retraining, also those not to, the newest first.

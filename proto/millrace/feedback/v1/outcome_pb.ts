@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/feedback/v1/outcome.proto.
  */
 export const file_millrace_feedback_v1_outcome: GenFile = /*@__PURE__*/
-  fileDesc("CiJtaWxscmFjZS9mZWVkYmFjay92MS9vdXRjb21lLnByb3RvEhRtaWxscmFjZS5mZWVkYmFjay52MSKgAwoHT3V0Y29tZRIVCg1wcmVkaWN0aW9uX2lkGAEgASgJEgsKA2FwcBgCIAEoCRINCgVsYWJlbBgDIAEoARIWCg5sYWJlbF9ldmVudF9pZBgEIAEoCRIwCgxwcmVkaWN0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGtub3duX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtwcm9iYWJpbGl0eRgHIAEoARIQCghkZWNpc2lvbhgIIAEoCRIVCg1tb2RlbF92ZXJzaW9uGAkgASgJEi8KB21hZGVfYnkYCiABKA4yHi5taWxscmFjZS5wcmVkaWN0aW9uLnYxLk1hZGVCeRIeChZwcmVkaWN0aW9uX3RyYWNlcGFyZW50GAsgASgJEhkKEWxhYmVsX3RyYWNlcGFyZW50GAwgASgJEhAKCHJldmlzaW9uGA0gASgNEhsKDnByZXZpb3VzX2xhYmVsGA4gASgBSACIAQFCEQoPX3ByZXZpb3VzX2xhYmVsIk0KCE91dGNvbWVzEhAKCGJhdGNoX2lkGAEgASgJEi8KCG91dGNvbWVzGAIgAygLMh0ubWlsbHJhY2UuZmVlZGJhY2sudjEuT3V0Y29tZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_millrace_prediction_v1_prediction]);
+  fileDesc("CiJtaWxscmFjZS9mZWVkYmFjay92MS9vdXRjb21lLnByb3RvEhRtaWxscmFjZS5mZWVkYmFjay52MSLEAwoHT3V0Y29tZRIVCg1wcmVkaWN0aW9uX2lkGAEgASgJEgsKA2FwcBgCIAEoCRINCgVsYWJlbBgDIAEoARIWCg5sYWJlbF9ldmVudF9pZBgEIAEoCRIwCgxwcmVkaWN0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGtub3duX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtwcm9iYWJpbGl0eRgHIAEoARIQCghkZWNpc2lvbhgIIAEoCRIVCg1tb2RlbF92ZXJzaW9uGAkgASgJEi8KB21hZGVfYnkYCiABKA4yHi5taWxscmFjZS5wcmVkaWN0aW9uLnYxLk1hZGVCeRIeChZwcmVkaWN0aW9uX3RyYWNlcGFyZW50GAsgASgJEhkKEWxhYmVsX3RyYWNlcGFyZW50GAwgASgJEhAKCHJldmlzaW9uGA0gASgNEhsKDnByZXZpb3VzX2xhYmVsGA4gASgBSACIAQESFQoIaGVsZF9vdXQYHiABKAFIAYgBAUIRCg9fcHJldmlvdXNfbGFiZWxCCwoJX2hlbGRfb3V0Ik0KCE91dGNvbWVzEhAKCGJhdGNoX2lkGAEgASgJEi8KCG91dGNvbWVzGAIgAygLMh0ubWlsbHJhY2UuZmVlZGJhY2sudjEuT3V0Y29tZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_millrace_prediction_v1_prediction]);
 
 /**
  * A prediction and its truth.
@@ -101,6 +101,14 @@ export type Outcome = Message<"millrace.feedback.v1.Outcome"> & {
    * @generated from field: optional double previous_label = 14;
    */
   previousLabel?: number | undefined;
+
+  /**
+   * Present when the prediction was held out (`label.hold_out`): the share that is. Outcomes that were held out are a fair sample of all
+   * questions, each standing for 1 / held_out of them; of the others only those are seen that a decision let through.
+   *
+   * @generated from field: optional double held_out = 30;
+   */
+  heldOut?: number | undefined;
 };
 
 /**
