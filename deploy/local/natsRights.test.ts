@@ -185,6 +185,7 @@ test("monitor takes predictions, outcomes, data quality and models, and publishe
   await receives("monitor", "PREDICTIONS", "predictions.shop");
   await receives("monitor", "OUTCOMES", "outcomes.shop");
   await receives("monitor", "MODELS", "models.shop.promoted");
+  await receives("monitor", "ALERTS", "alerts.shop.drift");
   await receives("monitor", "QUALITY", "quality.shop");
   await follows("monitor", "apps", "admin");
   await follows("monitor", "deployments", "training");

@@ -11,6 +11,7 @@ import { observeWatcher } from "./metrics.ts";
 import { migrations } from "./migrations/migrations.ts";
 import { Models } from "./models.ts";
 import { monitoringRules } from "./monitoringRules.ts";
+import { deliverTo } from "./outputs/deliver.ts";
 import { PeopleStore } from "./peopleStore.ts";
 import { MonitorStore } from "./store.ts";
 import { Watcher } from "./watcher.ts";
@@ -58,6 +59,11 @@ export async function startMonitor(
     lingerMs: LINGER_MS,
   };
   stack.use(await bus.consume({ ...outcomes, onFailure, handle: handleOutcomes(watcher) }));
+
+  for (const receiver of config.receivers ?? []) {
+    const alerts = { stream: "ALERTS", durable: `monitor-${receiver.name}`, filter: "alerts.>", maxBatch: 16 };
+    stack.use(await bus.consume({ ...alerts, onFailure, handle: deliverTo(receiver, logger) }));
+  }
 
   const services = [monitorService({ watcher, store, people, models })];
   const rpc = stack.use(await startRpcServer({ address: config.grpcAddress, services, logger }));
