@@ -1,4 +1,8 @@
 import { runCommand } from "./commandLine.ts";
+import { alertsAck } from "./commands/alerts/acknowledge.ts";
+import { alertsList } from "./commands/alerts/list.ts";
+import { alertsMute } from "./commands/alerts/mute.ts";
+import { alertsShow } from "./commands/alerts/show.ts";
 import { apply } from "./commands/apply.ts";
 import { apps } from "./commands/apps.ts";
 import { chooseCommand } from "./commands/chooseCommand.ts";
@@ -70,6 +74,10 @@ const COMMANDS: readonly Command[] = [
   retrain,
   reviewsList,
   reviewsAnswer,
+  alertsList,
+  alertsShow,
+  alertsAck,
+  alertsMute,
 ];
 
 await runCommand(async () => {

@@ -231,6 +231,7 @@ test("monitor takes predictions, outcomes, data quality and models, and publishe
   await receives("monitor", "PREDICTIONS", "predictions.shop");
   await receives("monitor", "OUTCOMES", "outcomes.shop");
   await receives("monitor", "MODELS", "models.shop.promoted");
+  await receives("monitor", "ALERTS", "alerts.shop.drift");
   await receives("monitor", "QUALITY", "quality.shop");
   await receives("monitor", "LABELS", "labels.shop");
   await follows("monitor", "apps", "admin");

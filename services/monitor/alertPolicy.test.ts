@@ -77,6 +77,11 @@ test("small steps add up: what counts is the change since it was last told", () 
   assert.deepEqual(statesOf(live(growing)), ["open 2", "updated 5"]);
 });
 
+test("rises and falls of what was told are no news", () => {
+  const days = [0.9, 0.9, 0.3, 1.2, 0.3, 1.2].map((value) => [psi("distance", value)]);
+  assert.deepEqual(statesOf(live(days)), ["open 2"]);
+});
+
 test("a model that takes over resolves what its predecessor caused, and starts afresh", () => {
   const changes = live([SHIFT, SHIFT, SHIFT, SHIFT], { version: (day) => (day < 2 ? "app/1" : "app/2") });
   assert.deepEqual(
@@ -171,5 +176,11 @@ test("alerts about truth and about inputs live side by side, each judged when it
   assert.deepEqual(
     changes.map(({ monitor, state }) => `${monitor} ${state}`),
     ["drift open", "performance open", "drift resolved", "performance resolved"],
+  );
+  // What is wrong with the inputs may well be why.
+  assert.deepEqual(changes[1]?.causes, ["flight.scheduled.distance"]);
+  assert.match(
+    changes[1]?.advice ?? "",
+    /open alert about what is made from flight\.scheduled\.distance: look there first/,
   );
 });

@@ -54,7 +54,7 @@ export interface JudgedWindow extends Hold {
 
 /** Share of false ones that are accepted among what is found in one window: where nothing is wrong, one window in 1,000 cries. */
 const FALSE_DISCOVERY_RATE = 0.001;
-/** An alert is told again when its worst effect has changed by this factor. */
+/** An alert is told again when its worst effect has grown by this factor since it was told. */
 const WORTH_TELLING = 1.5;
 
 export const NOTHING_YET: PolicyMemory = { modelVersion: "", readings: {}, open: [] };
@@ -62,7 +62,7 @@ export const NOTHING_YET: PolicyMemory = { modelVersion: "", readings: {}, open:
 /**
  * The life of alerts. Something is wrong when its effect was over its limit in `hold` of the last `holdOf` windows, and that many
  * windows as unusual as these are more than chance, corrected over everything measured in this window. What has one cause is one alert. It
- * opens once; it is updated when more is affected or the effect has changed much; it resolves after `hold` windows in which all of it was well
+ * opens once; it is updated when more is affected or the effect has grown much; it resolves after `hold` windows in which all of it was well
  * below its limit or nothing unusual, or when another model takes over, which starts afresh.
  *
  * @param measured everything that was looked at in this window, also what is well
@@ -83,7 +83,7 @@ export function nextAlerts(
     if (step.change !== undefined) changes.push(step.change);
     if (step.alert !== undefined) open.push(step.alert);
   }
-  for (const alert of opened(wrong, measured, readings, window)) {
+  for (const alert of opened(wrong, measured, readings, [...open], window)) {
     open.push(alert);
     changes.push(changeOf("open", alert, window));
   }
@@ -115,7 +115,7 @@ const isAboutInputs = (monitor: MonitorName): boolean => monitor === "drift" || 
 /** Whether something that is wrong has the cause of an open alert, or is a consequence of it. */
 function belongsTo(one: Measurement, alert: OpenAlert, sources: Sources): boolean {
   if (!isAboutInputs(one.monitor) || !isAboutInputs(alert.monitor)) return one.monitor === alert.monitor;
-  const subjects = alert.members.map((member) => member.split("/")[1] as string);
+  const subjects = alert.members.map(subjectOf);
   if (one.subject === PREDICTION || subjects.includes(one.subject)) return true;
   if (subjects.every((subject) => subject === PREDICTION)) return true;
   return sources.get(one.subject)?.some((field) => alert.causes.includes(field)) ?? false;
@@ -138,7 +138,7 @@ function goOn(
   }
   const members = [...new Set([...alert.members, ...joining.map(nameOf)])];
   const next = { ...alert, members, quiet: 0 };
-  if (!isNews(alert.evidence, evidence)) return { alert: next };
+  if (!isNews(alert, evidence)) return { alert: next };
   const told = { ...next, evidence };
   return { alert: told, change: changeOf("updated", told, window) };
 }
@@ -148,11 +148,16 @@ function opened(
   wrong: readonly Measurement[],
   measured: readonly Measurement[],
   readings: Readings,
+  open: readonly OpenAlert[],
   window: JudgedWindow,
 ): OpenAlert[] {
   const inputs = wrong.filter(({ monitor }) => isAboutInputs(monitor));
   const watched = [...new Set(measured.filter(({ monitor }) => isAboutInputs(monitor)).map(({ subject }) => subject))];
-  const others = wrong.filter(({ monitor }) => !isAboutInputs(monitor)).map((one) => ({ causes: [], members: [one] }));
+  // Inputs that are wrong already may well be why answers are.
+  const known = [...new Set(open.filter(({ monitor }) => isAboutInputs(monitor)).flatMap(({ causes }) => causes))];
+  const others = wrong
+    .filter(({ monitor }) => !isAboutInputs(monitor))
+    .map((one) => ({ causes: one.monitor === "performance" ? known : [], members: [one] }));
   const ids = new Set<string>();
   return [...groupByCause(inputs, watched, window.sources), ...others].map(({ causes, members }) => {
     const monitor = members.find((one) => one.monitor !== "drift")?.monitor ?? "drift";
@@ -198,15 +203,17 @@ function resolved(alert: OpenAlert, why: string, window: JudgedWindow): AlertCha
 
 const byEffect = (a: Evidence, b: Evidence): number => b.value / b.limit - a.value / a.limit;
 
-/** Something that was not told yet, or a worst effect that is much larger or smaller than was told. */
-function isNews(told: readonly Evidence[], now: readonly Evidence[]): boolean {
-  const known = new Set(told.map(({ subject }) => subject));
+/** Something that was not told yet, or a worst effect that is much larger than was told: not every rise and fall. */
+function isNews(alert: OpenAlert, now: readonly Evidence[]): boolean {
+  const known = new Set(alert.members.map(subjectOf));
   if (now.some(({ subject }) => !known.has(subject))) return true;
   const worst = (evidence: readonly Evidence[]): number =>
     Math.max(...evidence.map(({ value, limit }) => value / limit));
-  const factor = worst(now) / worst(told);
-  return factor > WORTH_TELLING || factor < 1 / WORTH_TELLING;
+  return worst(now) > WORTH_TELLING * worst(alert.evidence);
 }
+
+/** The subject in the name of a reading. */
+const subjectOf = (member: string): string => member.split("/")[1] as string;
 
 function withoutPictures(alert: OpenAlert): OpenAlert {
   return { ...alert, evidence: alert.evidence.map(({ picture: _picture, ...rest }) => rest) };

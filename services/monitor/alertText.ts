@@ -35,9 +35,8 @@ export const resolvedTitle = (title: string, why: string): string => `Resolved, 
 
 /** What to look at or do next, beginning with the likely cause. */
 export function adviceOf(monitor: MonitorName, evidence: readonly Evidence[], causes: readonly string[]): string {
-  return [likely(evidence, causes), worth(evidence), nextStep(monitor, evidence)]
-    .filter((text) => text !== "")
-    .join(" ");
+  const first = monitor === "performance" ? beside(causes) : likely(evidence, causes);
+  return [first, worth(evidence), nextStep(monitor, evidence)].filter((text) => text !== "").join(" ");
 }
 
 export function severityOf(monitor: MonitorName, evidence: readonly Evidence[]): "warning" | "critical" {
@@ -58,6 +57,9 @@ function likely(evidence: readonly Evidence[], causes: readonly string[]): strin
   const made = inputs.length === 1 ? `${inputs[0]} is` : `All of ${listed(inputs)} are`;
   return `${made} made from ${causes.join(" and ")}: the likely cause is there.`;
 }
+
+const beside = (causes: readonly string[]): string =>
+  causes.length === 0 ? "" : `There is an open alert about what is made from ${listed(causes)}: look there first.`;
 
 function worth(evidence: readonly Evidence[]): string {
   const importance = importanceOf(evidence);

@@ -228,6 +228,37 @@ test("a shifted input opens one alert when it has held, and resolves when it is 
   assert.ok(Math.abs((shifted?.estimatedAccuracy?.value ?? 0) - 0.625) < 1e-3);
 });
 
+test("an alert that somebody has taken on says so ever after; a muted one is published as such", async () => {
+  await using stack = new AsyncDisposableStack();
+  const client = await start(stack);
+  // Windows of their own: the broker would take an alert of the same id for one that it has.
+  for (let window = 10; window < 13; window += 1) await predict({ window, distance: short(100) });
+  const [opened] = await alerts();
+  const id = opened?.id ?? "";
+  await assert.rejects(client.acknowledgeAlert({ id, by: " " }), /by: is empty/);
+  await assert.rejects(client.acknowledgeAlert({ id: "nothing", by: "me" }), { code: "not_found" });
+  await client.acknowledgeAlert({ id, by: "ada", note: "a new fare system" });
+  assert.equal((await client.getAlert({ id })).alert?.acknowledgement?.by, "ada");
+  const twoDays = { seconds: 172_800n, nanos: 0 };
+  await assert.rejects(client.muteAlerts({ app: APP, by: "ada" }), /duration: must be longer/);
+  await assert.rejects(
+    client.muteAlerts({ app: APP, monitor: "drfit", duration: twoDays, by: "ada" }),
+    /"drfit" is none of drift/,
+  );
+  const { mute } = await client.muteAlerts({ app: APP, subject: "distance", duration: twoDays, by: "ada" });
+  for (let window = 13; window < 17; window += 1) await predict({ window });
+  const { state, acknowledgement, muted } = (await alerts()).at(-1) ?? {};
+  assert.deepEqual([state, acknowledgement?.note, muted], [AlertState.RESOLVED, "a new fare system", true]);
+  const status = await client.getStatus({ app: APP });
+  assert.equal(status.alerts[0]?.acknowledgement?.by, "ada");
+  assert.deepEqual(
+    status.mutes.map((one) => one.id),
+    [mute?.id],
+  );
+  await client.endMute({ id: mute?.id ?? "" });
+  await assert.rejects(client.endMute({ id: mute?.id ?? "" }), { code: "not_found" });
+});
+
 test("a spike of one window raises no alert, nor does the hour, which is what it is", async () => {
   await using stack = new AsyncDisposableStack();
   await start(stack);

@@ -11,6 +11,8 @@ import { observeWatcher } from "./metrics.ts";
 import { migrations } from "./migrations/migrations.ts";
 import { Models } from "./models.ts";
 import { monitoringRules } from "./monitoringRules.ts";
+import { deliverTo } from "./outputs/deliver.ts";
+import { PeopleStore } from "./peopleStore.ts";
 import { MonitorStore } from "./store.ts";
 import { Watcher } from "./watcher.ts";
 
@@ -34,7 +36,8 @@ export async function startMonitor(
   const store = new MonitorStore(database);
   const models = stack.use(new Models(store));
   await models.follow(bus, { logger, onFailure });
-  const watcher = new Watcher({ store, models, outbox });
+  const people = new PeopleStore(database);
+  const watcher = new Watcher({ store, people, models, outbox });
   observeWatcher(watcher);
   stack.use(
     await watchApps(bus, async ({ app }) => app && (await watcher.adopt(monitoringRules(app))), { logger, onFailure }),
@@ -57,7 +60,12 @@ export async function startMonitor(
   };
   stack.use(await bus.consume({ ...outcomes, onFailure, handle: handleOutcomes(watcher) }));
 
-  const services = [monitorService(watcher, store, models)];
+  for (const receiver of config.receivers ?? []) {
+    const alerts = { stream: "ALERTS", durable: `monitor-${receiver.name}`, filter: "alerts.>", maxBatch: 16 };
+    stack.use(await bus.consume({ ...alerts, onFailure, handle: deliverTo(receiver, logger) }));
+  }
+
+  const services = [monitorService({ watcher, store, people, models })];
   const rpc = stack.use(await startRpcServer({ address: config.grpcAddress, services, logger }));
   logger.info({ grpc: rpc.address }, `gRPC on ${rpc.address}`);
   return { rpc };

@@ -1,9 +1,12 @@
 import type { Outbox } from "@millrace/outbox";
+import type { Alert } from "@millrace/proto/millrace/monitor/v1/alert_pb.ts";
 import { MillraceError } from "@millrace/runtime";
 import { alertEntry, alertMessage } from "./alertMessage.ts";
 import { AppWatch, emptyMemory, type SeenOutcome, type SeenPrediction } from "./appWatch.ts";
 import type { Models } from "./models.ts";
 import type { MonitoringRules } from "./monitoringRules.ts";
+import { isMuted } from "./mutes.ts";
+import type { PeopleStore } from "./peopleStore.ts";
 import { RecentIds } from "./recentIds.ts";
 import { SequenceSet } from "./sequenceSet.ts";
 import type { MonitorStore } from "./store.ts";
@@ -25,6 +28,7 @@ export interface OutcomeBatch {
 
 export interface WatcherOptions {
   readonly store: MonitorStore;
+  readonly people: PeopleStore;
   readonly models: Models;
   readonly outbox: Outbox;
 }
@@ -135,20 +139,30 @@ export class Watcher {
   async #save(touched: ReadonlyMap<AppWatch, number>, batches: readonly string[]): Promise<void> {
     const { store, models, outbox } = this.#options;
     if (touched.size === 0) return;
-    const alerts = [];
+    const changed = [];
     const windows = [];
     const memories = new Map<string, AppWatch["memory"]>();
     for (const [watch, watermarkMs] of touched) {
       const { app } = watch.rules;
-      alerts.push(...watch.advance(watermarkMs, models.champion(app)).map((change) => alertMessage(app, change)));
+      changed.push(...watch.advance(watermarkMs, models.champion(app)).map((change) => alertMessage(app, change)));
       windows.push(...watch.takeChanged());
       memories.set(app, watch.memory);
     }
+    const alerts = await this.#withPeople(changed);
     const entries = alerts.map(alertEntry);
     const windowMs = (app: string): number => this.#rules.get(app)?.windowMs ?? 0;
     await store.save({ windows, windowMs, memories, alerts, outbox: entries, counted: this.#counted, batches });
     for (const watch of touched.keys()) watch.forgetOld();
     await outbox.publish(entries);
+  }
+
+  /** With what people have said of them. */
+  async #withPeople(alerts: readonly Alert[]): Promise<Alert[]> {
+    if (alerts.length === 0) return [];
+    const { people } = this.#options;
+    const apps = [...new Set(alerts.map(({ app }) => app))];
+    const mutes = (await Promise.all(apps.map((app) => people.mutes(app, 0)))).flat();
+    return (await people.withAcknowledgements(alerts)).map((alert) => ({ ...alert, muted: isMuted(alert, mutes) }));
   }
 
   #exclusively(work: () => Promise<void>): Promise<void> {

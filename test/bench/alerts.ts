@@ -36,7 +36,6 @@ const { values: options } = parseArgs({
     reference: { type: "string", default: "28" },
     window: { type: "string", default: "24" },
     season: { type: "string", default: "0" },
-    psi: { type: "string" },
   },
 });
 const HOUR_MS = 3_600_000;
@@ -70,7 +69,6 @@ function rulesOf(): MonitoringRules {
     windowMs,
     latenessMs: 0,
     minRows: 100,
-    ...(options.psi ? { maxPsi: Number(options.psi) } : {}),
     seasonMs: Number(options.season) * HOUR_MS,
   };
 }

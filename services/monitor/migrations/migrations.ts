@@ -5,6 +5,7 @@ import type { Migration } from "kysely/migration";
 /** Every migration of the schema `monitor`, by name, in order. */
 export const migrations: Record<string, Migration> = {
   "0001_monitor": { up: createTables },
+  "0002_people": { up: addPeople },
 };
 
 /** Times are event time in milliseconds since the epoch. */
@@ -24,4 +25,14 @@ async function createTables(database: Kysely<never>): Promise<void> {
     database,
   );
   await sql.raw(OUTBOX_TABLE).execute(database);
+}
+
+/** What people said of alerts. */
+async function addPeople(database: Kysely<never>): Promise<void> {
+  // A millrace.monitor.v1.Acknowledgement.
+  await sql`CREATE TABLE acknowledgement (alert_id text PRIMARY KEY, body bytea NOT NULL)`.execute(database);
+  // A millrace.monitor.v1.Mute.
+  await sql`CREATE TABLE mute (id text PRIMARY KEY, app text NOT NULL, until_ms bigint NOT NULL, body bytea NOT NULL)`.execute(
+    database,
+  );
 }

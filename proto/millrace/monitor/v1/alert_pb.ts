@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/monitor/v1/alert.proto.
  */
 export const file_millrace_monitor_v1_alert: GenFile = /*@__PURE__*/
-  fileDesc("Ch9taWxscmFjZS9tb25pdG9yL3YxL2FsZXJ0LnByb3RvEhNtaWxscmFjZS5tb25pdG9yLnYxIu0CCgVBbGVydBIKCgJpZBgBIAEoCRILCgNhcHAYAiABKAkSDwoHbW9uaXRvchgDIAEoCRIuCgVzdGF0ZRgEIAEoDjIfLm1pbGxyYWNlLm1vbml0b3IudjEuQWxlcnRTdGF0ZRIvCghzZXZlcml0eRgFIAEoDjIdLm1pbGxyYWNlLm1vbml0b3IudjEuU2V2ZXJpdHkSDQoFdGl0bGUYBiABKAkSDgoGYWR2aWNlGAcgASgJEjQKCGV2aWRlbmNlGAggAygLMiIubWlsbHJhY2UubW9uaXRvci52MS5BbGVydEV2aWRlbmNlEi0KCW9wZW5lZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKY2hhbmdlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNbW9kZWxfdmVyc2lvbhgLIAEoCRIOCgZjYXVzZXMYDCADKAkiuQEKDUFsZXJ0RXZpZGVuY2USDwoHc3ViamVjdBgBIAEoCRIRCglzdGF0aXN0aWMYAiABKAkSDQoFdmFsdWUYAyABKAESDQoFbGltaXQYBCABKAESDwoHcF92YWx1ZRgFIAEoARIXCgppbXBvcnRhbmNlGAYgASgBSACIAQESLQoHcGljdHVyZRgHIAEoCzIcLm1pbGxyYWNlLm1vbml0b3IudjEuUGljdHVyZUINCgtfaW1wb3J0YW5jZSJwCgdQaWN0dXJlEg0KBWVkZ2VzGAEgAygBEhEKCXJlZmVyZW5jZRgCIAMoARIPCgdjdXJyZW50GAMgAygBEhkKEXJlZmVyZW5jZV9taXNzaW5nGAQgASgBEhcKD2N1cnJlbnRfbWlzc2luZxgFIAEoASpyCgpBbGVydFN0YXRlEhsKF0FMRVJUX1NUQVRFX1VOU1BFQ0lGSUVEEAASFAoQQUxFUlRfU1RBVEVfT1BFThABEhcKE0FMRVJUX1NUQVRFX1VQREFURUQQAhIYChRBTEVSVF9TVEFURV9SRVNPTFZFRBADKlEKCFNldmVyaXR5EhgKFFNFVkVSSVRZX1VOU1BFQ0lGSUVEEAASFAoQU0VWRVJJVFlfV0FSTklORxABEhUKEVNFVkVSSVRZX0NSSVRJQ0FMEAJiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("Ch9taWxscmFjZS9tb25pdG9yL3YxL2FsZXJ0LnByb3RvEhNtaWxscmFjZS5tb25pdG9yLnYxIrsDCgVBbGVydBIKCgJpZBgBIAEoCRILCgNhcHAYAiABKAkSDwoHbW9uaXRvchgDIAEoCRIuCgVzdGF0ZRgEIAEoDjIfLm1pbGxyYWNlLm1vbml0b3IudjEuQWxlcnRTdGF0ZRIvCghzZXZlcml0eRgFIAEoDjIdLm1pbGxyYWNlLm1vbml0b3IudjEuU2V2ZXJpdHkSDQoFdGl0bGUYBiABKAkSDgoGYWR2aWNlGAcgASgJEjQKCGV2aWRlbmNlGAggAygLMiIubWlsbHJhY2UubW9uaXRvci52MS5BbGVydEV2aWRlbmNlEi0KCW9wZW5lZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKY2hhbmdlZF9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNbW9kZWxfdmVyc2lvbhgLIAEoCRIOCgZjYXVzZXMYDCADKAkSPQoPYWNrbm93bGVkZ2VtZW50GA0gASgLMiQubWlsbHJhY2UubW9uaXRvci52MS5BY2tub3dsZWRnZW1lbnQSDQoFbXV0ZWQYDiABKAgiUwoPQWNrbm93bGVkZ2VtZW50EgoKAmJ5GAEgASgJEgwKBG5vdGUYAiABKAkSJgoCYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrkBCg1BbGVydEV2aWRlbmNlEg8KB3N1YmplY3QYASABKAkSEQoJc3RhdGlzdGljGAIgASgJEg0KBXZhbHVlGAMgASgBEg0KBWxpbWl0GAQgASgBEg8KB3BfdmFsdWUYBSABKAESFwoKaW1wb3J0YW5jZRgGIAEoAUgAiAEBEi0KB3BpY3R1cmUYByABKAsyHC5taWxscmFjZS5tb25pdG9yLnYxLlBpY3R1cmVCDQoLX2ltcG9ydGFuY2UicAoHUGljdHVyZRINCgVlZGdlcxgBIAMoARIRCglyZWZlcmVuY2UYAiADKAESDwoHY3VycmVudBgDIAMoARIZChFyZWZlcmVuY2VfbWlzc2luZxgEIAEoARIXCg9jdXJyZW50X21pc3NpbmcYBSABKAEqcgoKQWxlcnRTdGF0ZRIbChdBTEVSVF9TVEFURV9VTlNQRUNJRklFRBAAEhQKEEFMRVJUX1NUQVRFX09QRU4QARIXChNBTEVSVF9TVEFURV9VUERBVEVEEAISGAoUQUxFUlRfU1RBVEVfUkVTT0xWRUQQAypRCghTZXZlcml0eRIYChRTRVZFUklUWV9VTlNQRUNJRklFRBAAEhQKEFNFVkVSSVRZX1dBUk5JTkcQARIVChFTRVZFUklUWV9DUklUSUNBTBACYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * Published on `alerts.<app>.<monitor>`; opens once, is updated, and resolves.
@@ -87,6 +87,20 @@ export type Alert = Message<"millrace.monitor.v1.Alert"> & {
    * @generated from field: repeated string causes = 12;
    */
   causes: string[];
+
+  /**
+   * Who has taken it on; absent while nobody has. Its updates are then told to nobody but this stream.
+   *
+   * @generated from field: millrace.monitor.v1.Acknowledgement acknowledgement = 13;
+   */
+  acknowledgement?: Acknowledgement | undefined;
+
+  /**
+   * Somebody does not want to be told of this now: it is told to nobody but this stream.
+   *
+   * @generated from field: bool muted = 14;
+   */
+  muted: boolean;
 };
 
 /**
@@ -95,6 +109,33 @@ export type Alert = Message<"millrace.monitor.v1.Alert"> & {
  */
 export const AlertSchema: GenMessage<Alert> = /*@__PURE__*/
   messageDesc(file_millrace_monitor_v1_alert, 0);
+
+/**
+ * @generated from message millrace.monitor.v1.Acknowledgement
+ */
+export type Acknowledgement = Message<"millrace.monitor.v1.Acknowledgement"> & {
+  /**
+   * @generated from field: string by = 1;
+   */
+  by: string;
+
+  /**
+   * @generated from field: string note = 2;
+   */
+  note: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp at = 3;
+   */
+  at?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message millrace.monitor.v1.Acknowledgement.
+ * Use `create(AcknowledgementSchema)` to create a new message.
+ */
+export const AcknowledgementSchema: GenMessage<Acknowledgement> = /*@__PURE__*/
+  messageDesc(file_millrace_monitor_v1_alert, 1);
 
 /**
  * One measured effect.
@@ -149,7 +190,7 @@ export type AlertEvidence = Message<"millrace.monitor.v1.AlertEvidence"> & {
  * Use `create(AlertEvidenceSchema)` to create a new message.
  */
 export const AlertEvidenceSchema: GenMessage<AlertEvidence> = /*@__PURE__*/
-  messageDesc(file_millrace_monitor_v1_alert, 1);
+  messageDesc(file_millrace_monitor_v1_alert, 2);
 
 /**
  * One input before and after: shares of the present rows per bin, and of all rows in which it is missing.
@@ -190,7 +231,7 @@ export type Picture = Message<"millrace.monitor.v1.Picture"> & {
  * Use `create(PictureSchema)` to create a new message.
  */
 export const PictureSchema: GenMessage<Picture> = /*@__PURE__*/
-  messageDesc(file_millrace_monitor_v1_alert, 2);
+  messageDesc(file_millrace_monitor_v1_alert, 3);
 
 /**
  * @generated from enum millrace.monitor.v1.AlertState

@@ -4,8 +4,8 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Alert } from "./alert_pb.ts";
 import { file_millrace_monitor_v1_alert } from "./alert_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -14,7 +14,231 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/monitor/v1/monitor_service.proto.
  */
 export const file_millrace_monitor_v1_monitor_service: GenFile = /*@__PURE__*/
-  fileDesc("CiltaWxscmFjZS9tb25pdG9yL3YxL21vbml0b3Jfc2VydmljZS5wcm90bxITbWlsbHJhY2UubW9uaXRvci52MSI0ChBHZXRTdGF0dXNSZXF1ZXN0EgsKA2FwcBgBIAEoCRITCgttYXhfd2luZG93cxgCIAEoDSKeAQoRR2V0U3RhdHVzUmVzcG9uc2USLAoHd2luZG93cxgBIAMoCzIbLm1pbGxyYWNlLm1vbml0b3IudjEuV2luZG93EioKBmFsZXJ0cxgCIAMoCzIaLm1pbGxyYWNlLm1vbml0b3IudjEuQWxlcnQSGAoQcHJlZGljdGlvbnNfc2VlbhgDIAEoBBIVCg1vdXRjb21lc19zZWVuGAQgASgEItIGCgZXaW5kb3cSKAoEZnJvbRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoCdG8YAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDW1vZGVsX3ZlcnNpb24YAyABKAkSEwoLcHJlZGljdGlvbnMYBCABKAQSEAoIb3V0Y29tZXMYBSABKAQSFgoOZmFsbGJhY2tfc2hhcmUYBiABKAESMQoDcHNpGAcgAygLMiQubWlsbHJhY2UubW9uaXRvci52MS5XaW5kb3cuUHNpRW50cnkSOQoHbWlzc2luZxgIIAMoCzIoLm1pbGxyYWNlLm1vbml0b3IudjEuV2luZG93Lk1pc3NpbmdFbnRyeRIQCghsb2dfbG9zcxgJIAEoARIZChFleHBlY3RlZF9sb2dfbG9zcxgKIAEoARILCgNhdWMYCyABKAESGQoRY2FsaWJyYXRpb25fZXJyb3IYDCABKAESPQoJZGlzdGFuY2VzGA0gAygLMioubWlsbHJhY2UubW9uaXRvci52MS5XaW5kb3cuRGlzdGFuY2VzRW50cnkSDQoFYnJpZXIYDiABKAESDAoEcm1zZRgPIAEoARILCgNtYWUYECABKAESGgoSY29uZmlkZW50X21pc3Rha2VzGBEgASgBEjkKEmVzdGltYXRlZF9sb2dfbG9zcxgSIAEoCzIdLm1pbGxyYWNlLm1vbml0b3IudjEuRXN0aW1hdGUSNAoNZXN0aW1hdGVkX2F1YxgTIAEoCzIdLm1pbGxyYWNlLm1vbml0b3IudjEuRXN0aW1hdGUSOQoSZXN0aW1hdGVkX2FjY3VyYWN5GBQgASgLMh0ubWlsbHJhY2UubW9uaXRvci52MS5Fc3RpbWF0ZRoqCghQc2lFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBGi4KDE1pc3NpbmdFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBGlAKDkRpc3RhbmNlc0VudHJ5EgsKA2tleRgBIAEoCRItCgV2YWx1ZRgCIAEoCzIeLm1pbGxyYWNlLm1vbml0b3IudjEuRGlzdGFuY2VzOgI4ASLUAQoJRGlzdGFuY2VzEhYKDmplbnNlbl9zaGFubm9uGAEgASgBEhoKEmtvbG1vZ29yb3Zfc21pcm5vdhgCIAEoARITCgt3YXNzZXJzdGVpbhgDIAEoARIbCg53aW5kb3dfcF92YWx1ZRgEIAEoAUgAiAEBEhoKEmNoaV9zcXVhcmVfcF92YWx1ZRgFIAEoARIiChprb2xtb2dvcm92X3NtaXJub3ZfcF92YWx1ZRgGIAEoARIOCgZ1bnNlZW4YByABKAFCEQoPX3dpbmRvd19wX3ZhbHVlIjQKCEVzdGltYXRlEg0KBXZhbHVlGAEgASgBEgsKA2xvdxgCIAEoARIMCgRoaWdoGAMgASgBMmwKDk1vbml0b3JTZXJ2aWNlEloKCUdldFN0YXR1cxIlLm1pbGxyYWNlLm1vbml0b3IudjEuR2V0U3RhdHVzUmVxdWVzdBomLm1pbGxyYWNlLm1vbml0b3IudjEuR2V0U3RhdHVzUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp, file_millrace_monitor_v1_alert]);
+  fileDesc("CiltaWxscmFjZS9tb25pdG9yL3YxL21vbml0b3Jfc2VydmljZS5wcm90bxITbWlsbHJhY2UubW9uaXRvci52MSIdCg9HZXRBbGVydFJlcXVlc3QSCgoCaWQYASABKAkiPQoQR2V0QWxlcnRSZXNwb25zZRIpCgVhbGVydBgBIAEoCzIaLm1pbGxyYWNlLm1vbml0b3IudjEuQWxlcnQiPwoXQWNrbm93bGVkZ2VBbGVydFJlcXVlc3QSCgoCaWQYASABKAkSCgoCYnkYAiABKAkSDAoEbm90ZRgDIAEoCSJFChhBY2tub3dsZWRnZUFsZXJ0UmVzcG9uc2USKQoFYWxlcnQYASABKAsyGi5taWxscmFjZS5tb25pdG9yLnYxLkFsZXJ0IosBChFNdXRlQWxlcnRzUmVxdWVzdBILCgNhcHAYASABKAkSDwoHbW9uaXRvchgCIAEoCRIPCgdzdWJqZWN0GAMgASgJEisKCGR1cmF0aW9uGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEgoKAmJ5GAUgASgJEg4KBnJlYXNvbhgGIAEoCSI9ChJNdXRlQWxlcnRzUmVzcG9uc2USJwoEbXV0ZRgBIAEoCzIZLm1pbGxyYWNlLm1vbml0b3IudjEuTXV0ZSIcCg5FbmRNdXRlUmVxdWVzdBIKCgJpZBgBIAEoCSIRCg9FbmRNdXRlUmVzcG9uc2UiiAEKBE11dGUSCgoCaWQYASABKAkSCwoDYXBwGAIgASgJEg8KB21vbml0b3IYAyABKAkSDwoHc3ViamVjdBgEIAEoCRIpCgV1bnRpbBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASCgoCYnkYBiABKAkSDgoGcmVhc29uGAcgASgJIjQKEEdldFN0YXR1c1JlcXVlc3QSCwoDYXBwGAEgASgJEhMKC21heF93aW5kb3dzGAIgASgNIsgBChFHZXRTdGF0dXNSZXNwb25zZRIsCgd3aW5kb3dzGAEgAygLMhsubWlsbHJhY2UubW9uaXRvci52MS5XaW5kb3cSKgoGYWxlcnRzGAIgAygLMhoubWlsbHJhY2UubW9uaXRvci52MS5BbGVydBIYChBwcmVkaWN0aW9uc19zZWVuGAMgASgEEhUKDW91dGNvbWVzX3NlZW4YBCABKAQSKAoFbXV0ZXMYBSADKAsyGS5taWxscmFjZS5tb25pdG9yLnYxLk11dGUi0gYKBldpbmRvdxIoCgRmcm9tGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBImCgJ0bxgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNbW9kZWxfdmVyc2lvbhgDIAEoCRITCgtwcmVkaWN0aW9ucxgEIAEoBBIQCghvdXRjb21lcxgFIAEoBBIWCg5mYWxsYmFja19zaGFyZRgGIAEoARIxCgNwc2kYByADKAsyJC5taWxscmFjZS5tb25pdG9yLnYxLldpbmRvdy5Qc2lFbnRyeRI5CgdtaXNzaW5nGAggAygLMigubWlsbHJhY2UubW9uaXRvci52MS5XaW5kb3cuTWlzc2luZ0VudHJ5EhAKCGxvZ19sb3NzGAkgASgBEhkKEWV4cGVjdGVkX2xvZ19sb3NzGAogASgBEgsKA2F1YxgLIAEoARIZChFjYWxpYnJhdGlvbl9lcnJvchgMIAEoARI9CglkaXN0YW5jZXMYDSADKAsyKi5taWxscmFjZS5tb25pdG9yLnYxLldpbmRvdy5EaXN0YW5jZXNFbnRyeRINCgVicmllchgOIAEoARIMCgRybXNlGA8gASgBEgsKA21hZRgQIAEoARIaChJjb25maWRlbnRfbWlzdGFrZXMYESABKAESOQoSZXN0aW1hdGVkX2xvZ19sb3NzGBIgASgLMh0ubWlsbHJhY2UubW9uaXRvci52MS5Fc3RpbWF0ZRI0Cg1lc3RpbWF0ZWRfYXVjGBMgASgLMh0ubWlsbHJhY2UubW9uaXRvci52MS5Fc3RpbWF0ZRI5ChJlc3RpbWF0ZWRfYWNjdXJhY3kYFCABKAsyHS5taWxscmFjZS5tb25pdG9yLnYxLkVzdGltYXRlGioKCFBzaUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEaLgoMTWlzc2luZ0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEaUAoORGlzdGFuY2VzRW50cnkSCwoDa2V5GAEgASgJEi0KBXZhbHVlGAIgASgLMh4ubWlsbHJhY2UubW9uaXRvci52MS5EaXN0YW5jZXM6AjgBItQBCglEaXN0YW5jZXMSFgoOamVuc2VuX3NoYW5ub24YASABKAESGgoSa29sbW9nb3Jvdl9zbWlybm92GAIgASgBEhMKC3dhc3NlcnN0ZWluGAMgASgBEhsKDndpbmRvd19wX3ZhbHVlGAQgASgBSACIAQESGgoSY2hpX3NxdWFyZV9wX3ZhbHVlGAUgASgBEiIKGmtvbG1vZ29yb3Zfc21pcm5vdl9wX3ZhbHVlGAYgASgBEg4KBnVuc2VlbhgHIAEoAUIRCg9fd2luZG93X3BfdmFsdWUiNAoIRXN0aW1hdGUSDQoFdmFsdWUYASABKAESCwoDbG93GAIgASgBEgwKBGhpZ2gYAyABKAEy6wMKDk1vbml0b3JTZXJ2aWNlEloKCUdldFN0YXR1cxIlLm1pbGxyYWNlLm1vbml0b3IudjEuR2V0U3RhdHVzUmVxdWVzdBomLm1pbGxyYWNlLm1vbml0b3IudjEuR2V0U3RhdHVzUmVzcG9uc2USVwoIR2V0QWxlcnQSJC5taWxscmFjZS5tb25pdG9yLnYxLkdldEFsZXJ0UmVxdWVzdBolLm1pbGxyYWNlLm1vbml0b3IudjEuR2V0QWxlcnRSZXNwb25zZRJvChBBY2tub3dsZWRnZUFsZXJ0EiwubWlsbHJhY2UubW9uaXRvci52MS5BY2tub3dsZWRnZUFsZXJ0UmVxdWVzdBotLm1pbGxyYWNlLm1vbml0b3IudjEuQWNrbm93bGVkZ2VBbGVydFJlc3BvbnNlEl0KCk11dGVBbGVydHMSJi5taWxscmFjZS5tb25pdG9yLnYxLk11dGVBbGVydHNSZXF1ZXN0GicubWlsbHJhY2UubW9uaXRvci52MS5NdXRlQWxlcnRzUmVzcG9uc2USVAoHRW5kTXV0ZRIjLm1pbGxyYWNlLm1vbml0b3IudjEuRW5kTXV0ZVJlcXVlc3QaJC5taWxscmFjZS5tb25pdG9yLnYxLkVuZE11dGVSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_millrace_monitor_v1_alert]);
+
+/**
+ * @generated from message millrace.monitor.v1.GetAlertRequest
+ */
+export type GetAlertRequest = Message<"millrace.monitor.v1.GetAlertRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message millrace.monitor.v1.GetAlertRequest.
+ * Use `create(GetAlertRequestSchema)` to create a new message.
+ */
+export const GetAlertRequestSchema: GenMessage<GetAlertRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_monitor_v1_monitor_service, 0);
+
+/**
+ * @generated from message millrace.monitor.v1.GetAlertResponse
+ */
+export type GetAlertResponse = Message<"millrace.monitor.v1.GetAlertResponse"> & {
+  /**
+   * @generated from field: millrace.monitor.v1.Alert alert = 1;
+   */
+  alert?: Alert | undefined;
+};
+
+/**
+ * Describes the message millrace.monitor.v1.GetAlertResponse.
+ * Use `create(GetAlertResponseSchema)` to create a new message.
+ */
+export const GetAlertResponseSchema: GenMessage<GetAlertResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_monitor_v1_monitor_service, 1);
+
+/**
+ * @generated from message millrace.monitor.v1.AcknowledgeAlertRequest
+ */
+export type AcknowledgeAlertRequest = Message<"millrace.monitor.v1.AcknowledgeAlertRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * A person.
+   *
+   * @generated from field: string by = 2;
+   */
+  by: string;
+
+  /**
+   * @generated from field: string note = 3;
+   */
+  note: string;
+};
+
+/**
+ * Describes the message millrace.monitor.v1.AcknowledgeAlertRequest.
+ * Use `create(AcknowledgeAlertRequestSchema)` to create a new message.
+ */
+export const AcknowledgeAlertRequestSchema: GenMessage<AcknowledgeAlertRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_monitor_v1_monitor_service, 2);
+
+/**
+ * @generated from message millrace.monitor.v1.AcknowledgeAlertResponse
+ */
+export type AcknowledgeAlertResponse = Message<"millrace.monitor.v1.AcknowledgeAlertResponse"> & {
+  /**
+   * @generated from field: millrace.monitor.v1.Alert alert = 1;
+   */
+  alert?: Alert | undefined;
+};
+
+/**
+ * Describes the message millrace.monitor.v1.AcknowledgeAlertResponse.
+ * Use `create(AcknowledgeAlertResponseSchema)` to create a new message.
+ */
+export const AcknowledgeAlertResponseSchema: GenMessage<AcknowledgeAlertResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_monitor_v1_monitor_service, 3);
+
+/**
+ * @generated from message millrace.monitor.v1.MuteAlertsRequest
+ */
+export type MuteAlertsRequest = Message<"millrace.monitor.v1.MuteAlertsRequest"> & {
+  /**
+   * @generated from field: string app = 1;
+   */
+  app: string;
+
+  /**
+   * Of this monitor only; empty for all.
+   *
+   * @generated from field: string monitor = 2;
+   */
+  monitor: string;
+
+  /**
+   * About this input only; empty for all.
+   *
+   * @generated from field: string subject = 3;
+   */
+  subject: string;
+
+  /**
+   * From the app's own clock on.
+   *
+   * @generated from field: google.protobuf.Duration duration = 4;
+   */
+  duration?: Duration | undefined;
+
+  /**
+   * @generated from field: string by = 5;
+   */
+  by: string;
+
+  /**
+   * @generated from field: string reason = 6;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message millrace.monitor.v1.MuteAlertsRequest.
+ * Use `create(MuteAlertsRequestSchema)` to create a new message.
+ */
+export const MuteAlertsRequestSchema: GenMessage<MuteAlertsRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_monitor_v1_monitor_service, 4);
+
+/**
+ * @generated from message millrace.monitor.v1.MuteAlertsResponse
+ */
+export type MuteAlertsResponse = Message<"millrace.monitor.v1.MuteAlertsResponse"> & {
+  /**
+   * @generated from field: millrace.monitor.v1.Mute mute = 1;
+   */
+  mute?: Mute | undefined;
+};
+
+/**
+ * Describes the message millrace.monitor.v1.MuteAlertsResponse.
+ * Use `create(MuteAlertsResponseSchema)` to create a new message.
+ */
+export const MuteAlertsResponseSchema: GenMessage<MuteAlertsResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_monitor_v1_monitor_service, 5);
+
+/**
+ * @generated from message millrace.monitor.v1.EndMuteRequest
+ */
+export type EndMuteRequest = Message<"millrace.monitor.v1.EndMuteRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message millrace.monitor.v1.EndMuteRequest.
+ * Use `create(EndMuteRequestSchema)` to create a new message.
+ */
+export const EndMuteRequestSchema: GenMessage<EndMuteRequest> = /*@__PURE__*/
+  messageDesc(file_millrace_monitor_v1_monitor_service, 6);
+
+/**
+ * @generated from message millrace.monitor.v1.EndMuteResponse
+ */
+export type EndMuteResponse = Message<"millrace.monitor.v1.EndMuteResponse"> & {
+};
+
+/**
+ * Describes the message millrace.monitor.v1.EndMuteResponse.
+ * Use `create(EndMuteResponseSchema)` to create a new message.
+ */
+export const EndMuteResponseSchema: GenMessage<EndMuteResponse> = /*@__PURE__*/
+  messageDesc(file_millrace_monitor_v1_monitor_service, 7);
+
+/**
+ * @generated from message millrace.monitor.v1.Mute
+ */
+export type Mute = Message<"millrace.monitor.v1.Mute"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string app = 2;
+   */
+  app: string;
+
+  /**
+   * @generated from field: string monitor = 3;
+   */
+  monitor: string;
+
+  /**
+   * @generated from field: string subject = 4;
+   */
+  subject: string;
+
+  /**
+   * Event time.
+   *
+   * @generated from field: google.protobuf.Timestamp until = 5;
+   */
+  until?: Timestamp | undefined;
+
+  /**
+   * @generated from field: string by = 6;
+   */
+  by: string;
+
+  /**
+   * @generated from field: string reason = 7;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message millrace.monitor.v1.Mute.
+ * Use `create(MuteSchema)` to create a new message.
+ */
+export const MuteSchema: GenMessage<Mute> = /*@__PURE__*/
+  messageDesc(file_millrace_monitor_v1_monitor_service, 8);
 
 /**
  * @generated from message millrace.monitor.v1.GetStatusRequest
@@ -38,7 +262,7 @@ export type GetStatusRequest = Message<"millrace.monitor.v1.GetStatusRequest"> &
  * Use `create(GetStatusRequestSchema)` to create a new message.
  */
 export const GetStatusRequestSchema: GenMessage<GetStatusRequest> = /*@__PURE__*/
-  messageDesc(file_millrace_monitor_v1_monitor_service, 0);
+  messageDesc(file_millrace_monitor_v1_monitor_service, 9);
 
 /**
  * @generated from message millrace.monitor.v1.GetStatusResponse
@@ -63,6 +287,13 @@ export type GetStatusResponse = Message<"millrace.monitor.v1.GetStatusResponse">
    * @generated from field: uint64 outcomes_seen = 4;
    */
   outcomesSeen: bigint;
+
+  /**
+   * Those that are not over.
+   *
+   * @generated from field: repeated millrace.monitor.v1.Mute mutes = 5;
+   */
+  mutes: Mute[];
 };
 
 /**
@@ -70,7 +301,7 @@ export type GetStatusResponse = Message<"millrace.monitor.v1.GetStatusResponse">
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE__*/
-  messageDesc(file_millrace_monitor_v1_monitor_service, 1);
+  messageDesc(file_millrace_monitor_v1_monitor_service, 10);
 
 /**
  * One closed window of event time.
@@ -192,7 +423,7 @@ export type Window = Message<"millrace.monitor.v1.Window"> & {
  * Use `create(WindowSchema)` to create a new message.
  */
 export const WindowSchema: GenMessage<Window> = /*@__PURE__*/
-  messageDesc(file_millrace_monitor_v1_monitor_service, 2);
+  messageDesc(file_millrace_monitor_v1_monitor_service, 11);
 
 /**
  * From counts per bin; 0 where there are none.
@@ -250,7 +481,7 @@ export type Distances = Message<"millrace.monitor.v1.Distances"> & {
  * Use `create(DistancesSchema)` to create a new message.
  */
 export const DistancesSchema: GenMessage<Distances> = /*@__PURE__*/
-  messageDesc(file_millrace_monitor_v1_monitor_service, 3);
+  messageDesc(file_millrace_monitor_v1_monitor_service, 12);
 
 /**
  * Confidence-based: what a calibrated model will turn out to have achieved, and the range in which 95 of 100 such windows will lie.
@@ -279,7 +510,7 @@ export type Estimate = Message<"millrace.monitor.v1.Estimate"> & {
  * Use `create(EstimateSchema)` to create a new message.
  */
 export const EstimateSchema: GenMessage<Estimate> = /*@__PURE__*/
-  messageDesc(file_millrace_monitor_v1_monitor_service, 4);
+  messageDesc(file_millrace_monitor_v1_monitor_service, 13);
 
 /**
  * What the monitor has seen.
@@ -296,6 +527,46 @@ export const MonitorService: GenService<{
     methodKind: "unary";
     input: typeof GetStatusRequestSchema;
     output: typeof GetStatusResponseSchema;
+  },
+  /**
+   * NOT_FOUND when there is no such alert.
+   *
+   * @generated from rpc millrace.monitor.v1.MonitorService.GetAlert
+   */
+  getAlert: {
+    methodKind: "unary";
+    input: typeof GetAlertRequestSchema;
+    output: typeof GetAlertResponseSchema;
+  },
+  /**
+   * Says who takes an alert on. Again by somebody else: then it is theirs.
+   *
+   * @generated from rpc millrace.monitor.v1.MonitorService.AcknowledgeAlert
+   */
+  acknowledgeAlert: {
+    methodKind: "unary";
+    input: typeof AcknowledgeAlertRequestSchema;
+    output: typeof AcknowledgeAlertResponseSchema;
+  },
+  /**
+   * For some time, webhook and Alertmanager are not told of some alerts. They are kept and shown all the same.
+   *
+   * @generated from rpc millrace.monitor.v1.MonitorService.MuteAlerts
+   */
+  muteAlerts: {
+    methodKind: "unary";
+    input: typeof MuteAlertsRequestSchema;
+    output: typeof MuteAlertsResponseSchema;
+  },
+  /**
+   * NOT_FOUND when there is no such mute.
+   *
+   * @generated from rpc millrace.monitor.v1.MonitorService.EndMute
+   */
+  endMute: {
+    methodKind: "unary";
+    input: typeof EndMuteRequestSchema;
+    output: typeof EndMuteResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_millrace_monitor_v1_monitor_service, 0);
