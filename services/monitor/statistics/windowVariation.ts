@@ -8,8 +8,10 @@ export interface WindowCounts {
   readonly missing: number;
 }
 
-/** From so few windows nobody can tell how much windows differ. */
-const FEWEST_WINDOWS = 4;
+/** From fewer windows nobody can tell how much windows differ: each has to be compared with two others, at least. */
+const FEWEST_WINDOWS = 3;
+/** From fewer values nobody can tell how much values differ. From two, Student's tail says how little is known. */
+const FEWEST_VALUES = 2;
 
 /**
  * How much windows of the reference differ among themselves. The rows of one window move together (a day of storms, a campaign), so a window
@@ -74,7 +76,7 @@ export interface Observation {
  */
 export function largerThanUsual({ value, variance }: Observation, usual: readonly Observation[]): number {
   const n = usual.length;
-  if (n < FEWEST_WINDOWS) return Number.NaN;
+  if (n < FEWEST_VALUES) return Number.NaN;
   const { mean, variance: observed } = momentsOf(usual.map((one) => one.value));
   const chance = usual.reduce((sum, one) => sum + one.variance, 0) / n;
   const between = Math.max(observed - chance, 0);
