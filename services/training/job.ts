@@ -70,7 +70,7 @@ async function runWithin(parts: JobParts, job: TrainingJob, app: ModelledApp, si
     judgeChampion(champion, holdout, parts.artefacts, judgement),
   );
   await inSpan("gate and register", {}, async () => {
-    const warnings = await warningsAbout(parts, dataset, rows, judgement, signal);
+    const warnings = await warningsAbout(parts, dataset, rows, signal);
     const request = { app, dataset, split, rows: dataset.rows, best, candidates, against, warnings, trials, folds };
     const gate = await evaluateModel(request);
     const compared = compareSentence(candidates, best, metric);
@@ -90,10 +90,9 @@ async function warningsAbout(
   { datasets }: JobParts,
   dataset: BuiltDataset,
   { train }: CandidateRows,
-  { task }: Judgement,
   signal: AbortSignal,
 ): Promise<string[]> {
-  return [...(await datasetWarnings(datasets, dataset, task, signal)), ...warningsOf(train)];
+  return [...(await datasetWarnings(datasets, dataset, signal)), ...warningsOf(train)];
 }
 
 type Tell = (what: string, share?: number) => void;
