@@ -165,6 +165,28 @@ test("a field that is filled in together with the label is suspected, whatever i
   assert.deepEqual([finding.column, finding.level], ["extra", FindingLevel.STOP]);
 });
 
+test("labels that are numbers are not judged as if they were true or false", () => {
+  const numbers = FLIGHTS_APP.replace("value: event.delay >= 15.0, wait", "value: event.delay, wait").replace(
+    "task: BINARY, candidates: [LOGISTIC], metric: LOG_LOSS",
+    "task: REGRESSION, candidates: [LINEAR], metric: RMSE",
+  );
+  // All above 0.5, and the distance tells half of it.
+  const report = reportOn(
+    manifestOf(
+      (flight) => {
+        const landing = landingOf(flight);
+        landing.delay += 10;
+        flight.departure["distance"] = 50 + landing.delay * 10;
+      },
+      [FLIGHTS_APP, numbers],
+    ),
+  );
+  assert.deepEqual(
+    report.findings.map(({ what }) => what),
+    [],
+  );
+});
+
 test("too few labels stop training", () => {
   const few = manifestOf((flight) => {
     if (flight.number >= 150) flight.landings = [];

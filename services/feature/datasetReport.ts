@@ -3,6 +3,7 @@ import {
   type DatasetReport,
   DatasetReportSchema,
   type Finding,
+  FindingKind,
   FindingLevel,
   type LiveComparison,
   Verdict,
@@ -15,13 +16,34 @@ import { judgeLive } from "./liveComparison.ts";
 
 /** Is this data honest enough to train on? Everything that its manifest, and what was served lately, can say about it. */
 export function reportOn(manifest: DatasetManifest, live?: LiveComparison): DatasetReport {
-  const findings = [
+  const all = [
     ...judgeLabels(manifest),
     ...suspectLeaks(manifest),
     ...judgeColumns(manifest),
     ...(live === undefined ? [] : judgeLive(live)),
-  ].sort((left, right) => right.level - left.level);
+  ];
+  const fitting = hasBinaryLabels(manifest) ? all : all.filter((finding) => !isOfBinaryLabels(finding));
+  const findings = fitting.sort((left, right) => right.level - left.level);
   return create(DatasetReportSchema, { ...verdictOn(findings), findings, ...(live === undefined ? {} : { live }) });
+}
+
+/** They take a label above 0.5 for positive. */
+const OF_BINARY_LABELS: ReadonlySet<FindingKind> = new Set([
+  FindingKind.ONE_CLASS,
+  FindingKind.RARE_CLASS,
+  FindingKind.LABEL_BALANCE_MOVES,
+  FindingKind.LEAK_SUSPECT,
+  FindingKind.MISSING_TELLS_LABEL,
+]);
+
+/** Too few rows at all matter for any labels; too few of the rarer label are only warned of. */
+const isOfBinaryLabels = ({ kind, level }: Finding): boolean =>
+  OF_BINARY_LABELS.has(kind) || (kind === FindingKind.TOO_FEW_ROWS && level === FindingLevel.WARNING);
+
+/** False where labels are numbers, or indexes of more than two classes. */
+function hasBinaryLabels({ columns }: DatasetManifest): boolean {
+  const label = columns.find(({ name }) => name === "label");
+  return label === undefined || !(label.min < 0 || label.max > 1 || label.distinct > 2n);
 }
 
 function verdictOn(findings: readonly Finding[]): { verdict: Verdict; verdictText: string } {

@@ -1,12 +1,11 @@
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Bus } from "@millrace/bus";
-import { FindingKind, FindingLevel } from "@millrace/proto/millrace/feature/v1/dataset_report_pb.ts";
+import { FindingLevel } from "@millrace/proto/millrace/feature/v1/dataset_report_pb.ts";
 import { type DatasetManifest, DatasetService } from "@millrace/proto/millrace/feature/v1/dataset_service_pb.ts";
 import { connectRpc, type RpcClient } from "@millrace/rpc";
 import { describeError, MillraceError } from "@millrace/runtime";
 import { checkMemory } from "./memoryLimit.ts";
 import { type Dataset, readParquet } from "./parquet.ts";
-import type { Task } from "./task.ts";
 
 export interface DatasetRequest {
   readonly app: string;
@@ -68,13 +67,12 @@ export class DatasetClient implements Disposable {
     return { manifest, rows, asOfMs: known ?? newest(rows.occurredAtMs) + 1 };
   }
 
-  /** What the feature service warns of, one sentence each; none where it cannot tell. Of labels, only where they are true or false. */
-  async findings(dataset: string, task: Task, signal: AbortSignal): Promise<string[]> {
+  /** What the feature service warns of, one sentence each; none where it cannot tell. */
+  async findings(dataset: string, signal: AbortSignal): Promise<string[]> {
     try {
       const { report } = await this.#client.reportDataset({ dataset, withoutLive: true }, { signal });
       return (report?.findings ?? [])
         .filter(({ level }) => level === FindingLevel.WARNING || level === FindingLevel.STOP)
-        .filter(({ kind }) => task.kind === "binary" || !OF_BINARY_LABELS.has(kind))
         .map(({ what, advice }) => `${what} ${advice}`);
     } catch (error) {
       if (error instanceof MillraceError && (error.code === "unimplemented" || error.code === "not_found")) return [];
@@ -100,16 +98,6 @@ export class DatasetClient implements Disposable {
     this.#client[Symbol.dispose]();
   }
 }
-
-/** They take a label above 0.5 for positive. */
-const OF_BINARY_LABELS: ReadonlySet<FindingKind> = new Set([
-  FindingKind.ONE_CLASS,
-  FindingKind.RARE_CLASS,
-  FindingKind.TOO_FEW_ROWS,
-  FindingKind.LABEL_BALANCE_MOVES,
-  FindingKind.LEAK_SUSPECT,
-  FindingKind.MISSING_TELLS_LABEL,
-]);
 
 const NOT_FEATURES = new Set(["key", "occurred_at", "label"]);
 

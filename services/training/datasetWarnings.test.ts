@@ -3,7 +3,6 @@ import { test } from "node:test";
 import type { DatasetClient } from "./dataset.ts";
 import { checkRepeatedRows, datasetWarnings } from "./datasetWarnings.ts";
 import type { Dataset } from "./parquet.ts";
-import { BINARY } from "./task.ts";
 
 const array = (...values: number[]): Float64Array => Float64Array.from(values);
 
@@ -19,7 +18,7 @@ const rowsAt = (times: readonly number[], others: Partial<Dataset> = {}): Datase
 const warningsOf = (rows: Dataset): Promise<string[]> => {
   const datasets = { findings: () => Promise.resolve(["Only 3 % of the labels are 1."]) } as unknown as DatasetClient;
   const dataset = { rows, manifest: { contentHash: "x" } } as Parameters<typeof datasetWarnings>[1];
-  return datasetWarnings(datasets, dataset, BINARY, new AbortController().signal);
+  return datasetWarnings(datasets, dataset, new AbortController().signal);
 };
 
 test("what the feature service warns of, equal columns and repeated rows are told", async () => {

@@ -1,7 +1,6 @@
 import { MillraceError } from "@millrace/runtime";
 import type { BuiltDataset, DatasetClient } from "./dataset.ts";
 import type { Dataset } from "./parquet.ts";
-import type { Task } from "./task.ts";
 
 /** A dataset in which more rows than this are there twice says nothing about how good a model is: the holdout has rows that were trained on. */
 const MAX_REPEATED_SHARE = 0.5;
@@ -11,10 +10,9 @@ const TOLD_SHARE = 0.01;
 export async function datasetWarnings(
   datasets: DatasetClient,
   { manifest, rows }: BuiltDataset,
-  task: Task,
   signal: AbortSignal,
 ): Promise<string[]> {
-  const findings = await datasets.findings(manifest.contentHash, task, signal);
+  const findings = await datasets.findings(manifest.contentHash, signal);
   return [...findings, ...repeatedRows(rows), ...equalColumns(rows)];
 }
 

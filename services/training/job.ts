@@ -84,7 +84,7 @@ async function runWithin(
   );
   tell("evaluating the best candidate");
   await inSpan("gate and register", {}, async () => {
-    const warnings = await warningsAbout(parts, dataset, rows, judgement, signal);
+    const warnings = await warningsAbout(parts, dataset, rows, signal);
     const request = { app, dataset, split, rows: dataset.rows, best, candidates, against, warnings, trials, folds };
     const gate = await evaluateModel(request);
     const compared = compareSentence(candidates, best, metric);
@@ -104,10 +104,9 @@ async function warningsAbout(
   { datasets }: JobParts,
   dataset: BuiltDataset,
   { train }: CandidateRows,
-  { task }: Judgement,
   signal: AbortSignal,
 ): Promise<string[]> {
-  return [...(await datasetWarnings(datasets, dataset, task, signal)), ...warningsOf(train)];
+  return [...(await datasetWarnings(datasets, dataset, signal)), ...warningsOf(train)];
 }
 
 /** Each candidate, with the parameters that a search found where the app asks for one. */

@@ -35,15 +35,15 @@ test("of nine linear models, three are tried on more rows and one on all, with t
 });
 
 test("trees with better parameters are found, always the same for a seed, and for numbers and classes too", async () => {
-  const request = requestOf(REGRESSION, "gbdt", 2_000);
-  const [first, again] = [await search(request, { trials: 5 }), await search(request, { trials: 5 })];
+  const request = requestOf(REGRESSION, "gbdt", 900);
+  const [first, again] = [await search(request, { trials: 3 }), await search(request, { trials: 3 })];
   assert.deepEqual(first.parameters, again.parameters);
   assert.deepEqual(
     first.trials.map(({ loss }) => loss),
     again.trials.map(({ loss }) => loss),
   );
   assert.notDeepEqual(
-    (await search({ ...request, seed: 6 }, { trials: 5 })).trials[1]?.parameters,
+    (await search({ ...request, seed: 6 }, { trials: 3 })).trials[1]?.parameters,
     first.trials[1]?.parameters,
   );
   const classes = await search(requestOf(MULTICLASS, "logistic", 1_000), { trials: 2 });

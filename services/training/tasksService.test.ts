@@ -34,7 +34,7 @@ const cardOf = async (number: number) =>
 
 const NUMBERS = {
   task: Task.REGRESSION,
-  candidates: [Algorithm.LINEAR, Algorithm.GBDT, Algorithm.BASELINE],
+  candidates: [Algorithm.LINEAR, Algorithm.BASELINE],
   metric: Metric.RMSE,
   coverage: 0.8,
   segments: ["airport", "hour"],
@@ -56,13 +56,13 @@ test("numbers: searched, judged, gated, registered with its signature, and told 
     JSON.stringify(version.metrics),
   );
   assert.ok((version.prior[0] ?? 0) > 40 && (version.prior[0] ?? 0) < 70);
-  assert.match(version.verdict.join("\n"), /Of 3 candidates, \w+ has the best RMSE/);
+  assert.match(version.verdict.join("\n"), /Of 2 candidates, linear has the best RMSE/);
   assert.match(version.verdict.join("\n"), /RMSE is worst in (airport|hour)/);
   const { markdown, evaluation } = await cardOf(version.number);
   assert.ok(evaluation !== undefined);
   const rmse = evaluation.metrics.find(({ name }) => name === "rmse")?.candidate;
   assert.ok(rmse !== undefined && rmse.lower < rmse.value && rmse.value < rmse.upper);
-  assert.ok(evaluation.trials.length >= 4 && evaluation.trials.every(({ algorithm }) => algorithm !== "baseline"));
+  assert.ok(evaluation.trials.length >= 3 && evaluation.trials.every(({ algorithm }) => algorithm !== "baseline"));
   assert.equal(evaluation.folds.length, 2);
   assert.ok((evaluation.folds[0]?.trainRows ?? 0n) < (evaluation.folds[1]?.trainRows ?? 0n));
   assert.ok(evaluation.segments.some(({ by, segment }) => by === "airport" && segment === "SFO"));

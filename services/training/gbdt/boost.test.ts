@@ -145,7 +145,7 @@ test("the same trees grow on any number of threads", async () => {
   const matrix = randomMatrix(3_000, 1);
   const parameters = { ...BOOST_DEFAULTS, trees: 5 };
   const alone = await trainBoostedTrees(matrix, undefined, parameters, { threads: 1 });
-  const shared = await trainBoostedTrees(matrix, undefined, parameters, { threads: 3 });
+  const shared = await trainBoostedTrees(matrix, undefined, parameters, { threads: 3, worthWaking: 500 });
   assert.deepEqual(shared.trees, alone.trees);
 });
 

@@ -29,6 +29,8 @@ export interface BoostOptions {
   readonly seed?: number | undefined;
   /** Threads for the histograms. The result does not depend on it. */
   readonly threads?: number;
+  /** Values from which on other threads are woken. Default: when it is worth it. */
+  readonly worthWaking?: number;
   readonly signal?: AbortSignal | undefined;
   /** After each round; the loss is the validation's. */
   readonly onTree?: (round: number, loss: number | undefined) => void;
@@ -46,13 +48,13 @@ export async function trainBoostedTrees(
   train: Matrix,
   validation: Matrix | undefined,
   parameters: BoostParameters,
-  { objective = LOG_LOSS, monotone, seed = 0, threads = 1, signal, onTree }: BoostOptions = {},
+  { objective = LOG_LOSS, monotone, seed = 0, threads = 1, worthWaking, signal, onTree }: BoostOptions = {},
 ): Promise<BoostedTrees> {
   checkBoostParameters(parameters);
   const { outputs } = objective;
   const edges = train.columns.map(chooseEdges);
   const data = shareData(train, edges, parameters.maxDepth);
-  await using histogramThreads = new HistogramThreads(data, threads, slotsForDepth(parameters.maxDepth));
+  await using histogramThreads = new HistogramThreads(data, threads, slotsForDepth(parameters.maxDepth), worthWaking);
   const grower = new TreeGrower(data, edges, parameters, histogramThreads, monotone);
   const chooseFeatures = featureChooser(edges.length, parameters.featureShare, seed);
   const baseScores = objective.baseScores(train);

@@ -8,12 +8,6 @@ const FIRST_TASK = 3;
 const TASK_WIDTH = 3;
 const ENDED = -1;
 
-/**
- * So often a thread looks before it goes to sleep, about half a millisecond: most work is shorter, and on a virtual machine waking a sleeper takes
- * as long as that.
- */
-const LOOKS = 200_000;
-
 /** How threads that share memory tell each other that there is work, and that it is done. */
 export class ThreadSignals {
   /** Shared. */
@@ -45,7 +39,6 @@ export class ThreadSignals {
   /** Waits until so many threads are done with what `begin` gave them. @returns false when they are not, after this long */
   waitForAll(threads: number, milliseconds: number): boolean {
     const { memory } = this;
-    for (let look = 0; look < LOOKS && Atomics.load(memory, DONE) < threads; look += 1);
     for (let done = Atomics.load(memory, DONE); done < threads; done = Atomics.load(memory, DONE)) {
       if (Atomics.wait(memory, DONE, done, milliseconds) === "timed-out") return false;
     }
@@ -61,7 +54,6 @@ export class ThreadSignals {
   /** In a thread: waits for the next tasks; undefined at the end. */
   next(): HistogramTask[] | undefined {
     const { memory } = this;
-    for (let look = 0; look < LOOKS && Atomics.load(memory, TURN) === this.#turn; look += 1);
     Atomics.wait(memory, TURN, this.#turn);
     this.#turn = Atomics.load(memory, TURN);
     if (this.#turn === ENDED) return undefined;

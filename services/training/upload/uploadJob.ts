@@ -14,7 +14,7 @@ import type { Registry } from "../registry.ts";
 import { inSpan } from "../spans.ts";
 import type { Split } from "../split.ts";
 import type { TrainingStore } from "../store.ts";
-import { BINARY, taskOf } from "../task.ts";
+import { taskOf } from "../task.ts";
 import { describeUnjudged, describeVersion } from "../version.ts";
 import { chooseArtefact, type Trial } from "./chooseArtefact.ts";
 import { sampleRows } from "./sampleRows.ts";
@@ -103,7 +103,7 @@ async function registerJudged(parts: UploadJobParts, judged: JudgedUpload, signa
     judgeChampion(champion, ofChampion, artefacts, judgementOf(app)),
   );
   const { judged: best, artefact } = chosen;
-  const warnings = await datasetWarnings(parts.datasets, dataset, BINARY, signal);
+  const warnings = await datasetWarnings(parts.datasets, dataset, signal);
   const gate = await inSpan("gate", {}, () =>
     evaluateModel({ app, dataset, split, rows, best, candidates: [best], against, warnings, trials: [], folds: [] }),
   );
