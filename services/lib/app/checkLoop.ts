@@ -1,4 +1,4 @@
-import { type App, FieldType, FieldTypeSchema, Task, TaskSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { type App, FieldType, FieldTypeSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { attempt } from "./attempt.ts";
 import { formatDuration } from "./duration.ts";
 import { enumName } from "./enumName.ts";
