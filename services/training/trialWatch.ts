@@ -60,7 +60,7 @@ export class TrialWatch implements AsyncDisposable {
     await this.#refresh();
     if (this.#stopped) return;
     if (this.#active.size === 0) return this.#stopReading();
-    if (this.#consumers.length === 0) await this.#startReading();
+    if (this.#consumers.length === 0) await this.#startReading().catch((error: unknown) => this.#giveUpReading(error));
     for (const app of this.#active.keys()) await this.#options.registry.lookAtTrial(app);
     await this.#refresh();
   }
@@ -93,6 +93,12 @@ export class TrialWatch implements AsyncDisposable {
       });
       this.#consumers.push(consumer);
     }
+  }
+
+  /** Both or none; the next look tries again. */
+  async #giveUpReading(error: unknown): Promise<never> {
+    await this.#closeReading();
+    throw error;
   }
 
   async #take(messages: readonly JsMsg[]): Promise<Outcome> {

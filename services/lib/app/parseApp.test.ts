@@ -289,5 +289,10 @@ test("a promotion policy and external trainers are read, and what cannot be is n
     "model.promotion.canary.share double.gt_lte",
   ]);
   assert.deepEqual(wrong("external: [{ name: python }, { name: python }]"), ["model.external[1].name repeated"]);
+  const classes = mistakes(
+    ["task: BINARY", "task: REGRESSION"],
+    ["  seed: 1", "  seed: 1\n  promotion: { shadow: { predictions: 500 } }"],
+  );
+  assert.ok(classes.includes("model.promotion does_not_fit"), classes.join());
   assert.deepEqual(wrong("external: [{ name: my trainer }]"), ["model.external[0].name string.pattern"]);
 });

@@ -128,6 +128,8 @@ test("a failure, a file that is not what was said, and silence until the deadlin
   await training.publishJob("three");
   const { type } = await asked("fails", "three");
   assert.equal(type, "application/protobuf");
+  // The last to be asked.
+  await asked("wrong", "three");
   await answer("fails", { id: "three/fails", failure: "ValueError: no luck" });
   await answer("lies", { id: "three/lies", ...(await bring(logistic([4, 0]))), sha256: "0".repeat(64) });
   await answer("wrong", { id: "three/wrong", ...(await bring(new Uint8Array([1, 2, 3]))) });
