@@ -32,9 +32,10 @@ test("coverage, what never got its truth, and the delay's quantiles are told by 
     }),
     create(LabelQualitySchema, { app: "loans", modelVersion: "loans/2" }),
   ]);
-  await collect?.({
+  const observer: unknown = {
     observe: (name: unknown, value: number, about: Attributes) => record(String(name), value, about),
-  } as never);
+  };
+  await collect?.(observer as never);
   assert.deepEqual(recorded.splice(0), [
     "labels.coverage loans loans/1 0.75",
     "labels.never loans loans/1 2",
