@@ -117,8 +117,10 @@ export function decideRetraining(rules: RetrainingRules | undefined, state: Retr
   if (rules === undefined)
     return { retrain: false, trigger: "", code: "by_hand", reason: "The app is retrained by hand only.", atMs };
   const asked = whatAsks(rules, state);
-  if (asked === undefined)
-    return { retrain: false, trigger: "", code: "nothing_asks", reason: nothingAsks(rules, state), atMs };
+  if (asked === undefined) {
+    const code = state.lastJob?.running === true ? "nothing_asks:running" : "nothing_asks";
+    return { retrain: false, trigger: "", code, reason: nothingAsks(rules, state), atMs };
+  }
   const hindrance = whatHinders(rules, state);
   if (hindrance !== undefined) return notNow(asked, hindrance, atMs);
   const lastMs = state.lastJob?.asOfMs ?? -Infinity;

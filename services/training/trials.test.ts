@@ -173,8 +173,10 @@ test("a shadow that proves clearly worse is rejected by itself, with the numbers
     { by: MadeBy.SHADOW, version: number, probability: bad },
   ]);
   await reaches(number, ModelState.REJECTED);
-  assert.equal((await training.deployment())?.shadow, undefined);
+  // It is published once it is stored.
+  await waitFor(async () => (await training.deployment())?.shadow === undefined);
   assert.equal(await champion(), 2);
+  await waitFor(async () => (await training.events()).at(-1)?.what === "rejected");
   const rejection = (await training.events()).at(-1);
   assert.equal(rejection?.what, "rejected");
   assert.match(rejection?.reason ?? "", /log loss is 1\.\d+ against 0\.\d+: worse by 0\.8\d+, surely by/);

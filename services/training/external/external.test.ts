@@ -57,7 +57,7 @@ async function answer(
   const json = as === "application/json";
   const data = json ? Buffer.from(toJsonString(ExternalResultSchema, result)) : toBinary(ExternalResultSchema, result);
   await trainer.publishBytes(trainerResultSubject(name), data, {
-    id: `${result.id} ${as}`,
+    id: `${name} ${result.id} ${as}`,
     headers: { "Content-Type": as },
   });
 }
