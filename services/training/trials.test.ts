@@ -31,11 +31,14 @@ async function accepted(id: string): Promise<number> {
 
 const stateOf = async (number: number) => (await training.registry.getModel({ app: APP, number })).model?.state;
 const champion = async () => (await training.deployment())?.champion?.number;
-const reaches = (number: number, state: ModelState) =>
-  waitFor(async () => (await stateOf(number)) === state, {
-    deadlineMs: 10_000,
-    what: `${APP}/${number} in state ${state}`,
-  });
+/** What was committed is told a moment later. */
+const published = () =>
+  waitFor(async () => (await training.database.query({ text: "SELECT id FROM outbox" })).length === 0);
+const reaches = async (number: number, state: ModelState): Promise<void> => {
+  const what = `${APP}/${number} in state ${state}`;
+  await waitFor(async () => (await stateOf(number)) === state, { deadlineMs: 10_000, what });
+  await published();
+};
 const told = async (number: number) =>
   (await training.events()).filter(({ model }) => model?.number === number).map(({ what }) => what);
 
@@ -257,6 +260,7 @@ test("where a person decides, good evidence waits for a word, which takes one st
     { by: MadeBy.SHADOW, version: number },
   ]);
   await waitFor(async () => (await training.registry.getModel({ app: APP, number })).trial?.waiting === true);
+  await published();
   assert.equal((await told(number)).at(-1), "waiting");
   assert.equal(await stateOf(number), ModelState.SHADOW);
   const wish = { app: APP, number, reason: "looks good", author: "Ada", from: ModelState.SHADOW };
