@@ -55,9 +55,11 @@ export class RequestStream implements AsyncIterableIterator<unknown> {
       return Promise.resolve({ done: false, value });
     }
     if (this.#ended === undefined) {
-      this.#taker = Promise.withResolvers();
+      const taker = Promise.withResolvers<IteratorResult<unknown>>();
+      this.#taker = taker;
+      // May bring one at once.
       this.#read();
-      return this.#taker.promise;
+      return taker.promise;
     }
     const { error } = this.#ended;
     return error === undefined ? Promise.resolve(END) : Promise.reject(error);
