@@ -1,3 +1,4 @@
+import type { Departure } from "@millrace/rpc";
 import { type Clock, MillraceError } from "@millrace/runtime";
 
 export interface AnswerCacheOptions {
@@ -50,7 +51,7 @@ export class AnswerCache {
     key: string,
     run: () => Promise<number>,
     by: number,
-    signal: AbortSignal,
+    signal: Departure,
   ): Promise<{ readonly probability: number; readonly origin: Origin }> {
     for (;;) {
       const kept = this.#kept.get(key);
@@ -94,7 +95,7 @@ export class AnswerCache {
     this.#kept.set(key, { probability, until: now + ttlMs });
   }
 
-  async #join(flight: Flight, by: number, signal: AbortSignal): Promise<number | MillraceError> {
+  async #join(flight: Flight, by: number, signal: Departure): Promise<number | MillraceError> {
     const over = Promise.withResolvers<never>();
     const late = (): void =>
       over.reject(new MillraceError("deadline_exceeded", "an equal question was still being answered"));

@@ -1,6 +1,7 @@
 import { type Timestamp, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Traceparent } from "@millrace/bus";
 import type { Prediction } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import type { Departure } from "@millrace/rpc";
 import { type Clock, MillraceError, systemClock } from "@millrace/runtime";
 import type { DirectoryEntry } from "./appDirectory.ts";
 import { askTogether } from "./askTogether.ts";
@@ -30,7 +31,7 @@ export interface AnsweringOptions {
 export interface PredictCall {
   /** Milliseconds since the epoch; Infinity when the caller set none. */
   readonly deadlineMs: number;
-  readonly signal: AbortSignal;
+  readonly signal: Departure;
   readonly traceparent: Traceparent;
 }
 

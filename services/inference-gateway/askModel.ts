@@ -1,4 +1,5 @@
 import type { Traceparent } from "@millrace/bus";
+import type { Departure } from "@millrace/rpc";
 import { type Clock, describeError, MillraceError } from "@millrace/runtime";
 import { type AnswerCache, answerKey, type Origin } from "./answerCache.ts";
 import type { Blame } from "./laneRequest.ts";
@@ -13,7 +14,7 @@ export interface ModelQuestion {
   readonly by: number;
   /** An answer that does not come by then is the model's fault, not the caller's. */
   readonly fair: boolean;
-  readonly signal: AbortSignal;
+  readonly signal: Departure;
   readonly traceparent: Traceparent;
 }
 

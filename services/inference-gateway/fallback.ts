@@ -1,6 +1,7 @@
 import type { Traceparent } from "@millrace/bus";
 import { Fallback } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { MadeBy } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import type { Departure } from "@millrace/rpc";
 import { type Clock, describeError } from "@millrace/runtime";
 import type { AnswerCache } from "./answerCache.ts";
 import { askModel, type ModelAnswer } from "./askModel.ts";
@@ -21,7 +22,7 @@ export interface Question {
   readonly canaryKey: string;
   readonly answers: AnswerCache | undefined;
   readonly time: CallTime;
-  readonly signal: AbortSignal;
+  readonly signal: Departure;
   readonly traceparent: Traceparent;
   /** Of a version that has been asked already, together with other questions: it is not asked again. */
   readonly tried?: Tried | undefined;

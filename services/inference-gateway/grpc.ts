@@ -24,6 +24,6 @@ export function predictionService(predictor: Predictor): ImplementedService {
   });
 }
 
-function predictCall({ deadlineMs, signal }: Call): PredictCall {
-  return { deadlineMs, signal, traceparent: traceparentOf() };
+function predictCall({ deadlineMs, departure }: Call): PredictCall {
+  return { deadlineMs, signal: departure, traceparent: traceparentOf() };
 }

@@ -1,3 +1,5 @@
+import type { Departure } from "@millrace/rpc";
+
 /** How far a stream may be read ahead of its answers, and when to stop. */
 export interface StreamOptions {
   /** Most requests in hand: being answered, or answered and not taken yet. */
@@ -5,7 +7,7 @@ export interface StreamOptions {
   /** Whether there is room for one more beside those of this stream; one at a time there always is. Asked again after each answer. */
   readonly hasRoom: () => boolean;
   /** Aborted when the caller has gone. */
-  readonly signal: AbortSignal;
+  readonly signal: Departure;
 }
 
 /**

@@ -71,7 +71,11 @@ export function inferenceHandlers(options: HandlersOptions): ImplementedService 
   });
 }
 
-const known = ({ deadlineMs, signal }: Call): InferenceCall => ({ deadlineMs, signal, traceparent: traceparentOf() });
+const known = ({ deadlineMs, departure }: Call): InferenceCall => ({
+  deadlineMs,
+  signal: departure,
+  traceparent: traceparentOf(),
+});
 
 function statisticsOf(directory: ModelDirectory, name: string, version: string) {
   const found = directory.find(name, version);

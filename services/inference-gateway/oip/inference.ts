@@ -7,6 +7,7 @@ import {
   type ModelStreamInferResponse,
   ModelStreamInferResponseSchema,
 } from "@millrace/proto/inference/grpc_service_pb.ts";
+import type { Departure } from "@millrace/rpc";
 import { type Clock, describeError, MillraceError, systemClock } from "@millrace/runtime";
 import type { LoadedModel } from "../loadedModel.ts";
 import type { ModelDirectory } from "../modelDirectory.ts";
@@ -38,7 +39,7 @@ export interface InferenceOptions {
 export interface InferenceCall {
   /** Milliseconds since the epoch; Infinity when the caller set none. */
   readonly deadlineMs: number;
-  readonly signal: AbortSignal;
+  readonly signal: Departure;
   readonly traceparent: Traceparent;
 }
 

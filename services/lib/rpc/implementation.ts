@@ -7,11 +7,14 @@ import type {
   MessageShape,
 } from "@bufbuild/protobuf";
 import type { Metadata } from "@grpc/grpc-js";
+import type { Departure } from "./departure.ts";
 import type { Encoded } from "./encoded.ts";
 
 /** What a handler may know about its call. */
 export interface Call {
-  /** Aborted when the caller has gone or its deadline has passed. Made when first asked for. */
+  /** Told when the caller has gone or its deadline has passed. */
+  readonly departure: Departure;
+  /** The same for what wants an AbortSignal. Made when first asked for. */
   readonly signal: AbortSignal;
   /** Milliseconds since the epoch; Infinity when the caller set none. */
   readonly deadlineMs: number;

@@ -6,6 +6,7 @@ export {
   type RpcClient,
   type RpcClientOptions,
 } from "./client.ts";
+export type { Departure } from "./departure.ts";
 export { Encoded } from "./encoded.ts";
 export { type Call, type Handler, type Implementation, type ImplementedService, implement } from "./implementation.ts";
 export { type RpcServer, type RpcServerOptions, readRpcAddress, startRpcServer } from "./server.ts";

@@ -1,15 +1,15 @@
 import type { DescFile } from "@bufbuild/protobuf";
 import { toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
-import { Server, ServerCredentials, type UntypedServiceImplementation } from "@grpc/grpc-js";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
 import { file_google_rpc_status } from "@millrace/proto/google/rpc/status_pb.ts";
 import { Health } from "@millrace/proto/grpc/health/v1/health_pb.ts";
 import { type ConfigReader, describeError, type Logger, MillraceError } from "@millrace/runtime";
 import { HealthImplementation } from "grpc-health-check";
 import type { ImplementedService } from "./implementation.ts";
-import { serverHandler } from "./serverHandler.ts";
-import { serviceDefinition } from "./serviceDefinition.ts";
+import { answerCalls } from "./serverHandler.ts";
+import { serverDefinition } from "./serviceDefinition.ts";
 
 export interface RpcServerOptions {
   /** `host:port`; port 0 takes a free one. */
@@ -41,25 +41,20 @@ export class RpcServer implements AsyncDisposable {
 
   /** @throws `failed_precondition` when the address is taken or not ours. */
   static async start({ address, services, logger, maxMessageBytes = 4 << 20 }: RpcServerOptions): Promise<RpcServer> {
+    const onInternalError = (method: string, error: unknown): void =>
+      logger.error({ err: error, method }, `${method} failed: ${describeError(error)}`);
     const server = new Server({
       "grpc.max_receive_message_length": maxMessageBytes,
       "grpc.max_send_message_length": -1,
       // A client that has vanished without a word is found within a minute.
       "grpc.keepalive_time_ms": 30_000,
       "grpc.keepalive_timeout_ms": 20_000,
+      // Its counts are asked for by nobody, and are kept with every message.
+      "grpc.enable_channelz": 0,
+      interceptors: [answerCalls(services, onInternalError)],
     });
-    const onInternalError = (method: string, error: unknown): void =>
-      logger.error({ err: error, method }, `${method} failed: ${describeError(error)}`);
-    for (const { service, handlers } of services) {
-      const implementation: UntypedServiceImplementation = {};
-      for (const method of service.methods) {
-        const handler = handlers[method.localName];
-        if (handler !== undefined) {
-          implementation[method.localName] = serverHandler(method, handler as never, onInternalError);
-        }
-      }
-      server.addService(serviceDefinition(service), implementation);
-    }
+    // Without handlers: whatever has one is answered before.
+    for (const { service } of services) server.addService(serverDefinition(service), {});
     const health = new HealthImplementation({ "": "SERVING" });
     for (const { service } of services) health.setStatus(service.typeName, "SERVING");
     health.addToServer(server);

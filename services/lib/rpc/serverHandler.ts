@@ -1,167 +1,154 @@
-import { once } from "node:events";
 import type { DescMethod } from "@bufbuild/protobuf";
-import type {
-  handleBidiStreamingCall,
-  handleServerStreamingCall,
-  handleUnaryCall,
-  Metadata,
-  ServerDuplexStream,
-  ServerWritableStream,
-  UntypedHandleCall,
+import {
+  ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  type ServerInterceptor,
+  status,
 } from "@grpc/grpc-js";
 import { MillraceError } from "@millrace/runtime";
-import type { Call } from "./implementation.ts";
-import { MalformedMessage } from "./serviceDefinition.ts";
-import { toStatus } from "./status.ts";
+import type { Call, ImplementedService } from "./implementation.ts";
+import { RequestStream } from "./requestStream.ts";
+import { ServerCall } from "./serverCall.ts";
+import { MalformedMessage, methodDefinition } from "./serviceDefinition.ts";
+import { type RpcStatus, toStatus } from "./status.ts";
 
-type AnyHandler = (request: never, call: Call) => unknown;
 export type OnInternalError = (method: string, error: unknown) => void;
 
-/** Turns a typed handler into what grpc-js calls. */
-export function serverHandler(
-  method: DescMethod,
-  handler: AnyHandler,
+/** A method, with what answers it. */
+export interface ServedMethod {
+  readonly desc: DescMethod;
+  readonly handler: (request: never, call: Call) => unknown;
+  readonly encode: (answer: unknown) => Buffer;
+  readonly failed: (error: unknown) => RpcStatus;
+}
+
+type Listener = Parameters<ServerInterceptingCallInterface["start"]>[0];
+
+/**
+ * Answers the calls of these services where grpc-js lets interceptors see them: one step before it would put a stream of its own before
+ * each call. A message in a stream then costs 3.4 µs of processor time instead of 12 (echo of 150 bytes), for answers need not wait for each
+ * other's write.
+ */
+export function answerCalls(
+  services: readonly ImplementedService[],
   onInternalError: OnInternalError,
-): UntypedHandleCall {
-  const fail = (error: unknown): ReturnType<typeof toStatus> => {
-    if (!(error instanceof MillraceError) || error.code === "internal")
-      onInternalError(`${method.parent.typeName}/${method.name}`, error);
-    return toStatus(error);
+): ServerInterceptor {
+  const served = new Map<string, (call: ServerInterceptingCallInterface) => Listener>();
+  for (const { service, handlers } of services) {
+    for (const desc of service.methods) {
+      const handler = handlers[desc.localName];
+      if (handler === undefined) continue;
+      const { path, responseSerialize } = methodDefinition(desc);
+      const failed = (error: unknown): RpcStatus => {
+        if (!(error instanceof MillraceError) || error.code === "internal") onInternalError(path.slice(1), error);
+        return toStatus(error);
+      };
+      const Kind = callKind(desc);
+      const method = { desc, handler: handler as never, encode: responseSerialize as never, failed };
+      served.set(path, (call) => new Kind(method, call));
+    }
+  }
+  return ({ path }, call) => {
+    const listen = served.get(path);
+    // Health and reflection are grpc-js's own.
+    return new ServerInterceptingCall(call, listen && { start: () => call.start(listen(call)) });
   };
-  switch (method.methodKind) {
+}
+
+function callKind({ methodKind, name }: DescMethod) {
+  switch (methodKind) {
     case "unary":
-      return unary(handler as never, fail);
+      return UnaryCall;
     case "server_streaming":
-      return serverStreaming(handler as never, fail);
+      return AnswerStreamCall;
     case "bidi_streaming":
-      return bidiStreaming(handler as never, fail);
+      return StreamCall;
     default:
-      throw new MillraceError("unimplemented", `${method.name}: client streaming calls are not supported`);
+      throw new MillraceError("unimplemented", `${name}: client streaming calls are not supported`);
   }
 }
 
-type Fail = (error: unknown) => ReturnType<typeof toStatus>;
+const wrongNumber = (got: string): RpcStatus => ({
+  code: status.UNIMPLEMENTED,
+  details: `expected one request and then the end of the requests, got ${got}`,
+});
 
-function unary(
-  handler: (request: unknown, call: Call) => Promise<unknown>,
-  fail: Fail,
-): handleUnaryCall<unknown, unknown> {
-  return (call, callback) => {
-    if (call.request instanceof MalformedMessage) {
-      callback(fail(call.request.error));
-      return;
-    }
-    let answer: Promise<unknown>;
-    const known = new ServerCall(call);
+/** A call with one request. */
+abstract class OneRequestCall extends ServerCall {
+  #request: unknown;
+
+  protected begun(): void {
+    this.surface.startRead();
+  }
+
+  onReceiveMessage(message: unknown): void {
+    if (this.#request !== undefined) return this.end(wrongNumber("another request"));
+    this.#request = message;
+    this.surface.startRead();
+  }
+
+  onReceiveHalfClose(): void {
+    if (this.isOver) return;
+    const request = this.#request;
+    if (request === undefined) this.end(wrongNumber("none"));
+    else if (request instanceof MalformedMessage) this.fail(request.error);
+    else this.run(() => this.answer(request));
+  }
+
+  /** Never fails. */
+  protected abstract answer(request: unknown): void;
+}
+
+class UnaryCall extends OneRequestCall {
+  protected answer(request: unknown): void {
     try {
-      answer = handler(call.request, known);
+      const answered = this.method.handler(request as never, this) as Promise<unknown>;
+      answered.then(
+        (answer) => this.#answered(answer),
+        (error: unknown) => this.fail(error),
+      );
     } catch (error) {
-      callback(fail(error));
-      return;
+      this.fail(error);
     }
-    answer.then(
-      (response) => {
-        known.answered = true;
-        callback(null, response);
-      },
-      (error: unknown) => {
-        known.answered = true;
-        callback(fail(error));
-      },
-    );
-  };
-}
+  }
 
-function serverStreaming(
-  handler: (request: unknown, call: Call) => AsyncIterable<unknown>,
-  fail: Fail,
-): handleServerStreamingCall<unknown, unknown> {
-  return (call) => {
-    const { request } = call;
-    const answers = (): AsyncIterable<unknown> => {
-      if (request instanceof MalformedMessage) throw request.error;
-      return handler(request, new ServerCall(call));
-    };
-    void writeAll(call, answers, fail);
-  };
-}
-
-function bidiStreaming(
-  handler: (requests: AsyncIterable<unknown>, call: Call) => AsyncIterable<unknown>,
-  fail: Fail,
-): handleBidiStreamingCall<unknown, unknown> {
-  return (call) => {
-    // The end of the requests, or of the handler's interest in them, is not the end of the answers.
-    const requests = call.iterator({ destroyOnReturn: false });
-    void writeAll(call, () => handler(wellFormed(requests), new ServerCall(call)), fail);
-  };
-}
-
-/** The requests, up to one that could not be decoded. */
-function wellFormed(requests: AsyncIterator<unknown>): AsyncIterable<unknown> {
-  const next = async (): Promise<IteratorResult<unknown>> => {
-    const result = await requests.next();
-    if (result.value instanceof MalformedMessage) throw result.value.error;
-    return result;
-  };
-  return { [Symbol.asyncIterator]: () => ({ next }) };
-}
-
-/** Writes as fast as the caller reads. */
-async function writeAll(
-  call: ServerWritableStream<unknown, unknown> | ServerDuplexStream<unknown, unknown>,
-  answers: () => AsyncIterable<unknown>,
-  fail: Fail,
-): Promise<void> {
-  const gone = new Promise<void>((resolve) => call.once("cancelled", resolve));
-  try {
-    for await (const answer of answers()) {
-      if (call.cancelled) return;
-      if (!call.write(answer)) await Promise.race([once(call, "drain"), gone]);
+  #answered(answer: unknown): void {
+    if (this.isOver) return;
+    try {
+      this.send(answer);
+      this.end();
+    } catch (error) {
+      this.fail(error);
     }
-    call.end();
-  } catch (error) {
-    if (!call.cancelled) call.emit("error", fail(error));
   }
 }
 
-interface ServerSurface {
-  readonly cancelled: boolean;
-  readonly metadata: Metadata;
-  getDeadline(): Date | number;
-  once(event: "cancelled", listener: () => void): unknown;
+class AnswerStreamCall extends OneRequestCall {
+  protected answer(request: unknown): void {
+    void this.sendAll(() => this.method.handler(request as never, this) as AsyncIterable<unknown>);
+  }
 }
 
-class ServerCall implements Call {
-  readonly #call: ServerSurface;
-  /** grpc-js reports the end of every call as a cancellation; after the answer nobody has to be told. */
-  answered = false;
-  #controller: AbortController | undefined;
+class StreamCall extends ServerCall {
+  readonly #requests = new RequestStream(() => this.surface.startRead());
 
-  constructor(call: ServerSurface) {
-    this.#call = call;
+  protected begun(): void {
+    this.departure.addEventListener("abort", () => this.#requests.abandon());
+    const answers = () => this.method.handler(this.#requests as never, this) as AsyncIterable<unknown>;
+    this.run(() => void this.sendAll(answers));
   }
 
-  get metadata(): Metadata {
-    return this.#call.metadata;
+  onReceiveMessage(message: unknown): void {
+    this.#requests.push(message);
   }
 
-  get deadlineMs(): number {
-    const deadline = this.#call.getDeadline();
-    return typeof deadline === "number" ? deadline : deadline.getTime();
+  onReceiveHalfClose(): void {
+    this.#requests.end();
   }
 
-  get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      const controller = new AbortController();
-      this.#controller = controller;
-      if (this.#call.cancelled) controller.abort();
-      else {
-        this.#call.once("cancelled", () => {
-          if (!this.answered) controller.abort();
-        });
-      }
-    }
-    return this.#controller.signal;
+  /** A stream that the caller resets looks at first as if the requests had ended, and may have been answered on that account. */
+  override onCancel(): void {
+    super.onCancel();
+    this.departure.abort();
   }
 }

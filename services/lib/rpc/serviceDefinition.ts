@@ -8,6 +8,13 @@ export function serviceDefinition(service: DescService): ServiceDefinition<Recor
   return Object.fromEntries(service.methods.map((method) => [method.localName, methodDefinition(method)]));
 }
 
+/** The same for a server whose answers are bytes already. */
+export function serverDefinition(service: DescService): ReturnType<typeof serviceDefinition> {
+  const definition = serviceDefinition(service);
+  for (const method of Object.values(definition)) method.responseSerialize = (bytes) => bytes as Buffer;
+  return definition;
+}
+
 /** One of its methods. */
 export function methodDefinition(method: DescMethod): MethodDefinition<object, object> {
   const { input, output, methodKind } = method;

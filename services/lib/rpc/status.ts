@@ -39,26 +39,27 @@ const DOMAIN = "millrace";
 const MAX_MESSAGE_CHARACTERS = 1_000;
 const MAX_DETAILS_BYTES = 3_000;
 
-interface FailedStatus {
+/** How a call ended. */
+export interface RpcStatus {
   readonly code: status;
   readonly details: string;
-  readonly metadata: Metadata;
+  readonly metadata?: Metadata;
 }
 
 /** Of refusals: under overload the same one is told to many callers. */
-const REFUSALS = new WeakMap<MillraceError, FailedStatus>();
+const REFUSALS = new WeakMap<MillraceError, RpcStatus>();
 
 /** What a failed call answers. A cause stays here; an error that is not a MillraceError says nothing about itself. */
-export function toStatus(error: unknown): FailedStatus {
-  const metadata = new Metadata();
+export function toStatus(error: unknown): RpcStatus {
   if (!(error instanceof MillraceError)) {
-    return { code: status.INTERNAL, details: "internal error; the server's log has its cause", metadata };
+    return { code: status.INTERNAL, details: "internal error; the server's log has its cause" };
   }
   const told = REFUSALS.get(error);
   if (told !== undefined) return told;
   const code = GRPC_STATUS[error.code];
   const message = shorten(error.message);
   const rich = create(StatusSchema, { code, message, details: richDetails(error) });
+  const metadata = new Metadata();
   metadata.set(DETAILS, Buffer.from(toBinary(StatusSchema, rich)));
   const failed = { code, details: message, metadata };
   if (error.retryAfterMs !== undefined) REFUSALS.set(error, failed);

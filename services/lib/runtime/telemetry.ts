@@ -20,8 +20,9 @@ if (process.env["OTEL_EXPORTER_OTLP_ENDPOINT"]) {
   ]);
   const sdk = new NodeSDK({
     instrumentations: [
-      // The exporter itself may speak gRPC; and a health check every second is not worth a span.
-      new GrpcInstrumentation({ ignoreGrpcMethods: [/^Check$/, /^Watch$/, /^Export$/] }),
+      // Of clients: the calls that a server of ours answers have their spans from @millrace/rpc. The exporter itself may speak gRPC; and a
+      // health check every second is not worth a span, nor is reflection.
+      new GrpcInstrumentation({ ignoreGrpcMethods: [/^Check$/, /^Watch$/, /^ServerReflectionInfo$/, /^Export$/] }),
       new PgInstrumentation({ requireParentSpan: true }),
     ],
   });
