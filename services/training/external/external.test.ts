@@ -151,7 +151,7 @@ test("a result that nobody asked for, or that speaks for another trainer, is kep
     )?.header.get("Millrace-Reason");
   await answer("python", { id: "unknown/python", failure: "x" });
   await waitFor(async () => /Nobody asked the trainer python/.test((await reasonOf()) ?? ""));
-  await answer("python", { id: "three/fails", trainer: "fails", failure: "x" });
+  await answer("python", { id: "never/python", trainer: "fails", failure: "x" });
   await waitFor(async () => /names the trainer "fails", its subject "python"/.test((await reasonOf()) ?? ""));
 });
 

@@ -51,6 +51,8 @@ test("the first upload that passes the gates is registered with where it comes f
   assert.equal(model.reference?.features.length, 2);
   assert.match(model.verdict.join("\n"), /Ada uploaded it, made by scikit-learn.*\n/);
   assert.equal(model.quantization, undefined);
+  // The job has ended once it is committed; that is told a moment later.
+  await waitFor(async () => (await whats(model.jobId)).length === 2);
   assert.deepEqual((await training.deployment())?.champion, model);
   assert.deepEqual(await whats(model.jobId), ["candidate", "promoted"]);
   const [change] = await training.database.query<{ who: string }>({
