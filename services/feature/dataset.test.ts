@@ -88,8 +88,8 @@ test("fields that models are evaluated by stand in the dataset as texts, and cha
   const [row] = rowsOf(log, {}, withSegments);
   assert.deepEqual(row?.texts, ["ATL"], "distance is a feature, and has a column already");
   const part = new ParquetPart(["delay_mean_6h"], ["origin"]);
-  const missing = { ...(row as DatasetRow), texts: [undefined] };
-  for (const each of [row as DatasetRow, missing]) await part.add(each);
+  const missing = { ...row, texts: [undefined] };
+  for (const each of [row, missing]) await part.add(each);
   const { buffer } = new Uint8Array(await part.finish());
   const objects = await parquetReadObjects({ file: buffer, columns: ["request.origin"] });
   assert.deepEqual(objects, [{ "request.origin": "ATL" }, { "request.origin": null }]);

@@ -109,13 +109,13 @@ for (const { title, metric, better, tie, worse } of [
       const { accepted, verdict } = against({ tolerance: 0.002 }, metric, theirs);
       return [accepted, verdict.at(-1) ?? ""];
     };
-    const [accepted, sentence] = verdictOf(better as Metrics);
+    const [accepted, sentence] = verdictOf(better);
     assert.equal(accepted, true);
     assert.match(sentence, /on the same 5000 rows: better by 0\.0100, by 0\.0095 at least with 95 % confidence/);
-    const [tied, ofTie] = verdictOf(tie as Metrics);
+    const [tied, ofTie] = verdictOf(tie);
     assert.equal(tied, false);
     assert.match(ofTie, /a tie \(tolerance 0\.002\); the champion stays/);
-    const [lost, ofWorse] = verdictOf(worse as Metrics);
+    const [lost, ofWorse] = verdictOf(worse);
     assert.equal(lost, false);
     assert.match(ofWorse, /worse by 0\.0100 .* the champion stays/);
   });

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import type { Estimate } from "@millrace/metrics";
-import { type Gates, Metric } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import type { Gates, Metric } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import {
   type GateCheck,
   GateCheckSchema,
