@@ -8,6 +8,8 @@ import { type RetrainingRules, retrainingRules } from "./retrainingPolicy.ts";
 /** What feedback needs of an app. */
 export interface FollowedApp {
   readonly name: string;
+  /** Of MULTICLASS: what labels are indexes of. */
+  readonly classes: readonly string[];
   readonly label: LabelRule;
   /** Length of the windows in which labels are watched, as the monitor's. */
   readonly windowMs: number;
@@ -37,6 +39,7 @@ export class Apps implements AsyncDisposable {
         try {
           followed = {
             name: app.app,
+            classes: app.model?.classes ?? [],
             label: new LabelRule(app),
             windowMs: monitoredWindowMs(app),
             reports: reportRules(app),

@@ -78,4 +78,9 @@ export class Joiner {
   }
 }
 
-const scopeOf = ({ name, label, windowMs }: FollowedApp): JoinScope => ({ app: name, windowMs, ...label.window });
+const scopeOf = ({ name, classes, label, windowMs }: FollowedApp): JoinScope => ({
+  app: name,
+  classes,
+  windowMs,
+  ...label.window,
+});

@@ -22,6 +22,8 @@ export interface ReportRules {
   readonly join: string;
   readonly joinType: FieldType;
   readonly binary: boolean;
+  /** Of MULTICLASS, whose labels are named by their class. */
+  readonly classes: readonly string[];
   /** Further ahead of the wall clock than this, a label is refused. */
   readonly futureMs: number;
 }
@@ -34,6 +36,7 @@ export function reportRules(app: App): ReportRules {
     join,
     joinType: app.events[REPORTED_LABEL]?.fields[join]?.type ?? FieldType.STRING,
     binary: app.model?.task === Task.BINARY,
+    classes: app.model?.classes ?? [],
     futureMs: durationToMs(app.ingestion?.future) ?? DEFAULT_FUTURE_MS,
   };
 }
@@ -45,7 +48,7 @@ export function reportRules(app: App): ReportRules {
  * @param nowMs wall clock
  */
 export function checkReport(report: LabelReport, rules: ReportRules, path: string, nowMs: number): Violation[] {
-  const { id, about, value, occurredAt, who } = report;
+  const { id, about, occurredAt, who } = report;
   const violations: Violation[] = [];
   const wrong = (field: string, reason: string, what: string): void => {
     violations.push({ field: `${path}.${field}`, reason, description: `${path}.${field} ${what}` });
@@ -58,8 +61,7 @@ export function checkReport(report: LabelReport, rules: ReportRules, path: strin
   } else if (about.case === "joinKey" && rules.joinType === FieldType.INT64 && !isInt64(about.value)) {
     wrong("join_key", "wrong_type", `must be a whole number, as ${rules.join} is an INT64, not ${show(about.value)}`);
   }
-  if (!Number.isFinite(value)) wrong("value", "not_a_number", `must be a number, not ${value}`);
-  else if (rules.binary && value !== 0 && value !== 1) wrong("value", "out_of_range", `must be 0 or 1, not ${value}`);
+  checkValue(report, rules, wrong);
   if (occurredAt === undefined) wrong("occurred_at", "missing", "is required: when it came true");
   else if (timestampMs(occurredAt) < 0) wrong("occurred_at", "out_of_range", "must be 1970 or later");
   else if (timestampMs(occurredAt) > nowMs + rules.futureMs) {
@@ -73,6 +75,30 @@ export function checkReport(report: LabelReport, rules: ReportRules, path: strin
   if (who.length > MAX_WHO) wrong("who", "too_long", `must be at most ${MAX_WHO} characters, not ${who.length}`);
   return violations;
 }
+
+function checkValue(
+  { value, labelClass }: LabelReport,
+  { binary, classes }: ReportRules,
+  wrong: (field: string, reason: string, what: string) => void,
+): void {
+  if (classes.length > 0) {
+    const rule = `must be one of ${classes.join(", ")}`;
+    if (value !== 0)
+      wrong("value", "does_not_fit", `is for numbers, not for classes: leave out ${value}, and give label_class`);
+    if (!classes.includes(labelClass)) wrong("label_class", "unknown_class", `${rule}, not ${show(labelClass)}`);
+    return;
+  }
+  if (labelClass !== "") {
+    const what = `is for MULTICLASS: leave out ${show(labelClass)}, and give the value`;
+    wrong("label_class", "does_not_fit", what);
+  }
+  if (!Number.isFinite(value)) wrong("value", "not_a_number", `must be a number, not ${value}`);
+  else if (binary && value !== 0 && value !== 1) wrong("value", "out_of_range", `must be 0 or 1, not ${value}`);
+}
+
+/** A checked report's label as it is stored: a class as its index. */
+export const valueOf = ({ value, labelClass }: LabelReport, { classes }: ReportRules): number =>
+  classes.length > 0 ? classes.indexOf(labelClass) : value;
 
 /** A reported label as an event of its app. */
 export interface ReportedLabel {

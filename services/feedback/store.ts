@@ -48,6 +48,8 @@ export interface LabelCounts {
 /** For whom, which labels count, and in which windows they are watched. */
 export interface JoinScope extends LabelWindow {
   readonly app: string;
+  /** Of MULTICLASS. */
+  readonly classes: readonly string[];
   readonly windowMs: number;
 }
 
@@ -155,6 +157,7 @@ class JoinTransaction {
       rows.map((row) => row.features),
       rows.map((row) => row.traceparent),
       rows.map((row) => row.requestId),
+      rows.map((row) => row.answer),
     ]);
   }
 
@@ -172,7 +175,7 @@ class JoinTransaction {
   }
 
   async finish(): Promise<Stored> {
-    const { app } = this.#scope;
+    const { app, classes } = this.#scope;
     const { nowMs, ahead } = this.#clock.state;
     const moved = nowMs !== undefined && nowMs !== this.#before.watermark;
     if (moved) await this.#storeBelieved(await this.#takeAhead());
@@ -180,7 +183,7 @@ class JoinTransaction {
     const progress = [app, nowMs ?? null, ahead, movedAtMs, this.#predictedUntilMs];
     await this.#client.query({ ...SET_PROGRESS, values: progress });
     await this.#countLabelled();
-    const entries = await addOutcomes(this.#client, app, this.#outcomes);
+    const entries = await addOutcomes(this.#client, app, classes, this.#outcomes);
     return { outcomes: this.#outcomes.length, entries, watermarkMs: nowMs ?? 0, labels: this.#labels };
   }
 

@@ -1,6 +1,7 @@
 import { OUTBOX_TABLE } from "@millrace/outbox";
 import { type Kysely, sql } from "kysely";
 import type { Migration } from "kysely/migration";
+import { keepAnswers } from "./answers.ts";
 import { keepAllLabels, watchLabels } from "./labels.ts";
 
 import { findPredictions } from "./reports.ts";
@@ -11,6 +12,7 @@ export const migrations: Record<string, Migration> = {
   "0002_labels": { up: keepAllLabels },
   "0003_label_windows": { up: watchLabels },
   "0004_reports": { up: findPredictions },
+  "0005_answers": { up: keepAnswers },
 };
 
 /** Times are event time in milliseconds since the epoch: what the statements compute with, and cheap to send in arrays. */
