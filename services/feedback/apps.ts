@@ -9,6 +9,8 @@ import { type ReviewRules, reviewRules } from "./reviewRules.ts";
 /** What feedback needs of an app. */
 export interface FollowedApp {
   readonly name: string;
+  /** Of MULTICLASS: what labels are indexes of. */
+  readonly classes: readonly string[];
   readonly label: LabelRule;
   /** Length of the windows in which labels are watched, as the monitor's. */
   readonly windowMs: number;
@@ -41,6 +43,7 @@ export class Apps implements AsyncDisposable {
         try {
           followed = {
             name: app.app,
+            classes: app.model?.classes ?? [],
             label: new LabelRule(app),
             windowMs: monitoredWindowMs(app),
             reports: reportRules(app),

@@ -105,8 +105,8 @@ export function feedbackService({
       return create(ListContradictionsResponseSchema, { contradictions });
     },
     async *readOutcomes({ app }) {
-      appOf(app);
-      for await (const rows of reports.outcomes(app, ROWS_PER_MESSAGE))
+      const { classes } = appOf(app);
+      for await (const rows of reports.outcomes(app, classes, ROWS_PER_MESSAGE))
         yield create(ReadOutcomesResponseSchema, { rows });
     },
   });

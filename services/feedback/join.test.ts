@@ -101,6 +101,7 @@ const prediction = (id: string, joinKey: string, predictedAtMs: number): Predict
   modelVersion: "app/1",
   madeBy: MadeBy.CHAMPION,
   features: encodeFeatures([]),
+  answer: null,
   traceparent: "",
 });
 
@@ -119,7 +120,7 @@ function deliveries<Item>(items: readonly Item[], random: (below: number) => num
 for (let seed = 1; seed <= SEEDS; seed += 1) {
   test(`whatever the order of arrival, a prediction's truth is what the rule says of all its labels (seed ${seed})`, async () => {
     const random = randomOf(seed);
-    const scope: JoinScope = { app: `app-${seed}`, windowMs: 4 * HOUR_MS, ...WINDOW };
+    const scope: JoinScope = { app: `app-${seed}`, classes: [], windowMs: 4 * HOUR_MS, ...WINDOW };
     const store = new OutcomeStore(database, { now: () => 0 });
     const { predictions, labels } = scenario(random);
     const work = [

@@ -46,6 +46,8 @@ export interface LabelCounts {
 /** For whom, which labels count, and in which windows they are watched. */
 export interface JoinScope extends LabelWindow {
   readonly app: string;
+  /** Of MULTICLASS. */
+  readonly classes: readonly string[];
   readonly windowMs: number;
   /** Which predictions people are asked about; absent when they are not. */
   readonly review?: ReviewRules | undefined;
@@ -97,6 +99,7 @@ export class JoinTransaction {
       rows.map((row) => row.traceparent),
       rows.map((row) => row.requestId),
       rows.map((row) => row.heldOut ?? null),
+      rows.map((row) => row.answer),
     ]);
     const { review } = this.#scope;
     if (review !== undefined) this.#offers.push(...uncertainOnes(review, rows));
@@ -116,7 +119,7 @@ export class JoinTransaction {
   }
 
   async finish(): Promise<Stored> {
-    const { app } = this.#scope;
+    const { app, classes } = this.#scope;
     const { nowMs, ahead } = this.#clock.state;
     const moved = nowMs !== undefined && nowMs !== this.#before.watermark;
     if (moved) await this.#storeBelieved(await this.#takeAhead());
@@ -124,7 +127,7 @@ export class JoinTransaction {
     const progress = [app, nowMs ?? null, ahead, movedAtMs, this.#predictedUntilMs];
     await this.#client.query({ ...SET_PROGRESS, values: progress });
     await this.#countLabelled();
-    const entries = await addOutcomes(this.#client, app, this.#outcomes);
+    const entries = await addOutcomes(this.#client, app, classes, this.#outcomes);
     if (this.#scope.review !== undefined)
       entries.push(...(await offerReviews(this.#client, app, this.#scope.review.perDay, this.#offers)));
     return { outcomes: this.#outcomes.length, entries, watermarkMs: nowMs ?? 0, labels: this.#labels };

@@ -79,8 +79,9 @@ export class Joiner {
   }
 }
 
-const scopeOf = ({ name, label, windowMs, review }: FollowedApp): JoinScope => ({
+const scopeOf = ({ name, classes, label, windowMs, review }: FollowedApp): JoinScope => ({
   app: name,
+  classes,
   windowMs,
   review,
   ...label.window,

@@ -22,6 +22,8 @@ export interface ReportRules {
   readonly join: string;
   readonly joinType: FieldType;
   readonly binary: boolean;
+  /** Of MULTICLASS, whose labels are named by their class. */
+  readonly classes: readonly string[];
   /** Further ahead of the wall clock than this, a label is refused. */
   readonly futureMs: number;
 }
@@ -34,6 +36,7 @@ export function reportRules(app: App): ReportRules {
     join,
     joinType: app.events[REPORTED_LABEL]?.fields[join]?.type ?? FieldType.STRING,
     binary: app.model?.task === Task.BINARY,
+    classes: app.model?.classes ?? [],
     futureMs: durationToMs(app.ingestion?.future) ?? DEFAULT_FUTURE_MS,
   };
 }
@@ -45,7 +48,7 @@ export function reportRules(app: App): ReportRules {
  * @param nowMs wall clock
  */
 export function checkReport(report: LabelReport, rules: ReportRules, path: string, nowMs: number): Violation[] {
-  const { id, about, value, occurredAt, who } = report;
+  const { id, about, occurredAt, who } = report;
   const violations: Violation[] = [];
   const wrong = (field: string, reason: string, what: string): void => {
     violations.push({ field: `${path}.${field}`, reason, description: `${path}.${field} ${what}` });
@@ -58,7 +61,7 @@ export function checkReport(report: LabelReport, rules: ReportRules, path: strin
   } else if (about.case === "joinKey" && rules.joinType === FieldType.INT64 && !isInt64(about.value)) {
     wrong("join_key", "wrong_type", `must be a whole number, as ${rules.join} is an INT64, not ${show(about.value)}`);
   }
-  violations.push(...checkValue(value, rules, `${path}.value`));
+  violations.push(...checkLabel(report, rules, path));
   if (occurredAt === undefined) wrong("occurred_at", "missing", "is required: when it came true");
   else if (timestampMs(occurredAt) < 0) wrong("occurred_at", "out_of_range", "must be 1970 or later");
   else if (timestampMs(occurredAt) > nowMs + rules.futureMs) {
@@ -73,14 +76,44 @@ export function checkReport(report: LabelReport, rules: ReportRules, path: strin
   return violations;
 }
 
-/** What is wrong with a label's value. @param field its path in the request */
-export function checkValue(value: number, { binary }: ReportRules, field: string): Violation[] {
+/** What is wrong with a label's value: a number, of a class its index. @param field its path in the request */
+export function checkValue(value: number, { binary, classes }: ReportRules, field: string): Violation[] {
   const wrong = (reason: string, rule: string): Violation[] => [
     { field, reason, description: `${field} must be ${rule}, not ${value}` },
   ];
   if (!Number.isFinite(value)) return wrong("not_a_number", "a number");
+  if (classes.length > 0 && classes[value] === undefined)
+    return wrong("unknown_class", `the place of a class, from 0 (${classes[0]}) to ${classes.length - 1}`);
   return binary && value !== 0 && value !== 1 ? wrong("out_of_range", "0 or 1") : [];
 }
+
+/** What is wrong with a report's label: classes are reported by their names. */
+function checkLabel({ value, labelClass }: LabelReport, rules: ReportRules, path: string): Violation[] {
+  const { classes } = rules;
+  const wrong = (name: string, reason: string, what: string): Violation => {
+    const field = `${path}.${name}`;
+    return { field, reason, description: `${field} ${what}` };
+  };
+  if (classes.length === 0) {
+    const what = `is for MULTICLASS: leave out ${show(labelClass)}, and give the value`;
+    const other = labelClass === "" ? [] : [wrong("label_class", "does_not_fit", what)];
+    return [...other, ...checkValue(value, rules, `${path}.value`)];
+  }
+  const violations: Violation[] = [];
+  if (value !== 0) {
+    const what = `is for numbers, not for classes: leave out ${value}, and give label_class`;
+    violations.push(wrong("value", "does_not_fit", what));
+  }
+  if (!classes.includes(labelClass)) {
+    const what = `must be one of ${classes.join(", ")}, not ${show(labelClass)}`;
+    violations.push(wrong("label_class", "unknown_class", what));
+  }
+  return violations;
+}
+
+/** A checked report's label as it is stored: a class as its index. */
+export const valueOf = ({ value, labelClass }: LabelReport, { classes }: ReportRules): number =>
+  classes.length > 0 ? classes.indexOf(labelClass) : value;
 
 /** A reported label as an event of its app. */
 export interface ReportedLabel {

@@ -1,5 +1,6 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type MadeBy, type Prediction, MadeBy as Step } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import { encodeAnswer } from "./storedAnswer.ts";
 
 /** A prediction as it is stored. */
 export interface PredictionRow {
@@ -13,6 +14,8 @@ export interface PredictionRow {
   readonly madeBy: MadeBy;
   /** Float64, little endian, one after the other: NaN is missing. */
   readonly features: Buffer;
+  /** As `encodeAnswer` has it; null for BINARY. */
+  readonly answer: Uint8Array | null;
   readonly traceparent: string;
   /** The share that was held out of decisions, when this was. */
   readonly heldOut?: number | undefined;
@@ -30,6 +33,7 @@ export function predictionRow(prediction: Prediction, traceparent: string): Pred
     modelVersion: prediction.modelVersion,
     madeBy: prediction.madeBy,
     features: encodeFeatures(prediction.features),
+    answer: encodeAnswer(prediction),
     traceparent,
     heldOut: prediction.heldOut,
   };

@@ -13,6 +13,7 @@ import {
   type ReportedLabel,
   type ReportRules,
   reportedEvent,
+  valueOf,
 } from "./labelReport.ts";
 import { throwViolations } from "./requestRules.ts";
 
@@ -54,7 +55,8 @@ export class Reporter {
     throwViolations(reports.flatMap((report, place) => checkReport(report, rules, pathOf(place), nowMs)));
     const keys = await this.#joinKeys(rules.app, reports, pathOf);
     const labels = reports.map((report, place): ReportedLabel => {
-      const { id, value, who, occurredAt } = report;
+      const { id, who, occurredAt } = report;
+      const value = valueOf(report, rules);
       const occurredAtMs = occurredAt === undefined ? 0 : timestampMs(occurredAt);
       const joinKey = keys[place] as string;
       return { eventId: eventIdOf("report", id), joinKey, value, source: "report", who, occurredAtMs };

@@ -14,6 +14,7 @@ import {
 import { type Contradiction, ContradictionSchema } from "@millrace/proto/millrace/feedback/v1/label_quality_pb.ts";
 import { LABEL_SOURCES } from "./labelRule.ts";
 import { decodeFeatures, madeByName } from "./predictionRow.ts";
+import { decodeAnswer, type StoredAnswer } from "./storedAnswer.ts";
 
 /** What callers ask about stored predictions. */
 export class Reports {
@@ -65,20 +66,20 @@ export class Reports {
   }
 
   /** Every labelled prediction in order of predicted_at, in batches, as of one moment. */
-  async *outcomes(app: string, batch: number): AsyncIterable<ScoredPrediction[]> {
+  async *outcomes(app: string, classes: readonly string[], batch: number): AsyncIterable<ScoredPrediction[]> {
     const client = await this.#database.pool.connect();
     try {
       await client.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
       await client.query(
         `DECLARE outcomes NO SCROLL CURSOR FOR SELECT id, join_key, predicted_at::float8 AS predicted_at,
-          known_at::float8 AS known_at, label, probability, model_version, made_by, features, held_out
+          known_at::float8 AS known_at, label, probability, model_version, made_by, features, answer, held_out
           FROM prediction WHERE app = $1 AND revision > 0 ORDER BY predicted_at, id`,
         [app],
       );
       for (;;) {
         const { rows } = await client.query<ScoredRow>(`FETCH ${batch} FROM outcomes`);
         if (rows.length === 0) return;
-        yield rows.map(scoredOf);
+        yield rows.map((row) => scoredOf(row, classes));
       }
     } finally {
       await client.query("ROLLBACK").catch(() => undefined);
@@ -213,6 +214,7 @@ interface ScoredRow {
   made_by: number;
   features: Buffer;
   held_out: number | null;
+  answer: Buffer | null;
 }
 
 interface DecisionRow {
@@ -224,7 +226,11 @@ interface DecisionRow {
   job_id: string;
 }
 
-function scoredOf(row: ScoredRow): ScoredPrediction {
+const NO_ANSWER: StoredAnswer = { predictedClass: "", classProbabilities: [], predictionSet: [] };
+
+function scoredOf(row: ScoredRow, classes: readonly string[]): ScoredPrediction {
+  const { value, interval, predictedClass, classProbabilities, predictionSet } =
+    row.answer === null ? NO_ANSWER : decodeAnswer(row.answer);
   return create(ScoredPredictionSchema, {
     predictionId: row.id,
     joinKey: row.join_key,
@@ -236,5 +242,11 @@ function scoredOf(row: ScoredRow): ScoredPrediction {
     madeBy: madeByName(row.made_by),
     features: decodeFeatures(row.features),
     ...(row.held_out === null ? {} : { heldOut: row.held_out }),
+    ...(value === undefined ? {} : { value }),
+    ...(interval === undefined ? {} : { interval }),
+    predictedClass,
+    classProbabilities,
+    predictionSet,
+    labelClass: classes[row.label] ?? "",
   });
 }

@@ -1,6 +1,7 @@
 /** The columns of an outcome, from `prediction`; numbers as float8, which pg reads as a number. */
 const OUTCOME = `id, join_key, predicted_at::float8 AS predicted_at, probability, decision, model_version, made_by, traceparent,
-  revision, label, previous_label, label_event_id, known_at::float8 AS known_at, label_traceparent, first_known::float8 AS first_known, held_out`;
+  revision, label, previous_label, label_event_id, known_at::float8 AS known_at, label_traceparent, answer,
+  first_known::float8 AS first_known, held_out`;
 
 /**
  * The statements of the join, each for one fetched batch of one app. They run in transactions that hold the app's row of
@@ -46,14 +47,14 @@ export const STORE_PREDICTIONS = {
   name: "store_predictions",
   text: `WITH stored AS (
     INSERT INTO prediction (app, join_key, id, request_id, predicted_at, probability, decision, model_version, made_by, features,
-      traceparent, held_out, revision, label, label_event_id, label_occurred_at, label_source, label_sequence, known_at,
+      answer, traceparent, held_out, revision, label, label_event_id, label_occurred_at, label_source, label_sequence, known_at,
       label_traceparent)
     SELECT $1, i.join_key, i.id, i.request_id, i.predicted_at, i.probability, i.decision, i.model_version, i.made_by, i.features,
-      i.traceparent, i.held_out, CASE WHEN l.app IS NULL THEN 0 ELSE 1 END, l.value, l.event_id, l.occurred_at, l.source, l.log_sequence,
+      i.answer, i.traceparent, i.held_out, CASE WHEN l.app IS NULL THEN 0 ELSE 1 END, l.value, l.event_id, l.occurred_at, l.source, l.log_sequence,
       greatest(l.known_at, i.predicted_at + CASE WHEN l.app IS NULL THEN NULL ELSE 0 END), l.traceparent
     FROM unnest($6::text[], $7::text[], $8::bigint[], $9::float8[], $10::text[], $11::text[], $12::smallint[], $13::bytea[],
-      $14::text[], $15::text[], $16::float8[]) AS i (join_key, id, predicted_at, probability, decision, model_version, made_by, features, traceparent,
-      request_id, held_out)
+      $14::text[], $15::text[], $16::float8[], $17::bytea[]) AS i (join_key, id, predicted_at, probability, decision, model_version, made_by, features, traceparent,
+      request_id, held_out, answer)
     LEFT JOIN LATERAL (
       SELECT * FROM (${truth("i.join_key", "i.predicted_at")}) t WHERE t.first_known <= i.predicted_at + $2::bigint
     ) l ON true

@@ -10,7 +10,14 @@ import { OutcomeStore } from "./store.ts";
 
 const BATCHES = 12;
 const ROWS = 200;
-const SCOPE = { app: "app", waitMs: 1_000_000, earlyMs: 1_000_000, correctionsMs: 1_000_000, windowMs: 1_000 };
+const SCOPE = {
+  app: "app",
+  classes: [],
+  waitMs: 1_000_000,
+  earlyMs: 1_000_000,
+  correctionsMs: 1_000_000,
+  windowMs: 1_000,
+};
 
 test("the join costs a few index entries per row, also with plans that were made on empty tables", async () => {
   await using postgres = await startPostgres();
@@ -47,6 +54,7 @@ const prediction = (joinKey: string) => ({
   modelVersion: "app/1",
   madeBy: MadeBy.CHAMPION,
   features: encodeFeatures([1, 2]),
+  answer: null,
   traceparent: "",
 });
 

@@ -23,13 +23,13 @@ test("the same question is answered from what is kept until its time is over", a
   const { cache, time, runs, run } = make(100);
   const first = cache.get("a", run, LATER, NEVER);
   runs[0]?.resolve(0.7);
-  assert.deepEqual(await first, { probability: 0.7, origin: "run" });
+  assert.deepEqual(await first, { answer: 0.7, origin: "run" });
   time.now = 99;
-  assert.deepEqual(await cache.get("a", run, LATER, NEVER), { probability: 0.7, origin: "kept" });
+  assert.deepEqual(await cache.get("a", run, LATER, NEVER), { answer: 0.7, origin: "kept" });
   time.now = 100;
   const again = cache.get("a", run, LATER, NEVER);
   runs[1]?.resolve(0.8);
-  assert.deepEqual(await again, { probability: 0.8, origin: "run" });
+  assert.deepEqual(await again, { answer: 0.8, origin: "run" });
 });
 
 test("a hundred equal questions at once make one run", async () => {

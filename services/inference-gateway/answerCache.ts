@@ -1,21 +1,22 @@
 import type { Departure } from "@millrace/rpc";
 import { type Clock, MillraceError } from "@millrace/runtime";
+import type { Answer } from "./answer.ts";
 
 export interface AnswerCacheOptions {
   readonly ttlMs: number;
   readonly maxEntries: number;
 }
 
-/** How a probability came about: the model ran for this question, for another that waited for it, or before. */
+/** How an answer came about: the model ran for this question, for another that waited for it, or before. */
 export type Origin = "run" | "joined" | "kept";
 
 interface Kept {
-  readonly probability: number;
+  readonly answer: Answer;
   readonly until: number;
 }
 
-/** What became of a run: its probability, or what it failed with. */
-type Flight = Promise<number | MillraceError>;
+/** What became of a run: its answer, or what it failed with. */
+type Flight = Promise<Answer | MillraceError>;
 
 /** Failures that concern who asked, not the question. */
 const CALLERS_OWN: ReadonlySet<string> = new Set(["deadline_exceeded", "cancelled", "resource_exhausted"]);
@@ -49,30 +50,29 @@ export class AnswerCache {
    */
   async get(
     key: string,
-    run: () => Promise<number>,
+    run: () => Promise<Answer>,
     by: number,
     signal: Departure,
-  ): Promise<{ readonly probability: number; readonly origin: Origin }> {
+  ): Promise<{ readonly answer: Answer; readonly origin: Origin }> {
     for (;;) {
       const kept = this.#kept.get(key);
-      if (kept !== undefined && this.#clock.now() < kept.until)
-        return { probability: kept.probability, origin: "kept" };
+      if (kept !== undefined && this.#clock.now() < kept.until) return { answer: kept.answer, origin: "kept" };
       const flight = this.#flights.get(key);
-      if (flight === undefined) return { probability: await this.#run(key, run), origin: "run" };
+      if (flight === undefined) return { answer: await this.#run(key, run), origin: "run" };
       const outcome = await this.#join(flight, by, signal);
-      if (typeof outcome === "number") return { probability: outcome, origin: "joined" };
+      if (!(outcome instanceof MillraceError)) return { answer: outcome, origin: "joined" };
       if (!CALLERS_OWN.has(outcome.code)) throw outcome;
     }
   }
 
-  async #run(key: string, run: () => Promise<number>): Promise<number> {
-    const { promise: flight, resolve } = Promise.withResolvers<number | MillraceError>();
+  async #run(key: string, run: () => Promise<Answer>): Promise<Answer> {
+    const { promise: flight, resolve } = Promise.withResolvers<Answer | MillraceError>();
     this.#flights.set(key, flight);
     try {
-      const probability = await run();
-      this.#keep(key, probability);
-      resolve(probability);
-      return probability;
+      const answer = await run();
+      this.#keep(key, answer);
+      resolve(answer);
+      return answer;
     } catch (error) {
       resolve(
         error instanceof MillraceError ? error : new MillraceError("internal", "the run failed", { cause: error }),
@@ -83,7 +83,7 @@ export class AnswerCache {
     }
   }
 
-  #keep(key: string, probability: number): void {
+  #keep(key: string, answer: Answer): void {
     const { ttlMs, maxEntries } = this.#options;
     const now = this.#clock.now();
     // At the end again, so that the order stays that of age.
@@ -92,10 +92,10 @@ export class AnswerCache {
       if (now < until && this.#kept.size < maxEntries) break;
       this.#kept.delete(oldest);
     }
-    this.#kept.set(key, { probability, until: now + ttlMs });
+    this.#kept.set(key, { answer, until: now + ttlMs });
   }
 
-  async #join(flight: Flight, by: number, signal: Departure): Promise<number | MillraceError> {
+  async #join(flight: Flight, by: number, signal: Departure): Promise<Answer | MillraceError> {
     const over = Promise.withResolvers<never>();
     const late = (): void =>
       over.reject(new MillraceError("deadline_exceeded", "an equal question was still being answered"));

@@ -1,6 +1,7 @@
 import type { Traceparent } from "@millrace/bus";
 import type { Departure } from "@millrace/rpc";
 import { type Clock, describeError, MillraceError } from "@millrace/runtime";
+import type { Answer } from "./answer.ts";
 import { type AnswerCache, answerKey, type Origin } from "./answerCache.ts";
 import type { Blame } from "./laneRequest.ts";
 import { refusal } from "./refusal.ts";
@@ -18,9 +19,9 @@ export interface ModelQuestion {
   readonly traceparent: Traceparent;
 }
 
-/** A probability, or why there is none. */
+/** An answer, or why there is none. */
 export type ModelAnswer =
-  | { readonly probability: number; readonly origin: Origin }
+  | { readonly answer: Answer; readonly origin: Origin }
   | { readonly failure: MillraceError; readonly stoppedBy: "breaker" | "model" };
 
 /** Asks a version, unless its circuit breaker is open, or its answer to the same inputs is known. Never fails. */
@@ -31,7 +32,7 @@ export async function askModel(
   clock: Clock,
 ): Promise<ModelAnswer> {
   let open = false;
-  const run = (): Promise<number> => {
+  const run = (): Promise<Answer> => {
     open = !served.breaker.allow(clock.now());
     if (!open) return runModel(served, question, clock);
     return Promise.reject(
@@ -39,7 +40,7 @@ export async function askModel(
     );
   };
   try {
-    if (answers === undefined) return { probability: await run(), origin: "run" };
+    if (answers === undefined) return { answer: await run(), origin: "run" };
     const key = answerKey(served.version, question.features);
     return await answers.get(key, run, question.by, question.signal);
   } catch (error) {
@@ -48,10 +49,10 @@ export async function askModel(
   }
 }
 
-function runModel(served: ServedModel, question: ModelQuestion, clock: Clock): Promise<number> {
+function runModel(served: ServedModel, question: ModelQuestion, clock: Clock): Promise<Answer> {
   const { features, traceparent, by } = question;
   const row = served.lane.submit({ features, traceparent }, by);
-  return watchRun(served, row.probability, row, question, clock);
+  return watchRun(served, row.answer, row, question, clock);
 }
 
 /** One run, of which the breaker learns how it ended. */

@@ -24,15 +24,19 @@ function version(number: number, failure?: MillraceError, maxRows: number | unde
   const submitRows: Lane["submitRows"] = (features, rows) => {
     asked.push(rows);
     const width = features.length / rows;
-    const probabilities = Array.from({ length: rows }, (_, row) => features[row * width] as number);
+    const data = Float64Array.from({ length: rows }, (_, row) => features[row * width] as number);
     return {
-      probabilities: failure === undefined ? Promise.resolve(probabilities) : Promise.reject(failure),
+      outputs: failure === undefined ? Promise.resolve([{ data, dims: [rows, 1] }]) : Promise.reject(failure),
       cancel: () => undefined,
       blame: { modelsFault: failure !== undefined },
     };
   };
   const model = create(ModelVersionSchema, { app: APP, number, featureNames: FEATURES });
-  const lane = { submitRows, maxRows } as unknown as Lane;
+  const answerOf: Lane["answerOf"] = ([output], row) => {
+    const probability = output?.data[row] as number;
+    return probability <= 1 ? probability : undefined;
+  };
+  const lane = { submitRows, answerOf, maxRows } as unknown as Lane;
   const served: ServedModel = { version: `${APP}/${number}`, model, lane, breaker: new Breaker() };
   return { served, asked };
 }
@@ -42,7 +46,7 @@ const app = compileApp(testApp(400, { whenMissing: WhenMissing.FALL_BACK }));
 /** So many questions of one call; the first feature of each is its place among them, as a share. */
 function questions(count: number, champion: ServedModel, canary?: ServedModel): Question[] {
   const time = callTime(clock.now(), Infinity, 400, count);
-  const serving = { champion, problem: "", previous: undefined, baseRate: 0.25, shadow: undefined };
+  const serving = { champion, problem: "", previous: undefined, baseline: 0.25, shadow: undefined };
   const signal = new AbortController().signal;
   return Array.from({ length: count }, (_, place) => ({
     app,
@@ -63,7 +67,7 @@ test("a call's questions are asked by as many at once as the version takes in a 
   assert.deepEqual(champion.asked, [16, 16, 8]);
   const answers = results.map((result) => ("answer" in result ? result.answer : undefined));
   assert.deepEqual(
-    answers.map((answer) => answer?.probability),
+    answers.map((answer) => answer?.answer),
     Array.from({ length: 40 }, (_, place) => place / 40),
   );
   assert.ok(answers.every((answer) => answer?.madeBy === MadeBy.CHAMPION && answer.modelVersion === `${APP}/1`));

@@ -25,7 +25,7 @@ interface Group {
 
 /**
  * Asks versions the questions of one call that go to them first, as many in one request as the version takes in a batch. What concerns a
- * single question is left to the chain: one that lacks features, whose answer may be kept, or whose answer is no probability; and all of
+ * single question is left to the chain: one that lacks features, whose answer may be kept, or whose answer is none; and all of
  * a request that failed, so that of its questions only those fail that have to. Never fails.
  */
 export async function askTogether(
@@ -84,14 +84,14 @@ async function askGroup(
     if (!served.breaker.allow(clock.now())) return;
     const by = deadlineOf(step, isLast, time, clock.now());
     const request = served.lane.submitRows(concatenate(rows), rows.length, by, traceparent);
-    const probabilities = await watchRun(served, request.probabilities, request, { fair: time.fair, signal }, clock);
+    const outputs = await watchRun(served, request.outputs, request, { fair: time.fair, signal }, clock);
     for (const [row, place] of places.entries()) {
-      const probability = probabilities[row];
-      if (typeof probability !== "number" || !(probability >= 0 && probability <= 1)) continue;
+      const answer = served.lane.answerOf(outputs, row);
+      if (answer === undefined) continue;
       counts.step(app.name, madeBy, "answered");
       const features = rows[row] as Float64Array;
       const modelVersion = served.version;
-      results[place] = { answer: { probability, madeBy, modelVersion, reason: "", features, cached: false } };
+      results[place] = { answer: { answer, madeBy, modelVersion, reason: "", features, cached: false } };
     }
   } catch (error) {
     if (!(error instanceof MillraceError) || error.code !== "deadline_exceeded") return;

@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type Bus, decode, KeyValueWatch } from "@millrace/bus";
 import { type Deployment, DeploymentSchema, type ModelVersion } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import { describeError, type Logger, MillraceError } from "@millrace/runtime";
+import { baselineOf } from "./answer.ts";
 import type { BatcherOptions } from "./batcher.ts";
 import type { ModelLoader } from "./modelLoader.ts";
 import { type ServedModel, type Serving, type Share, versionOf } from "./servedModel.ts";
@@ -130,13 +131,13 @@ export class Deployments implements AsyncDisposable {
       this.#unloadUnused(app);
       return true;
     }
-    const { baseRate } = deployment.champion;
+    const baseline = baselineOf(deployment.champion);
     const champion = await this.#load(app, deployment.champion);
     const previous = deployment.previous && (await this.#loadPrevious(app, deployment.previous));
     const serve = (): void => {
       const canary = this.#share("serving", deployment.canary);
       const shadow = this.#share("shadow", deployment.shadow);
-      this.#serving.set(app, { champion, problem: "", previous, baseRate, canary, shadow });
+      this.#serving.set(app, { champion, problem: "", previous, baseline, canary, shadow });
     };
     // Before the versions beside it are loaded: they must not hold it up.
     serve();
@@ -183,13 +184,12 @@ export class Deployments implements AsyncDisposable {
     const current = this.#serving.get(app);
     if (current?.champion !== undefined) return `${current.champion.version} goes on serving`;
     const previous = deployment?.previous && (await this.#loadPrevious(app, deployment.previous));
-    const baseRate = deployment?.champion?.baseRate;
-    if (baseRate !== undefined) {
+    if (deployment?.champion !== undefined) {
       this.#serving.set(app, {
         champion: undefined,
         problem,
         previous,
-        baseRate,
+        baseline: baselineOf(deployment.champion),
         canary: undefined,
         shadow: undefined,
       });

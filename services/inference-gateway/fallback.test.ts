@@ -33,7 +33,7 @@ function version(number: number, answer: number | ErrorCode | "never"): ServedMo
     }
     const cancel = () => reject(new MillraceError("cancelled", "the caller has gone"));
     return {
-      probability: promise,
+      answer: promise,
       cancel,
       blame: { modelsFault: answer !== "resource_exhausted" && answer !== "cancelled" },
     };
@@ -48,7 +48,7 @@ interface Chain extends Partial<Omit<Serving, "canary">> {
 
 /** A question to the versions given, of a call that has 400 ms. */
 function question({ canary, ...serving }: Chain, settings: ServingSettings = {}, budgetMs = 400): Question {
-  const none = { champion: undefined, problem: "", previous: undefined, baseRate: 0.25, shadow: undefined };
+  const none = { champion: undefined, problem: "", previous: undefined, baseline: 0.25, shadow: undefined };
   return {
     app: compileApp(testApp(budgetMs, settings)),
     serving: { ...none, ...serving, canary: canary && { model: canary, percent: 100 } },
@@ -72,7 +72,7 @@ test("the answer comes inside the deadline when every step is slow, and says why
   const elapsed = clock.now() - asked.time.arrivedAt;
   assert.ok(elapsed < 400, `after ${elapsed} ms`);
   assert.equal(answer.madeBy, MadeBy.BASELINE);
-  assert.equal(answer.probability, 0.25);
+  assert.equal(answer.answer, 0.25);
   for (const number of [1, 2, 3]) assert.match(answer.reason, new RegExp(`${APP}/${number}: the model did not answer`));
   for (const step of [MadeBy.CANARY, MadeBy.CHAMPION, MadeBy.PREVIOUS]) {
     assert.equal(counts.steps(step, "deadline_exceeded"), 1);
@@ -96,7 +96,7 @@ test("each step has the share of the time that the app gives it, and the next fo
   const quick = question(failing, { budgets });
   const answer = await askChain(quick, new PredictCounts(), clock);
   near(clock.now() - quick.time.arrivedAt, 0);
-  assert.deepEqual([answer.madeBy, answer.probability, answer.reason], [MadeBy.PREVIOUS, 0.75, `${APP}/2: internal`]);
+  assert.deepEqual([answer.madeBy, answer.answer, answer.reason], [MadeBy.PREVIOUS, 0.75, `${APP}/2: internal`]);
 });
 
 test("a canary that is broken or overloaded is followed by the champion first", async () => {
@@ -136,7 +136,7 @@ test("without BASELINE in the chain the constant answers", async () => {
   const settings = { fallback: [Fallback.CONSTANT] };
   const chain = { champion: version(2, "internal"), previous: version(1, 0.75) };
   const answer = await askChain(question(chain, settings), new PredictCounts(), clock);
-  assert.deepEqual([answer.madeBy, answer.probability], [MadeBy.CONSTANT, 0.125]);
+  assert.deepEqual([answer.madeBy, answer.answer], [MadeBy.CONSTANT, 0.125]);
 });
 
 test("a model that is too slow for a caller in a hurry has not failed; one that is too slow for the app has", async () => {

@@ -3,6 +3,7 @@ import { Fallback } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { MadeBy } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import type { Departure } from "@millrace/rpc";
 import { type Clock, describeError } from "@millrace/runtime";
+import type { Answer } from "./answer.ts";
 import type { AnswerCache } from "./answerCache.ts";
 import { askModel, type ModelAnswer } from "./askModel.ts";
 import type { CallTime } from "./callTime.ts";
@@ -35,7 +36,7 @@ export interface Tried extends StepFailure {
 
 /** Who answered, and why not those before it. */
 export interface ChainAnswer {
-  readonly probability: number;
+  readonly answer: Answer;
   readonly madeBy: MadeBy;
   /** `<app>/<number>`; empty when no model made it. */
   readonly modelVersion: string;
@@ -81,18 +82,18 @@ export async function askChain(question: Question, counts: PredictCounts, clock:
       const by = deadlineOf(step, index === steps.length - 1, question.time, clock.now());
       const tried = question.tried?.served === step.served ? question.tried : undefined;
       const answer = tried ?? (await askStep(step, features, by, question, clock));
-      if ("probability" in answer) {
+      if ("answer" in answer) {
         counts.step(app.name, step.madeBy, answer.origin === "run" ? "answered" : answer.origin);
         return { ...answer, reason: reasons.join("; ") };
       }
       note(step.madeBy, answer.result, answer.reason);
     }
   }
-  const baseRate = app.fallback.includes(Fallback.BASELINE) ? serving?.baseRate : undefined;
-  const madeBy = baseRate === undefined ? MadeBy.CONSTANT : MadeBy.BASELINE;
+  const baseline = app.fallback.includes(Fallback.BASELINE) ? serving?.baseline : undefined;
+  const madeBy = baseline === undefined ? MadeBy.CONSTANT : MadeBy.BASELINE;
   counts.step(app.name, madeBy, "answered");
   return {
-    probability: baseRate ?? app.constant,
+    answer: baseline ?? app.constant,
     madeBy,
     modelVersion: "",
     reason: reasons.join("; "),
@@ -149,12 +150,12 @@ async function askStep(
     return { result: "misfit", reason: describeError(error) };
   }
   const asked = { features, by, fair: time.fair, signal, traceparent };
-  const answer: ModelAnswer = await askModel(served, asked, answers, clock);
-  if ("probability" in answer) {
-    const { probability, origin } = answer;
-    return { probability, origin, madeBy, modelVersion: served.version, features, cached: origin !== "run" };
+  const said: ModelAnswer = await askModel(served, asked, answers, clock);
+  if ("answer" in said) {
+    const { answer, origin } = said;
+    return { answer, origin, madeBy, modelVersion: served.version, features, cached: origin !== "run" };
   }
-  const { failure, stoppedBy } = answer;
+  const { failure, stoppedBy } = said;
   if (failure.code === "cancelled") throw failure;
   if (failure.code === "resource_exhausted" && madeBy !== MadeBy.CANARY) throw failure;
   return { result: stoppedBy === "breaker" ? "breaker_open" : failure.code, reason: describeError(failure) };

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { compileFeatures, FeatureEngine } from "@millrace/features";
-import { type App, AppVersionSchema, Task } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { type App, AppVersionSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { ValueSchema } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import { type EntityState, EntityStateSchema } from "@millrace/proto/millrace/feature/v1/entity_state_pb.ts";
 import { MadeBy } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
@@ -94,7 +94,7 @@ test("a repeated request gets the prediction that was stored the first time", as
   assert.equal((await gateway.stored()).filter(({ requestId }) => requestId === "same").length, 1);
 });
 
-test("an unknown app is not found, by name, and one whose task is not served says so", async () => {
+test("an unknown app is not found, by name, and one that cannot be served says why", async () => {
   await using gateway = await TestGateway.start();
   await assert.rejects(gateway.client.predict({ app: "trains" }), (error: MillraceError) => {
     assert.equal(error.code, "not_found");
@@ -103,14 +103,14 @@ test("an unknown app is not found, by name, and one whose task is not served say
   });
   const { app, ...version } = testApp();
   const trains = create(AppVersionSchema, { ...version, app: { ...(app as App), app: "trains" } });
-  if (trains.app?.model !== undefined) trains.app.model.task = Task.REGRESSION;
+  delete trains.app?.label;
   await (await gateway.bus.keyValue("apps")).put("trains", toBinary(AppVersionSchema, trains));
   const code = await waitFor(async () => {
     const refused = await gateway.client.predict({ app: "trains" }).catch((error: MillraceError) => error);
     return refused instanceof MillraceError && refused.code !== "not_found" ? refused : undefined;
   });
   assert.equal(code.code, "failed_precondition");
-  assert.match(code.message, /app trains: REGRESSION models are trained, but not served yet/);
+  assert.match(code.message, /app trains: serving, prediction or label is missing/);
 });
 
 test("every wrong field is named with its rule and its value", async () => {

@@ -4,12 +4,12 @@ import type { MillraceError } from "@millrace/runtime";
 import { DATATYPES, type Datatype } from "./datatypes.ts";
 import type { Executor, RunResult } from "./executor.ts";
 import { Lane } from "./lane.ts";
-import { INPUT, type ModelSignature, OUTPUT } from "./modelSignature.ts";
+import { INPUT, type ModelSignature } from "./modelSignature.ts";
 
 const FP32 = DATATYPES.find(({ name }) => name === "FP32") as Datatype;
 const SIGNATURE: ModelSignature = {
   inputs: [{ name: INPUT, datatype: FP32, shape: [-1, 1] }],
-  outputs: [{ name: OUTPUT, datatype: FP32, shape: [-1, 1] }],
+  outputs: [{ name: "probability", datatype: FP32, shape: [-1, 1] }],
 };
 const SIZE = 4;
 /** A row, or a full batch, takes 10 ms. */
@@ -53,11 +53,8 @@ class Bench implements Disposable {
 
   /** Asks for a row; what it failed with. */
   ask(leftMs: number) {
-    const { probability, blame } = this.lane.submit(
-      { features: Float64Array.of(1), traceparent: "" },
-      this.now + leftMs,
-    );
-    const failure = probability.then(
+    const { answer, blame } = this.lane.submit({ features: Float64Array.of(1), traceparent: "" }, this.now + leftMs);
+    const failure = answer.then(
       () => undefined,
       (error: unknown) => error as MillraceError,
     );

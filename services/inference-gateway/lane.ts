@@ -1,11 +1,13 @@
 import { type Clock, describeError, MillraceError, systemClock } from "@millrace/runtime";
+import type { Answer } from "./answer.ts";
+import { type AnswerReader, NO_ROWS } from "./answerReader.ts";
 import { Backlog } from "./backlog.ts";
 import { Batcher, type BatcherOptions, DEFAULT_PRIORITY, ONE_ROW, type Terms, type Ticket } from "./batcher.ts";
 import { DeadlineTimer } from "./deadlineTimer.ts";
 import type { Executor, RunResult } from "./executor.ts";
-import type { InferTerms, PendingOutputs, PendingRow, PendingRows, RowRequest, Waiting } from "./laneRequest.ts";
+import type { InferTerms, PendingOutputs, PendingRow, RowRequest, Waiting } from "./laneRequest.ts";
 import type { BatchMetrics } from "./metrics.ts";
-import { type ModelSignature, OUTPUT } from "./modelSignature.ts";
+import type { ModelSignature } from "./modelSignature.ts";
 import { ModelStatistics } from "./modelStatistics.ts";
 import { overload, Refusals, refusal } from "./refusal.ts";
 import { collate, indivisible, rowsOf, type TensorRequest, union } from "./tensorRequest.ts";
@@ -17,6 +19,8 @@ export interface LaneOptions {
   readonly version: string;
   readonly artefact: string;
   readonly signature: ModelSignature;
+  /** How rows are answered; absent for models that nobody asks for rows. */
+  readonly reader?: AnswerReader | undefined;
   /** False: the model runs one request at a time, whatever its rows. */
   readonly batched: boolean;
   readonly batch: BatcherOptions;
@@ -45,7 +49,7 @@ export class Lane implements Disposable {
   readonly #backlog: Backlog;
   readonly #refusals = new Refusals();
   readonly #timer: DeadlineTimer;
-  readonly #probabilityOnly: readonly number[];
+  readonly #reader: AnswerReader;
   readonly #rowDims: readonly number[];
   #idle: (() => void) | undefined;
 
@@ -54,7 +58,7 @@ export class Lane implements Disposable {
     this.version = options.version;
     const { inputs, outputs } = options.signature;
     this.allOutputs = outputs.map((_, index) => index);
-    this.#probabilityOnly = [outputs.findIndex(({ name }) => name === OUTPUT)];
+    this.#reader = options.reader ?? NO_ROWS;
     this.#rowDims = [1, ...(inputs[0]?.shape.slice(1) ?? [])];
     this.#batcher = new Batcher(this.#suited(options.batch), options.leastRunMs);
     this.#backlog = new Backlog(options.costs);
@@ -71,15 +75,15 @@ export class Lane implements Disposable {
   }
 
   /**
-   * Asks a registry model for a row's probability. The promise fails as that of `infer` does.
+   * Asks a registry model for a row's answer. The promise fails as that of `infer` does.
    *
    * @param deadline Milliseconds on the lane's clock.
    */
   submit({ features, traceparent }: RowRequest, deadline: number): PendingRow {
-    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     const dims = this.#rowDims[1] === -1 ? [1, features.length] : this.#rowDims;
     const inputs = [{ data: features, dims }];
-    const wanted = this.#probabilityOnly;
+    const { wanted } = this.#reader;
     const waiting: Waiting = {
       inputs,
       rows: 1,
@@ -92,19 +96,22 @@ export class Lane implements Disposable {
       modelsFault: false,
     };
     const cancel = this.#offer(waiting, deadline, ONE_ROW);
-    return { probability: promise, cancel, blame: waiting };
+    return { answer: promise, cancel, blame: waiting };
   }
 
   /**
-   * Asks a registry model for the probabilities of rows that stand one after the other, at most `maxRows`, as one request: they fail
-   * together. Whether each is a probability is for the caller to look. The promise fails as that of `infer` does.
+   * Asks a registry model for rows that stand one after the other, at most `maxRows`, as one request: they fail together. `answerOf` finds
+   * their answers in the outputs. The promise fails as that of `infer` does.
    */
-  submitRows(features: Float64Array, rows: number, deadline: number, traceparent: string): PendingRows {
+  submitRows(features: Float64Array, rows: number, deadline: number, traceparent: string): PendingOutputs {
     const inputs = [{ data: features, dims: [rows, features.length / rows] }];
-    const wanted = this.#probabilityOnly;
-    const { outputs, cancel, blame } = this.infer({ inputs, rows, key: "", wanted }, { deadline, traceparent });
-    const probabilities = outputs.then((all) => all[wanted[0] as number]?.data as ArrayLike<number>);
-    return { probabilities, cancel, blame };
+    const { wanted } = this.#reader;
+    return this.infer({ inputs, rows, key: "", wanted }, { deadline, traceparent });
+  }
+
+  /** The answer to a row of a registry model; undefined: what the model says is none. */
+  answerOf(outputs: Outputs, row: number): Answer | undefined {
+    return this.#reader.read(outputs, row);
   }
 
   /**
@@ -324,11 +331,11 @@ export class Lane implements Disposable {
       resolveOutputs?.(whole ? outputs : outputs.map((output) => output && rowsOf(output, first, rows)));
       return;
     }
-    const probability = outputs[this.#probabilityOnly[0] as number]?.data[first];
-    if (typeof probability === "number" && probability >= 0 && probability <= 1) resolveRow(probability);
+    const answer = this.#reader.read(outputs, first);
+    if (answer !== undefined) resolveRow(answer);
     else {
       waiting.modelsFault = true;
-      reject(new MillraceError("internal", `${this.version}: answered ${probability}, which is no probability`));
+      reject(new MillraceError("internal", `${this.version}: answered ${this.#reader.describe(outputs, first)}`));
     }
   }
 }

@@ -1,8 +1,9 @@
 import type { MillraceError } from "@millrace/runtime";
+import type { Answer } from "./answer.ts";
 import type { TensorRequest } from "./tensorRequest.ts";
 import type { Outputs } from "./workers/messages.ts";
 
-/** A request for one row of a registry model: see `INPUT` and `OUTPUT`. */
+/** A request for one row of a registry model. */
 export interface RowRequest {
   /** The model's inputs, in its order. */
   readonly features: Float64Array;
@@ -12,14 +13,7 @@ export interface RowRequest {
 
 /** A row on its way: its answer, and how to give it up. */
 export interface PendingRow {
-  readonly probability: Promise<number>;
-  readonly cancel: () => void;
-  readonly blame: Blame;
-}
-
-/** Rows on their way together. */
-export interface PendingRows {
-  readonly probabilities: Promise<ArrayLike<number>>;
+  readonly answer: Promise<Answer>;
   readonly cancel: () => void;
   readonly blame: Blame;
 }
@@ -52,7 +46,7 @@ export interface Waiting extends TensorRequest, Blame {
   modelsFault: boolean;
   readonly traceparent: string;
   /** One of the two, by what was asked for: no closure, for a row pays for every one. */
-  readonly resolveRow: ((probability: number) => void) | undefined;
+  readonly resolveRow: ((answer: Answer) => void) | undefined;
   readonly resolveOutputs: ((outputs: Outputs) => void) | undefined;
   readonly reject: (error: MillraceError) => void;
 }

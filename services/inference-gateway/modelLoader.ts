@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { ObjectStore } from "@millrace/bus";
 import type { ModelVersion } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import { type Clock, describeError, type Logger, MillraceError } from "@millrace/runtime";
+import { type AnswerReader, answerReader } from "./answerReader.ts";
 import type { BatcherOptions } from "./batcher.ts";
 import { Breaker } from "./breaker.ts";
 import { Lane } from "./lane.ts";
@@ -57,6 +58,17 @@ export interface RepositoryModel {
   readonly batched: boolean;
 }
 
+/** A model that has proven itself. */
+interface Admitted {
+  readonly name: string;
+  readonly version: string;
+  readonly artefact: string;
+  readonly onnx: ReadModel;
+  readonly warm: WarmedUp;
+  readonly batch: BatcherOptions;
+  readonly reader?: AnswerReader;
+}
+
 interface Loaded {
   readonly artefact: string;
   readonly scheduler: Scheduler;
@@ -78,7 +90,9 @@ export class ModelLoader {
   async load(model: ModelVersion, batch: BatcherOptions): Promise<ServedModel> {
     const onnx = readModel(await readArtefact(this.#options.objects, model.artefact));
     const warm = await warmUpVersion(model, onnx, batch.maxSize, this.#options.threads);
-    const loaded = await this.#admit(model.app, String(model.number), model.artefact, onnx, warm, batch);
+    const { app, number, artefact } = model;
+    const reader = answerReader(model, onnx.signature);
+    const loaded = await this.#admit({ name: app, version: String(number), artefact, onnx, warm, batch, reader });
     const served: ServedModel = { version: versionOf(model), model, lane: loaded.lane, breaker: new Breaker() };
     this.#served.set(served, loaded);
     return served;
@@ -97,7 +111,7 @@ export class ModelLoader {
     const onnx = readModel(file);
     const warm = await warmUpAnything(artefact, onnx, batched ? batch.maxSize : 1, this.#options.threads);
     const unbatchedBecause = warm.unbatchedBecause || (batched ? "" : "its configuration says so (max_batch_size 0)");
-    return await this.#admit(name, version, artefact, onnx, { ...warm, unbatchedBecause }, batch);
+    return await this.#admit({ name, version, artefact, onnx, warm: { ...warm, unbatchedBecause }, batch });
   }
 
   /** Waits until nobody waits for its answers, then frees what it used. */
@@ -133,14 +147,8 @@ export class ModelLoader {
     await scheduler.executor.unload(artefact);
   }
 
-  async #admit(
-    name: string,
-    version: string,
-    artefact: string,
-    { bytes, signature }: ReadModel,
-    warm: WarmedUp,
-    batch: BatcherOptions,
-  ): Promise<LoadedModel> {
+  async #admit({ name, version, artefact, onnx, warm, batch, reader }: Admitted): Promise<LoadedModel> {
+    const { bytes, signature } = onnx;
     const { clock, logger, workers, inline, directory } = this.#options;
     const batched = warm.unbatchedBecause === "";
     const predictable = hasFixedRows(signature) && (batched || !hasBatchDimension(signature));
@@ -151,6 +159,7 @@ export class ModelLoader {
       version: `${name}/${version}`,
       artefact,
       signature,
+      reader,
       batched,
       batch,
       leastRunMs: predictable ? (warm.costs.get(1) ?? 0) * LEAST_SHARE : 0,

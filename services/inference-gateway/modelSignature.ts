@@ -56,6 +56,5 @@ export const hasFixedRows = ({ inputs }: ModelSignature): boolean =>
 export const showTensor = ({ name, datatype, shape }: TensorSignature): string =>
   `${name} ${datatype.name} ${showShape(shape)}`;
 
-/** What every model of the registry calls its input, float32 [rows, features], and its output, float32 [rows, 1]. */
+/** What every model of the registry calls its input, float32 [rows, features]. */
 export const INPUT = "features";
-export const OUTPUT = "probability";

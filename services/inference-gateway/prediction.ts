@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Value } from "@millrace/proto/millrace/event/v1/event_pb.ts";
 import { MadeBy, type Prediction } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import type { Answer } from "./answer.ts";
 import type { ChainAnswer } from "./fallback.ts";
 import type { FeatureRead } from "./featureReading.ts";
 import { predictionId } from "./predictionId.ts";
@@ -20,7 +21,7 @@ export interface Made {
 
 /** Puts an answer together, decided by the app's policy. */
 export function makePrediction({ app, row, occurredAt, read, answer, durationMs }: Made): Prediction {
-  const { decision, band } = app.decide(answer.probability);
+  const { decision, band } = app.decide(answer.answer);
   const { asOf } = read;
   const id = predictionId(app.name, row.requestId);
   // Not `create`: it costs more than all else here.
@@ -31,7 +32,7 @@ export function makePrediction({ app, row, occurredAt, read, answer, durationMs 
     requestId: row.requestId || id,
     joinKey: keyText(row.fields[app.joinField]),
     occurredAt,
-    probability: answer.probability,
+    probability: 0,
     decision,
     modelVersion: answer.modelVersion,
     madeBy: answer.madeBy,
@@ -41,7 +42,11 @@ export function makePrediction({ app, row, occurredAt, read, answer, durationMs 
     featuresExact: read.exact && answer.features.length > 0,
     durationUs: Math.round(durationMs * 1_000),
     cached: answer.cached,
+    predictedClass: "",
+    classProbabilities: NONE,
+    predictionSet: NONE,
   };
+  setAnswer(prediction, app, answer.answer);
   if (band !== undefined) prediction.band = band;
   const heldOut = app.heldOut?.(row.fields);
   if (heldOut !== undefined) prediction.heldOut = heldOut;
@@ -56,13 +61,13 @@ export function makePrediction({ app, row, occurredAt, read, answer, durationMs 
 export function makeShadowPrediction(
   served: Prediction,
   app: ServedApp,
-  { probability, modelVersion, features }: Pick<ChainAnswer, "probability" | "modelVersion" | "features">,
+  { answer, modelVersion, features }: Pick<ChainAnswer, "answer" | "modelVersion" | "features">,
   durationMs: number,
 ): Prediction {
   const prediction = { ...served };
-  const { decision, band } = app.decide(probability);
+  const { decision, band } = app.decide(answer);
   prediction.id = randomUUID();
-  prediction.probability = probability;
+  setAnswer(prediction, app, answer);
   prediction.decision = decision;
   if (band === undefined) delete prediction.band;
   else prediction.band = band;
@@ -73,6 +78,27 @@ export function makeShadowPrediction(
   prediction.durationUs = Math.round(durationMs * 1_000);
   prediction.cached = false;
   return prediction;
+}
+
+/** Of what a task does not answer: shared, as every BINARY prediction would make its own. Nobody adds to it. */
+const NONE: never[] = [];
+
+function setAnswer(prediction: Prediction, { classes }: ServedApp, answer: Answer): void {
+  if (typeof answer === "number") {
+    prediction.probability = answer;
+    return;
+  }
+  if ("value" in answer) {
+    prediction.value = answer.value;
+    if (answer.interval === undefined) delete prediction.interval;
+    else prediction.interval = { $typeName: "millrace.prediction.v1.Interval", ...answer.interval };
+    return;
+  }
+  const { predicted, probabilities, set } = answer;
+  prediction.probability = probabilities[predicted] ?? 0;
+  prediction.predictedClass = classes[predicted] ?? "";
+  prediction.classProbabilities = Array.from(probabilities);
+  prediction.predictionSet = classes.filter((_, index) => set[index] === 1);
 }
 
 /** A field's value as text, the same for whoever compares by it: a prediction and its label, a canary's share. */

@@ -33,6 +33,19 @@ const time = () => ({
   nanos: oneOf([0, 1, 999_999_999]),
 });
 
+/** Whatever the task: the fields do not depend on each other. */
+function answer() {
+  const value = maybe(double);
+  const interval = maybe(() => ({ lower: double(), upper: double(), coverage: double() }));
+  return {
+    ...(value === undefined ? {} : { value }),
+    ...(interval === undefined ? {} : { interval }),
+    predictedClass: text(),
+    classProbabilities: Array.from({ length: oneOf([0, 0, 1, 3, 31, 32, 1_000]) }, () => Math.fround(random())),
+    predictionSet: Array.from({ length: oneOf([0, 0, 1, 3]) }, text),
+  };
+}
+
 function prediction(): Prediction {
   const band = maybe(() => ({ lower: double(), upper: double(), abstain: random() < 0.5 }));
   const occurredAt = maybe(time);
@@ -59,6 +72,7 @@ function prediction(): Prediction {
     ...(featuresAgeMs === undefined ? {} : { featuresAgeMs }),
     cached: random() < 0.5,
     ...(heldOut === undefined ? {} : { heldOut }),
+    ...answer(),
   });
 }
 

@@ -1,6 +1,6 @@
 import { toBinary } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import type { DecisionBand, Prediction } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import type { DecisionBand, Interval, Prediction } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import {
   type PredictResult,
   PredictResultSchema,
@@ -51,6 +51,11 @@ function writePrediction(prediction: Prediction): void {
   writeBand(16, prediction.band);
   if (prediction.featuresAgeMs !== undefined) writer.presentBigint(17, prediction.featuresAgeMs);
   writer.number(18, prediction.cached ? 1 : 0);
+  if (prediction.value !== undefined) writer.presentDouble(19, prediction.value);
+  writeInterval(20, prediction.interval);
+  writer.string(21, prediction.predictedClass);
+  writer.floats(22, prediction.classProbabilities);
+  writer.strings(23, prediction.predictionSet);
   if (prediction.heldOut !== undefined) writer.presentDouble(30, prediction.heldOut);
 }
 
@@ -68,6 +73,15 @@ function writeBand(field: number, band: DecisionBand | undefined): void {
   writer.double(1, band.lower);
   writer.double(2, band.upper);
   writer.number(3, band.abstain ? 1 : 0);
+  writer.end(start);
+}
+
+function writeInterval(field: number, interval: Interval | undefined): void {
+  if (interval === undefined) return;
+  const start = writer.begin(field);
+  writer.double(1, interval.lower);
+  writer.double(2, interval.upper);
+  writer.double(3, interval.coverage);
   writer.end(start);
 }
 

@@ -74,8 +74,28 @@ export class ProtobufWriter {
     }
   }
 
+  /** A repeated float, packed. */
+  floats(field: number, values: ArrayLike<number>): void {
+    const { length } = values;
+    if (length === 0) return;
+    this.#tag(field, LENGTH);
+    this.#varint(length * 4);
+    this.#reserve(length * 4);
+    for (let index = 0; index < length; index += 1, this.#at += 4) {
+      this.#view.setFloat32(this.#at, values[index] as number, true);
+    }
+  }
+
   string(field: number, text: string): void {
-    if (text === "") return;
+    if (text !== "") this.#string(field, text);
+  }
+
+  /** A repeated string: empty ones are there, too. */
+  strings(field: number, texts: readonly string[]): void {
+    for (const text of texts) this.#string(field, text);
+  }
+
+  #string(field: number, text: string): void {
     this.#reserve(MAX_VARINT + 2 + text.length * 3);
     const start = this.begin(field);
     const bytes = this.#bytes;

@@ -1,14 +1,15 @@
 import type { FeatureReference, ModelVersion } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import { MillraceError } from "@millrace/runtime";
-import { INPUT, type ModelSignature, OUTPUT, type ReadModel, showTensor } from "./modelSignature.ts";
+import { answerReader, expectedOutputs } from "./answerReader.ts";
+import { INPUT, type ModelSignature, type ReadModel, showTensor } from "./modelSignature.ts";
 import { randomNumbers } from "./randomNumbers.ts";
 import { type WarmedUp, warmUp } from "./warmUp.ts";
 
 const PROOF_ROWS = 64;
 
 /**
- * Warms up a version of the registry, which has promised more than other models: the input and output that all of them have,
- * probabilities, and batches that equal their rows.
+ * Warms up a version of the registry, which has promised more than other models: the input and outputs that all of its
+ * task have, answers, and batches that equal their rows.
  *
  * @throws `failed_precondition` saying which of that does not hold; `unavailable` when no worker could be had.
  */
@@ -20,20 +21,20 @@ export async function warmUpVersion(
 ): Promise<WarmedUp> {
   const columns = model.featureNames.length;
   const { signature, bytes } = onnx;
-  checkSignature(signature, columns);
+  checkInputs(signature, columns);
+  checkOutputs(signature, model);
   const sampler = (rows: number) => [{ data: sampleRows(model, rows), dims: [rows, columns] }];
   const { artefact } = model;
   const warm = await warmUp({ artefact, bytes, signature, maxRows, proofRows: PROOF_ROWS, sampler, maxThreads });
-  const output = signature.outputs.findIndex(({ name }) => name === OUTPUT);
+  const reader = answerReader(model, signature);
   for (const outputs of warm.alone) {
-    const probability = outputs[output]?.data[0] as number;
-    if (!(probability >= 0 && probability <= 1)) throw misfit(`it answers ${probability}, which is no probability`);
+    if (reader.read(outputs, 0) === undefined) throw misfit(`it answers ${reader.describe(outputs, 0)}`);
   }
   if (warm.unbatchedBecause !== "") throw misfit(warm.unbatchedBecause);
   return warm;
 }
 
-function checkSignature({ inputs, outputs }: ModelSignature, columns: number): void {
+function checkInputs({ inputs }: ModelSignature, columns: number): void {
   const [input, ...others] = inputs;
   const fits =
     input?.name === INPUT &&
@@ -45,10 +46,20 @@ function checkSignature({ inputs, outputs }: ModelSignature, columns: number): v
   if (!fits) {
     throw misfit(`its inputs are ${inputs.map(showTensor).join(", ")}; expected ${INPUT} FP32 [-1, ${columns}]`);
   }
-  const output = outputs.find(({ name }) => name === OUTPUT);
-  if (output?.datatype.name !== "FP32" || output.shape.length > 2 || (output.shape[1] ?? 1) > 1) {
-    throw misfit(`its outputs are ${outputs.map(showTensor).join(", ")}; expected ${OUTPUT} FP32 [-1, 1]`);
-  }
+}
+
+function checkOutputs({ outputs }: ModelSignature, model: ModelVersion): void {
+  const expected = expectedOutputs(model);
+  const fits = expected.every(({ name, datatype, columns }) => {
+    const output = outputs.find((other) => other.name === name);
+    const { shape = [] } = output ?? {};
+    // Where a row is one number, [rows] will do.
+    const width = shape.length === 1 || (columns === 1 && shape[1] === -1) ? 1 : shape[1];
+    return output?.datatype.name === datatype && shape.length <= 2 && (width ?? 1) === columns;
+  });
+  if (fits) return;
+  const wanted = expected.map(({ name, datatype, columns }) => `${name} ${datatype} [-1, ${columns}]`).join(", ");
+  throw misfit(`its outputs are ${outputs.map(showTensor).join(", ")}; expected ${wanted}`);
 }
 
 /** Rows like those of the training set, where its distributions are known; always the same ones. */

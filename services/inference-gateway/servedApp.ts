@@ -1,5 +1,4 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
-import { enumName } from "@millrace/app";
 import { compileFeatures, type FeatureSet } from "@millrace/features";
 import {
   type App,
@@ -7,11 +6,13 @@ import {
   type Budgets,
   type Cache,
   Fallback,
+  type Serving,
   Task,
   TaskSchema,
 } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { ModelVersion } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import { MillraceError } from "@millrace/runtime";
+import { type Answer, taskOf } from "./answer.ts";
 import type { AnswerCacheOptions } from "./answerCache.ts";
 import type { BatcherOptions } from "./batcher.ts";
 import { compileDecisions, type Decide } from "./decision.ts";
@@ -28,6 +29,8 @@ export interface ServedApp {
   readonly checkFields: CheckFields;
   /** The request field that the label event will carry, too. */
   readonly joinField: string;
+  /** Of MULTICLASS: what its answers' indexes stand for. */
+  readonly classes: readonly string[];
   readonly decide: Decide;
   /** For calls that set no deadline. */
   readonly deadlineMs: number;
@@ -41,12 +44,12 @@ export interface ServedApp {
   readonly canaryField: string;
   /** Absent: nothing is held out of decisions. */
   readonly heldOut: HeldOut | undefined;
-  readonly constant: number;
+  readonly constant: Answer;
   readonly batch: BatcherOptions;
   /**
    * For each input of the model, in its order, the index of the app's feature.
    *
-   * @throws `failed_precondition` when the app has no such feature.
+   * @throws `failed_precondition` when the app has no such feature, or another task.
    */
   columns(model: ModelVersion): readonly number[];
 }
@@ -69,11 +72,8 @@ export function compileApp({ app, version }: AppVersion): ServedApp {
   if (app === undefined || serving === undefined || event === undefined || app.label === undefined) {
     throw new MillraceError("failed_precondition", `app ${app?.app ?? ""}: serving, prediction or label is missing`);
   }
-  const task = app.model?.task ?? Task.UNSPECIFIED;
-  if (task !== Task.UNSPECIFIED && task !== Task.BINARY) {
-    const title = enumName(TaskSchema, task);
-    throw new MillraceError("failed_precondition", `app ${app.app}: ${title} models are trained, but not served yet`);
-  }
+  const task = taskOf({ task: app.model?.task ?? Task.UNSPECIFIED });
+  const classes = app.model?.classes ?? [];
   const features = compileFeatures(app);
   return {
     name: app.app,
@@ -81,7 +81,8 @@ export function compileApp({ app, version }: AppVersion): ServedApp {
     features,
     checkFields: compileRequestRules(event, app.label.join),
     joinField: app.label.join,
-    decide: compileDecisions(serving),
+    classes,
+    decide: compileDecisions(serving, task, classes),
     deadlineMs: serving.deadline === undefined ? 1_000 : durationMs(serving.deadline),
     fallback: [...serving.fallback.filter((step) => step !== Fallback.CONSTANT), Fallback.CONSTANT],
     budgets: serving.budgets,
@@ -89,9 +90,9 @@ export function compileApp({ app, version }: AppVersion): ServedApp {
     cache: cacheOptions(serving.cache),
     canaryField: serving.canaryBy || app.label.join,
     heldOut: compileHoldOut(app),
-    constant: serving.constant,
+    constant: constantOf(serving, task, classes),
     batch: batchOptions(app),
-    columns: columnsOf(app.app, version, features),
+    columns: columnsOf({ name: app.app, version, task, classes, features }),
   };
 }
 
@@ -112,19 +113,47 @@ function batchOptions(app: App): BatcherOptions {
   };
 }
 
-function columnsOf(app: string, version: number, features: FeatureSet): ServedApp["columns"] {
+function constantOf({ constant, constantClass }: Serving, task: Task, classes: readonly string[]): Answer {
+  if (task === Task.REGRESSION) return { value: constant, interval: undefined };
+  if (task === Task.MULTICLASS) return { predicted: classes.indexOf(constantClass), probabilities: [], set: [] };
+  return constant;
+}
+
+interface Asking {
+  readonly name: string;
+  readonly version: number;
+  readonly task: Task;
+  readonly classes: readonly string[];
+  readonly features: FeatureSet;
+}
+
+function columnsOf(app: Asking): ServedApp["columns"] {
+  const { name: asks, version, features } = app;
   const known = new WeakMap<ModelVersion, readonly number[]>();
   return (model) => {
     let columns = known.get(model);
     if (columns === undefined) {
+      checkTask(model, app);
       columns = model.featureNames.map((name) => features.names.indexOf(name));
       const missing = model.featureNames.filter((_, index) => columns?.[index] === -1);
       if (missing.length > 0) {
-        const message = `${model.app}/${model.number} needs ${missing.join(", ")}, which version ${version} of ${app} does not have`;
+        const message = `${model.app}/${model.number} needs ${missing.join(", ")}, which version ${version} of ${asks} does not have`;
         throw new MillraceError("failed_precondition", message);
       }
       known.set(model, columns);
     }
     return columns;
   };
+}
+
+/** @throws `failed_precondition` for a model whose answers the app would not understand */
+function checkTask(model: ModelVersion, { name, version, task, classes }: Asking): void {
+  const answers = taskOf(model);
+  // Classes that came later are at the end: an older model does not know them.
+  const same = answers === task && model.classes.every((label, index) => classes[index] === label);
+  if (same && (task !== Task.MULTICLASS || model.classes.length > 0)) return;
+  const show = (of: Task, names: readonly string[]): string =>
+    `${TaskSchema.value[of]?.localName ?? of}${names.length === 0 ? "" : ` of ${names.join(", ")}`}`;
+  const message = `${model.app}/${model.number} answers ${show(answers, model.classes)}; version ${version} of ${name} asks for ${show(task, classes)}`;
+  throw new MillraceError("failed_precondition", message);
 }

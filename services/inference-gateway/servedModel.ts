@@ -1,4 +1,5 @@
 import type { ModelVersion } from "@millrace/proto/millrace/training/v1/model_pb.ts";
+import type { Answer } from "./answer.ts";
 import type { Breaker } from "./breaker.ts";
 import type { Lane } from "./lane.ts";
 
@@ -22,8 +23,8 @@ export interface Serving {
   readonly canary: Share | undefined;
   /** Is asked, too, and answers nobody. */
   readonly shadow: Share | undefined;
-  /** Share of positive labels in the champion's training set. */
-  readonly baseRate: number;
+  /** What the champion's training set says of all questions; undefined where that is not known. */
+  readonly baseline: Answer | undefined;
 }
 
 /** A version for a part of the questions. */

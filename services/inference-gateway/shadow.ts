@@ -72,14 +72,19 @@ export class Shadows {
     const startedAt = clock.now();
     const features = inModelOrder(appFeatures, app.columns(model));
     const question = { features, by: startedAt + SHADOW_MS, fair: true, signal: NEVER, traceparent: "" };
-    const answer = await askModel(shadow.model, question, undefined, clock);
-    if ("failure" in answer) {
-      counts.step(app.name, MadeBy.SHADOW, answer.stoppedBy === "breaker" ? "breaker_open" : answer.failure.code);
+    const said = await askModel(shadow.model, question, undefined, clock);
+    if ("failure" in said) {
+      counts.step(app.name, MadeBy.SHADOW, said.stoppedBy === "breaker" ? "breaker_open" : said.failure.code);
       return;
     }
     counts.step(app.name, MadeBy.SHADOW, "answered");
-    const { probability } = answer;
-    const said = { probability, modelVersion: version, features };
-    recorder.copy(makeShadowPrediction(prediction, app, said, clock.now() - startedAt));
+    const { answer } = said;
+    const copy = makeShadowPrediction(
+      prediction,
+      app,
+      { answer, modelVersion: version, features },
+      clock.now() - startedAt,
+    );
+    recorder.copy(copy);
   }
 }

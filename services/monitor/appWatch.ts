@@ -1,7 +1,8 @@
 import { type AlertChange, NOTHING_YET, nextAlerts, type PolicyMemory } from "./alertPolicy.ts";
 import { judgeFallbacks, judgeInputs, judgeTruth, type Measurement } from "./judgement.ts";
 import type { MonitoringRules } from "./monitoringRules.ts";
-import { NO_MODEL, type WatchedModel } from "./watchedModel.ts";
+import { addScore, type Scores } from "./outcomeScore.ts";
+import { isBinary, NO_MODEL, type WatchedModel } from "./watchedModel.ts";
 import { Window, type WindowKey } from "./window.ts";
 
 /** What is kept about an app beside its windows. Plain data: it is stored as JSON. Event times in milliseconds. */
@@ -35,6 +36,7 @@ export interface SeenPrediction {
   readonly version: string;
   readonly atMs: number;
   readonly features: readonly number[];
+  /** As one number: the probability, the value, or the predicted class's index. */
   readonly probability: number;
   readonly byModel: boolean;
   readonly fallback: boolean;
@@ -47,6 +49,8 @@ export interface SeenOutcome {
   readonly label: number;
   /** What is taken out again; undefined for the first. */
   readonly previousLabel: number | undefined;
+  /** Instead of the probability, of other tasks than BINARY. */
+  readonly scores?: Scores | undefined;
 }
 
 /** Everything watched about one app: its open windows, and what was judged so far. No input or output. */
@@ -90,7 +94,12 @@ export class AppWatch {
   addOutcome(seen: SeenOutcome): void {
     const { truth } = this.#windowFor(this.keyOf(seen.version, seen.predictedAtMs));
     if (seen.previousLabel === undefined) this.memory.outcomesSeen += 1;
-    else truth.add(seen.probability, seen.previousLabel, -1);
+    if (seen.scores !== undefined) {
+      addScore(truth, seen.scores.before, -1);
+      addScore(truth, seen.scores.now, 1);
+      return;
+    }
+    if (seen.previousLabel !== undefined) truth.add(seen.probability, seen.previousLabel, -1);
     truth.add(seen.probability, seen.label);
   }
 
@@ -159,7 +168,8 @@ export class AppWatch {
 
   #judgeTruth(fromMs: number, champion: string): AlertChange[] {
     const pooled = this.#pool(this.memory.pooledTruth, fromMs, champion);
-    if (pooled === undefined) return [];
+    // Promises are of probabilities: other tasks make none that could be broken.
+    if (pooled === undefined || !isBinary(pooled.model)) return [];
     if (pooled.truth.count < this.rules.minRows) {
       this.memory.pooledTruth = [...this.memory.pooledTruth, fromMs];
       return [];

@@ -5,6 +5,7 @@ import { MadeBy, type Prediction, PredictionsSchema } from "@millrace/proto/mill
 import { describeError } from "@millrace/runtime";
 import type { SeenPrediction } from "./appWatch.ts";
 import type { Models } from "./models.ts";
+import { scoresOf } from "./outcomeScore.ts";
 import type { OutcomeBatch, PredictionBatch, Watcher } from "./watcher.ts";
 
 /** An app that is just being applied is known within moments. */
@@ -58,6 +59,7 @@ export function handleOutcomes(watcher: Watcher): (messages: readonly JsMsg[]) =
         probability: outcome.probability,
         label: outcome.label,
         previousLabel: outcome.previousLabel,
+        scores: scoresOf(outcome),
       }));
       batches.push({ app, id, outcomes: seen, watermarkMs });
       return done();
@@ -81,8 +83,14 @@ function batchOf(app: string, sequence: number, all: readonly Prediction[], cham
   return { app, sequence, watermarkMs, predictions: all.map((prediction) => seenPrediction(prediction, champion)) };
 }
 
+/** The answer as one number, as the reference has it. */
+function answerOf({ value, classProbabilities, probability }: Prediction): number {
+  if (value !== undefined) return value;
+  return classProbabilities.length === 0 ? probability : classProbabilities.indexOf(Math.max(...classProbabilities));
+}
+
 function seenPrediction(prediction: Prediction, champion: string): SeenPrediction {
-  const { id, requestId, occurredAt, madeBy, features, probability, modelVersion } = prediction;
+  const { id, requestId, occurredAt, madeBy, features, modelVersion } = prediction;
   return {
     // One that the gateway chose cannot be asked again.
     id: id === requestId ? "" : id,
@@ -90,7 +98,7 @@ function seenPrediction(prediction: Prediction, champion: string): SeenPredictio
     version: modelVersion || champion,
     atMs: occurredAt === undefined ? 0 : timestampMs(occurredAt),
     features,
-    probability,
+    probability: answerOf(prediction),
     byModel: madeBy === MadeBy.CHAMPION || madeBy === MadeBy.PREVIOUS || madeBy === MadeBy.CANARY,
     fallback: madeBy !== MadeBy.CHAMPION && madeBy !== MadeBy.CANARY,
   };

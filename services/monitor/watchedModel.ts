@@ -1,4 +1,5 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { Task } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { FeatureReference, ModelVersion } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import { Baseline } from "./baseline.ts";
 import type { Observation } from "./statistics/windowVariation.ts";
@@ -7,6 +8,8 @@ import type { Observation } from "./statistics/windowVariation.ts";
 export interface WatchedModel {
   /** `<app>/<number>`; "" for predictions that no model made. */
   readonly version: string;
+  /** Absent: BINARY. */
+  readonly task?: Task;
   /** Its inputs, in the order in which predictions carry them, then `prediction`. */
   readonly subjects: readonly WatchedSubject[];
   readonly referenceRows: number;
@@ -27,6 +30,10 @@ export interface WatchedSubject extends FeatureReference {
 /** The last subject of every model: its answers. */
 export const PREDICTION = "prediction";
 
+/** Whether its answers are probabilities of yes or no, which several statistics are about. */
+export const isBinary = ({ task = Task.BINARY }: WatchedModel): boolean =>
+  task === Task.BINARY || task === Task.UNSPECIFIED;
+
 export const versionOf = (model: ModelVersion): string => `${model.app}/${model.number}`;
 
 /** A model without a reference for one of its inputs leaves that input unwatched. */
@@ -38,6 +45,7 @@ export function watchedModel(model: ModelVersion): WatchedModel {
   const prediction = model.reference?.prediction ?? unknownReference(PREDICTION);
   return {
     version: versionOf(model),
+    task: model.task,
     subjects: [...subjects, watchedSubject({ ...prediction, name: PREDICTION })],
     referenceRows: Number(model.reference?.rows ?? 0n),
     holdoutLogLoss: model.metrics["log_loss"] ?? Number.NaN,

@@ -1,6 +1,6 @@
 import { EstimateSketch } from "./statistics/estimateSketch.ts";
 import { TruthSketch } from "./statistics/truthSketch.ts";
-import type { WatchedModel, WatchedSubject } from "./watchedModel.ts";
+import { isBinary, type WatchedModel, type WatchedSubject } from "./watchedModel.ts";
 
 export interface WindowKey {
   readonly app: string;
@@ -73,9 +73,10 @@ export class Window {
    * Counts one prediction.
    *
    * @param features in the model's order; of another length (made for another version) they are not counted
+   * @param answer the probability, the value, or the predicted class's index
    * @param byModel whether this model answered; its answer is counted only then
    */
-  addPrediction(features: readonly number[], probability: number, byModel: boolean, fallback: boolean): void {
+  addPrediction(features: readonly number[], answer: number, byModel: boolean, fallback: boolean): void {
     this.#increase(PREDICTIONS);
     if (fallback) this.#increase(FALLBACKS);
     const inputs = this.model.subjects.length - 1;
@@ -83,8 +84,8 @@ export class Window {
       for (let index = 0; index < inputs; index += 1) this.#count(index, features[index] as number);
     }
     if (!byModel || inputs < 0) return;
-    this.#count(inputs, probability);
-    this.estimate.add(probability);
+    this.#count(inputs, answer);
+    if (isBinary(this.model)) this.estimate.add(answer);
   }
 
   /** The counts of subject `index` of the model. */

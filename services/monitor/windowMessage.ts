@@ -1,6 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { populationStability } from "@millrace/metrics";
+import { Task } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import {
   type DistancesSchema,
   type Window as WindowMessage,
@@ -50,8 +51,11 @@ export function windowMessage(window: Window, toMs: number, seasonMs: number): W
 
 function truthOf({ truth, model }: Window, judged: boolean) {
   if (!judged) return {};
+  const outcomes = BigInt(Math.round(truth.count));
+  if (model.task === Task.REGRESSION) return { outcomes, rmse: truth.rmse, mae: truth.mae };
+  if (model.task === Task.MULTICLASS) return { outcomes, logLoss: truth.logLoss, accuracy: truth.accuracy };
   return {
-    outcomes: BigInt(Math.round(truth.count)),
+    outcomes,
     logLoss: truth.logLoss,
     expectedLogLoss: expectedLogLoss(truth.expectedLogLoss, model.holdoutLogLoss),
     auc: truth.auc,

@@ -1,6 +1,7 @@
 import { OUTBOX_TABLE } from "@millrace/outbox";
 import { type Kysely, sql } from "kysely";
 import type { Migration } from "kysely/migration";
+import { keepAnswers } from "./answers.ts";
 import { keepHeldOut } from "./holdOut.ts";
 import { keepAllLabels, watchLabels } from "./labels.ts";
 
@@ -15,6 +16,7 @@ export const migrations: Record<string, Migration> = {
   "0004_reports": { up: findPredictions },
   "0005_reviews": { up: askPeople },
   "0006_hold_out": { up: keepHeldOut },
+  "0007_answers": { up: keepAnswers },
 };
 
 /** Times are event time in milliseconds since the epoch: what the statements compute with, and cheap to send in arrays. */

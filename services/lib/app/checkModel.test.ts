@@ -9,13 +9,23 @@ import { compileLabel, compileRequestExpression } from "./expressionsOfApp.ts";
 import { parseApp } from "./parseApp.ts";
 import { durationToMs } from "./tile.ts";
 
-const FLIGHTS = readFileSync(new URL("../../../deploy/apps/flight-delays/app.yaml", import.meta.url), "utf8");
+const readApp = (name: string): string =>
+  readFileSync(new URL(`../../../deploy/apps/${name}/app.yaml`, import.meta.url), "utf8");
+const FLIGHTS = readApp("flight-delays");
 const [BEFORE_MODEL = ""] = FLIGHTS.split("\nmodel:\n");
-const AFTER_MODEL = FLIGHTS.slice(FLIGHTS.indexOf("\nserving:"));
+const afterModel = (app: string): string => app.slice(app.indexOf("\nserving:"));
+const AFTER_BINARY = afterModel(FLIGHTS);
+const AFTER_REGRESSION = afterModel(readApp("flight-delay-minutes"));
+const AFTER_MULTICLASS = afterModel(readApp("flight-delay-class")).replace("on-time", "late");
+/** How a model of the task is served. */
+const afterOf = (model: string): string => {
+  if (model.includes("REGRESSION")) return AFTER_REGRESSION;
+  return model.includes("MULTICLASS") ? AFTER_MULTICLASS : AFTER_BINARY;
+};
 
 /** The flights' app with another model section and label. */
 const withModel = (model: string, label = "event.delay >= 15.0"): string =>
-  `${BEFORE_MODEL.replace(/(join: flight_id\n {2}value: )"[^"]*"/, `$1${JSON.stringify(label)}`)}\nmodel:\n${model}${AFTER_MODEL}`;
+  `${BEFORE_MODEL.replace(/(join: flight_id\n {2}value: )"[^"]*"/, `$1${JSON.stringify(label)}`)}\nmodel:\n${model}${afterOf(model)}`;
 
 const parsed = (model: string, label?: string): App => parseApp(withModel(model, label));
 

@@ -1,5 +1,6 @@
-import { type App, Fallback, FallbackSchema, type Serving } from "@millrace/proto/millrace/app/v1/app_pb.ts";
-import { DEFAULT_ABSTENTION, decisionBands } from "./decisionBands.ts";
+import { type App, Fallback, FallbackSchema, type Serving, Task } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { checkServedTask } from "./checkServedTask.ts";
+import { DEFAULT_ABSTENTION, type DecisionRange, decisionBands, NUMBERS, PROBABILITIES } from "./decisionBands.ts";
 import { formatDuration } from "./duration.ts";
 import { enumName } from "./enumName.ts";
 import { eventTypeOf } from "./expressionsOfApp.ts";
@@ -15,7 +16,10 @@ export function checkServing(app: App, problems: Problems): void {
   if (serving === undefined) return;
   checkTimes(serving, problems);
   checkChain(serving, problems);
-  checkDecisions(serving, problems);
+  checkServedTask(app, problems);
+  const task = app.model?.task ?? Task.UNSPECIFIED;
+  if (task === Task.MULTICLASS) checkNames(serving, app.model?.classes ?? [], problems);
+  else checkDecisions(serving, task === Task.REGRESSION ? NUMBERS : PROBABILITIES, problems);
   const { canaryBy } = serving;
   const fields = eventTypeOf(app, app.prediction?.at ?? "")?.fields;
   if (canaryBy !== "" && fields !== undefined && !Object.hasOwn(fields, canaryBy)) {
@@ -75,7 +79,7 @@ function checkChain({ fallback, budgets }: Serving, problems: Problems): void {
   }
 }
 
-function checkDecisions(serving: Serving, problems: Problems): void {
+function checkDecisions(serving: Serving, range: DecisionRange, problems: Problems): void {
   const { decisions, abstain } = serving;
   const byCost = decisions.some(({ cost }) => cost !== undefined);
   decisions.forEach(({ name, atLeast, cost }, index) => {
@@ -98,7 +102,7 @@ function checkDecisions(serving: Serving, problems: Problems): void {
   });
   checkAbstain(serving, problems);
   if (!problems.none) return;
-  const bands = decisionBands(serving);
+  const bands = decisionBands(serving, range);
   decisions.forEach(({ name }, index) => {
     if (bands.some(({ decision }) => decision === name)) return;
     const why = byCost ? "at every probability another costs less" : "the abstain band covers all of it";
@@ -111,12 +115,21 @@ function checkDecisions(serving: Serving, problems: Problems): void {
 
 function checkAbstain({ decisions, abstain }: Serving, problems: Problems): void {
   if (abstain === undefined) return;
-  const { from, to, decision } = abstain;
+  const { from, to } = abstain;
   if (from >= to) {
     problems.add("serving.abstain.from", "empty_range", `from ${from} must be below to ${to}`);
   }
-  const name = decision || DEFAULT_ABSTENTION;
-  if (decisions.some((other) => other.name === name)) {
+  checkNames(
+    { abstain },
+    decisions.map(({ name }) => name),
+    problems,
+  );
+}
+
+/** Whoever reads a decision has to know whether it is an abstention. */
+function checkNames({ abstain }: Pick<Serving, "abstain">, decisions: readonly string[], problems: Problems): void {
+  const name = abstain?.decision || DEFAULT_ABSTENTION;
+  if (abstain !== undefined && decisions.includes(name)) {
     problems.add("serving.abstain.decision", "repeated", `there is a decision called ${show(name)} already`);
   }
 }

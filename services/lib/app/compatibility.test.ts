@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import type { EventType } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { create } from "@bufbuild/protobuf";
+import { type App, AppSchema, type EventType, Task } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { checkCompatible } from "./compatibility.ts";
 import { parseApp } from "./parseApp.ts";
 
@@ -74,6 +75,17 @@ const REFUSED: Readonly<Record<string, readonly [yaml: string, problem: string]>
   ],
   "labels are joined by another field": [BASE.replace("join: flight_id", "join: origin"), "label.join join_changed"],
 };
+
+test("the task stays, and so do the places of its classes, after which there may be more", () => {
+  const withTask = (task: Task, classes: string[] = []): App => create(AppSchema, { model: { task, classes } });
+  const problems = (before: App, after: App): string[] =>
+    checkCompatible(before, after).map(({ field, reason }) => `${field} ${reason}`);
+  const classes = withTask(Task.MULTICLASS, ["calm", "busy"]);
+  assert.deepEqual(problems(withTask(Task.BINARY), withTask(Task.REGRESSION)), ["model.task task_changed"]);
+  assert.deepEqual(problems(classes, withTask(Task.MULTICLASS, ["calm", "busy", "full"])), []);
+  for (const other of [["busy", "calm"], ["calm"], ["calm", "full"]])
+    assert.deepEqual(problems(classes, withTask(Task.MULTICLASS, other)), ["model.classes classes_changed"]);
+});
 
 const problemsOf = (yaml: string, earlier?: Record<string, EventType[]>): string[] =>
   checkCompatible(parseApp(BASE), parseApp(yaml), earlier).map(({ field, reason }) => `${field} ${reason}`);

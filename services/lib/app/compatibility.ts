@@ -5,6 +5,7 @@ import {
   EventTypeSchema,
   type Field,
   FieldTypeSchema,
+  TaskSchema,
 } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { Violation } from "@millrace/runtime";
 import { enumName } from "./enumName.ts";
@@ -55,7 +56,25 @@ export function checkCompatible(
       `predictions made so far wait under ${old.label.join}; for ${next.label.join} apply a new app`,
     );
   }
+  checkTask(old, next, problems);
   return problems.violations;
+}
+
+/** Labels and answers are stored as numbers, which must keep their meaning. */
+function checkTask({ model: old }: App, { model: next }: App, problems: Problems): void {
+  if (old === undefined || next === undefined) return;
+  if (old.task !== next.task) {
+    const change = `${enumName(TaskSchema, old.task)} became ${enumName(TaskSchema, next.task)}`;
+    problems.add(
+      "model.task",
+      "task_changed",
+      `what was answered so far is of another kind (${change}); apply a new app`,
+    );
+  } else if (old.classes.some((name, index) => next.classes[index] !== name)) {
+    const change = `${old.classes.join(", ")} became ${next.classes.join(", ")}`;
+    const description = `labels are stored by the place of their class (${change}); add classes at the end only, or apply a new app`;
+    problems.add("model.classes", "classes_changed", description);
+  }
 }
 
 function checkEventType(path: string, before: EventType, after: EventType, problems: Problems): void {

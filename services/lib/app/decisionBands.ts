@@ -1,6 +1,6 @@
 import type { Decision, Serving } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 
-/** Probabilities that are decided alike: from `lower` on, up to but without `upper` (with it, where that is 1). */
+/** What is decided alike: from `lower` on, up to but without `upper` (with it, where nothing is above). */
 export interface DecisionBand {
   /** Empty where the policy names none. */
   readonly decision: string;
@@ -11,12 +11,24 @@ export interface DecisionBand {
 
 export const DEFAULT_ABSTENTION = "abstain";
 
+/** What a policy decides by can be from `lower` to `upper`. */
+export interface DecisionRange {
+  readonly lower: number;
+  readonly upper: number;
+}
+
+export const PROBABILITIES: DecisionRange = { lower: 0, upper: 1 };
+export const NUMBERS: DecisionRange = { lower: -Infinity, upper: Infinity };
+
 /**
- * An app's policy as bands that cover 0 to 1, lowest first; none without decisions. Thresholds and costs come to the same: an expected
+ * An app's policy as bands that cover a range, lowest first; none without decisions. Thresholds and costs come to the same: an expected
  * cost is a straight line over the probability, and the lowest of several lines is a sequence of stretches, one for each line at most.
  */
-export function decisionBands({ decisions, abstain }: Pick<Serving, "decisions" | "abstain">): readonly DecisionBand[] {
-  const bands = decisions.some(({ cost }) => cost !== undefined) ? byCost(decisions) : byThreshold(decisions);
+export function decisionBands(
+  { decisions, abstain }: Pick<Serving, "decisions" | "abstain">,
+  range = PROBABILITIES,
+): readonly DecisionBand[] {
+  const bands = decisions.some(({ cost }) => cost !== undefined) ? byCost(decisions) : byThreshold(decisions, range);
   if (abstain === undefined || bands.length === 0 || abstain.from >= abstain.to) return bands;
   const { from, to } = abstain;
   const below = bands
@@ -27,15 +39,15 @@ export function decisionBands({ decisions, abstain }: Pick<Serving, "decisions" 
   return [...below, between, ...above];
 }
 
-function byThreshold(decisions: readonly Decision[]): DecisionBand[] {
+function byThreshold(decisions: readonly Decision[], range: DecisionRange): DecisionBand[] {
   if (decisions.length === 0) return [];
   const ascending = [...decisions].sort((a, b) => a.atLeast - b.atLeast);
   const lowest = (ascending[0] as Decision).atLeast;
-  const none = lowest > 0 ? [{ decision: "", lower: 0, upper: lowest, abstain: false }] : [];
+  const none = lowest > range.lower ? [{ decision: "", lower: range.lower, upper: lowest, abstain: false }] : [];
   const named = ascending.map(({ name, atLeast }, index) => ({
     decision: name,
     lower: atLeast,
-    upper: ascending[index + 1]?.atLeast ?? 1,
+    upper: ascending[index + 1]?.atLeast ?? range.upper,
     abstain: false,
   }));
   return [...none, ...named];

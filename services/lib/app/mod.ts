@@ -1,5 +1,5 @@
 export { checkCompatible } from "./compatibility.ts";
-export { type DecisionBand, decisionBands } from "./decisionBands.ts";
+export { DEFAULT_ABSTENTION, type DecisionBand, decisionBands, NUMBERS, PROBABILITIES } from "./decisionBands.ts";
 export { durationJson, formatDuration, parseDurationMs } from "./duration.ts";
 export { enumName } from "./enumName.ts";
 export {

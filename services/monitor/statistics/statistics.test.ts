@@ -102,6 +102,25 @@ test("live performance from sums equals that of the rows themselves", () => {
   near(sketch.expectedLogLoss, 0.5, 0.01);
 });
 
+test("of numbers the errors are summed, of classes the probability of what came true and whether that was predicted", () => {
+  const numbers = new TruthSketch();
+  for (const error of [3, -4, 100]) numbers.addError(error);
+  numbers.addError(100, -1);
+  near(numbers.rmse, Math.sqrt(12.5), 1e-12);
+  near(numbers.mae, 3.5, 1e-12);
+  const classes = new TruthSketch();
+  for (const [probability, right] of [
+    [0.5, true],
+    [0.25, false],
+    [0, false],
+    [0.1, false],
+  ] as const)
+    classes.addClass(probability, right);
+  classes.addClass(0, false, -1);
+  near(classes.logLoss, (Math.log(2) + Math.log(4) + Math.log(10)) / 3, 1e-12);
+  near(classes.accuracy, 1 / 3, 1e-12);
+});
+
 test("what was added and taken out again leaves nothing behind", () => {
   const sketch = new TruthSketch();
   sketch.add(0.3, 1);

@@ -44,6 +44,20 @@ export class TruthSketch {
     this.#change(bin + 2, weight * probability);
   }
 
+  /** Adds a number's distance from its truth: RMSE and MAE are of these. */
+  addError(error: number, weight = 1): void {
+    this.#change(ROW.count, weight);
+    this.#change(ROW.squares, weight * error ** 2);
+    this.#change(ROW.distances, weight * Math.abs(error));
+  }
+
+  /** Adds one of several classes, by the probability that the true one was given: log loss and accuracy are of these. */
+  addClass(labelProbability: number, right: boolean, weight = 1): void {
+    this.#change(ROW.count, weight);
+    this.#change(ROW.logLoss, -weight * Math.log(Math.max(labelProbability, CLOSEST)));
+    this.#change(ROW.distances, right ? 0 : weight);
+  }
+
   get count(): number {
     return this.#at(ROW.count);
   }
@@ -65,6 +79,11 @@ export class TruthSketch {
   /** Mean absolute difference. */
   get mae(): number {
     return this.#at(ROW.distances) / this.count;
+  }
+
+  /** Share of the right ones among those that `addClass` added. */
+  get accuracy(): number {
+    return 1 - this.mae;
   }
 
   /** Share of the predictions below 0.1 that came true, and of at least 0.9 that did not, among all. */

@@ -15,8 +15,8 @@ export async function applyFlightDelays(bus: Bus): Promise<void> {
   await applyApp(bus, await readFile(APP_FILE, "utf8"));
 }
 
-/** Publishes flights' events as producers do, up to so many; returns how many it was. @throws what the first refused one was told. */
-export async function publishFlights(bus: Bus, flights: Flights, most: number): Promise<number> {
+/** Publishes flights' events as producers do, for an app that has them, up to so many; returns how many it was. @throws what the first refused one was told. */
+export async function publishFlights(bus: Bus, flights: Flights, most: number, app = APP): Promise<number> {
   const timeline = new Timeline(flights);
   const sending = new Set<Promise<unknown>>();
   const failures: unknown[] = [];
@@ -24,9 +24,11 @@ export async function publishFlights(bus: Bus, flights: Flights, most: number): 
   while (published < most && failures.length === 0) {
     const happening = timeline.next();
     if (happening === undefined) break;
-    const event = (happening.kind === "landed" ? landedEvent : scheduledEvent)(flights, happening.flight);
+    const made = (happening.kind === "landed" ? landedEvent : scheduledEvent)(flights, happening.flight);
+    const event = { ...made, app };
+    // The broker knows messages by their ids, whatever the app.
     const sent = bus
-      .publishBytes(eventSubject(APP, event.type), toBinary(EventSchema, event), { id: event.id })
+      .publishBytes(eventSubject(app, event.type), toBinary(EventSchema, event), { id: `${app}/${event.id}` })
       .catch((error: unknown) => failures.push(error))
       .finally(() => sending.delete(sent));
     sending.add(sent);

@@ -6,7 +6,7 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { MadeBy } from "../../prediction/v1/prediction_pb.ts";
+import type { Interval, MadeBy } from "../../prediction/v1/prediction_pb.ts";
 import { file_millrace_prediction_v1_prediction } from "../../prediction/v1/prediction_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file millrace/feedback/v1/outcome.proto.
  */
 export const file_millrace_feedback_v1_outcome: GenFile = /*@__PURE__*/
-  fileDesc("CiJtaWxscmFjZS9mZWVkYmFjay92MS9vdXRjb21lLnByb3RvEhRtaWxscmFjZS5mZWVkYmFjay52MSLEAwoHT3V0Y29tZRIVCg1wcmVkaWN0aW9uX2lkGAEgASgJEgsKA2FwcBgCIAEoCRINCgVsYWJlbBgDIAEoARIWCg5sYWJlbF9ldmVudF9pZBgEIAEoCRIwCgxwcmVkaWN0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGtub3duX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtwcm9iYWJpbGl0eRgHIAEoARIQCghkZWNpc2lvbhgIIAEoCRIVCg1tb2RlbF92ZXJzaW9uGAkgASgJEi8KB21hZGVfYnkYCiABKA4yHi5taWxscmFjZS5wcmVkaWN0aW9uLnYxLk1hZGVCeRIeChZwcmVkaWN0aW9uX3RyYWNlcGFyZW50GAsgASgJEhkKEWxhYmVsX3RyYWNlcGFyZW50GAwgASgJEhAKCHJldmlzaW9uGA0gASgNEhsKDnByZXZpb3VzX2xhYmVsGA4gASgBSACIAQESFQoIaGVsZF9vdXQYHiABKAFIAYgBAUIRCg9fcHJldmlvdXNfbGFiZWxCCwoJX2hlbGRfb3V0Ik0KCE91dGNvbWVzEhAKCGJhdGNoX2lkGAEgASgJEi8KCG91dGNvbWVzGAIgAygLMh0ubWlsbHJhY2UuZmVlZGJhY2sudjEuT3V0Y29tZWIGcHJvdG8z", [file_google_protobuf_timestamp, file_millrace_prediction_v1_prediction]);
+  fileDesc("CiJtaWxscmFjZS9mZWVkYmFjay92MS9vdXRjb21lLnByb3RvEhRtaWxscmFjZS5mZWVkYmFjay52MSLmBQoHT3V0Y29tZRIVCg1wcmVkaWN0aW9uX2lkGAEgASgJEgsKA2FwcBgCIAEoCRINCgVsYWJlbBgDIAEoARIWCg5sYWJlbF9ldmVudF9pZBgEIAEoCRIwCgxwcmVkaWN0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGtub3duX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtwcm9iYWJpbGl0eRgHIAEoARIQCghkZWNpc2lvbhgIIAEoCRIVCg1tb2RlbF92ZXJzaW9uGAkgASgJEi8KB21hZGVfYnkYCiABKA4yHi5taWxscmFjZS5wcmVkaWN0aW9uLnYxLk1hZGVCeRIeChZwcmVkaWN0aW9uX3RyYWNlcGFyZW50GAsgASgJEhkKEWxhYmVsX3RyYWNlcGFyZW50GAwgASgJEhAKCHJldmlzaW9uGA0gASgNEhsKDnByZXZpb3VzX2xhYmVsGA4gASgBSACIAQESEgoFdmFsdWUYFCABKAFIAYgBARIyCghpbnRlcnZhbBgVIAEoCzIgLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuSW50ZXJ2YWwSHAoPcHJlZGljdGVkX2NsYXNzGBYgASgNSAKIAQESHgoRbGFiZWxfcHJvYmFiaWxpdHkYFyABKAFIA4gBARInChpwcmV2aW91c19sYWJlbF9wcm9iYWJpbGl0eRgYIAEoAUgEiAEBEhMKBmluX3NldBgZIAEoCEgFiAEBEhUKCGhlbGRfb3V0GB4gASgBSAaIAQFCEQoPX3ByZXZpb3VzX2xhYmVsQggKBl92YWx1ZUISChBfcHJlZGljdGVkX2NsYXNzQhQKEl9sYWJlbF9wcm9iYWJpbGl0eUIdChtfcHJldmlvdXNfbGFiZWxfcHJvYmFiaWxpdHlCCQoHX2luX3NldEILCglfaGVsZF9vdXQiTQoIT3V0Y29tZXMSEAoIYmF0Y2hfaWQYASABKAkSLwoIb3V0Y29tZXMYAiADKAsyHS5taWxscmFjZS5mZWVkYmFjay52MS5PdXRjb21lYgZwcm90bzM", [file_google_protobuf_timestamp, file_millrace_prediction_v1_prediction]);
 
 /**
  * A prediction and its truth.
@@ -33,7 +33,7 @@ export type Outcome = Message<"millrace.feedback.v1.Outcome"> & {
   app: string;
 
   /**
-   * 0 or 1 for binary tasks.
+   * BINARY: 0 or 1. MULTICLASS: the index of the class in the app's `model.classes`. REGRESSION: the number.
    *
    * @generated from field: double label = 3;
    */
@@ -57,6 +57,8 @@ export type Outcome = Message<"millrace.feedback.v1.Outcome"> & {
   knownAt?: Timestamp | undefined;
 
   /**
+   * As in the prediction.
+   *
    * @generated from field: double probability = 7;
    */
   probability: number;
@@ -101,6 +103,45 @@ export type Outcome = Message<"millrace.feedback.v1.Outcome"> & {
    * @generated from field: optional double previous_label = 14;
    */
   previousLabel?: number | undefined;
+
+  /**
+   * Of REGRESSION, as in the prediction.
+   *
+   * @generated from field: optional double value = 20;
+   */
+  value?: number | undefined;
+
+  /**
+   * @generated from field: millrace.prediction.v1.Interval interval = 21;
+   */
+  interval?: Interval | undefined;
+
+  /**
+   * Of MULTICLASS: what was predicted, as an index like `label`; absent where the app does not have the class any more.
+   *
+   * @generated from field: optional uint32 predicted_class = 22;
+   */
+  predictedClass?: number | undefined;
+
+  /**
+   * Of MULTICLASS: what the prediction gave to the class that turned out true, and to the one that the revision before named; absent where
+   * the prediction has no probabilities.
+   *
+   * @generated from field: optional double label_probability = 23;
+   */
+  labelProbability?: number | undefined;
+
+  /**
+   * @generated from field: optional double previous_label_probability = 24;
+   */
+  previousLabelProbability?: number | undefined;
+
+  /**
+   * Of MULTICLASS: the prediction's set held the true class; absent where it has no set.
+   *
+   * @generated from field: optional bool in_set = 25;
+   */
+  inSet?: boolean | undefined;
 
   /**
    * Present when the prediction was held out (`label.hold_out`): the share that is. Outcomes that were held out are a fair sample of all

@@ -12,10 +12,11 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file millrace/prediction/v1/prediction.proto.
  */
 export const file_millrace_prediction_v1_prediction: GenFile = /*@__PURE__*/
-  fileDesc("CidtaWxscmFjZS9wcmVkaWN0aW9uL3YxL3ByZWRpY3Rpb24ucHJvdG8SFm1pbGxyYWNlLnByZWRpY3Rpb24udjEiPQoMRGVjaXNpb25CYW5kEg0KBWxvd2VyGAEgASgBEg0KBXVwcGVyGAIgASgBEg8KB2Fic3RhaW4YAyABKAgiRgoLUHJlZGljdGlvbnMSNwoLcHJlZGljdGlvbnMYASADKAsyIi5taWxscmFjZS5wcmVkaWN0aW9uLnYxLlByZWRpY3Rpb24inQQKClByZWRpY3Rpb24SCgoCaWQYASABKAkSCwoDYXBwGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSEAoIam9pbl9rZXkYBCABKAkSLwoLb2NjdXJyZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC3Byb2JhYmlsaXR5GAYgASgBEhAKCGRlY2lzaW9uGAcgASgJEhUKDW1vZGVsX3ZlcnNpb24YCCABKAkSLwoHbWFkZV9ieRgJIAEoDjIeLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuTWFkZUJ5Eg4KBnJlYXNvbhgKIAEoCRIQCghmZWF0dXJlcxgLIAMoARITCgthcHBfdmVyc2lvbhgMIAEoDRIyCg5mZWF0dXJlc19hc19vZhgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZHVyYXRpb25fdXMYDiABKA0SFgoOZmVhdHVyZXNfZXhhY3QYDyABKAgSMgoEYmFuZBgQIAEoCzIkLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuRGVjaXNpb25CYW5kEhwKD2ZlYXR1cmVzX2FnZV9tcxgRIAEoBEgAiAEBEg4KBmNhY2hlZBgSIAEoCBIVCghoZWxkX291dBgeIAEoAUgBiAEBQhIKEF9mZWF0dXJlc19hZ2VfbXNCCwoJX2hlbGRfb3V0KqEBCgZNYWRlQnkSFwoTTUFERV9CWV9VTlNQRUNJRklFRBAAEhQKEE1BREVfQllfQ0hBTVBJT04QARIUChBNQURFX0JZX1BSRVZJT1VTEAISFAoQTUFERV9CWV9CQVNFTElORRADEhQKEE1BREVfQllfQ09OU1RBTlQQBBISCg5NQURFX0JZX0NBTkFSWRAFEhIKDk1BREVfQllfU0hBRE9XEAZiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("CidtaWxscmFjZS9wcmVkaWN0aW9uL3YxL3ByZWRpY3Rpb24ucHJvdG8SFm1pbGxyYWNlLnByZWRpY3Rpb24udjEiPQoMRGVjaXNpb25CYW5kEg0KBWxvd2VyGAEgASgBEg0KBXVwcGVyGAIgASgBEg8KB2Fic3RhaW4YAyABKAgiOgoISW50ZXJ2YWwSDQoFbG93ZXIYASABKAESDQoFdXBwZXIYAiABKAESEAoIY292ZXJhZ2UYAyABKAEiRgoLUHJlZGljdGlvbnMSNwoLcHJlZGljdGlvbnMYASADKAsyIi5taWxscmFjZS5wcmVkaWN0aW9uLnYxLlByZWRpY3Rpb24ivQUKClByZWRpY3Rpb24SCgoCaWQYASABKAkSCwoDYXBwGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSEAoIam9pbl9rZXkYBCABKAkSLwoLb2NjdXJyZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC3Byb2JhYmlsaXR5GAYgASgBEhAKCGRlY2lzaW9uGAcgASgJEhUKDW1vZGVsX3ZlcnNpb24YCCABKAkSLwoHbWFkZV9ieRgJIAEoDjIeLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuTWFkZUJ5Eg4KBnJlYXNvbhgKIAEoCRIQCghmZWF0dXJlcxgLIAMoARITCgthcHBfdmVyc2lvbhgMIAEoDRIyCg5mZWF0dXJlc19hc19vZhgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZHVyYXRpb25fdXMYDiABKA0SFgoOZmVhdHVyZXNfZXhhY3QYDyABKAgSMgoEYmFuZBgQIAEoCzIkLm1pbGxyYWNlLnByZWRpY3Rpb24udjEuRGVjaXNpb25CYW5kEhwKD2ZlYXR1cmVzX2FnZV9tcxgRIAEoBEgAiAEBEg4KBmNhY2hlZBgSIAEoCBISCgV2YWx1ZRgTIAEoAUgBiAEBEjIKCGludGVydmFsGBQgASgLMiAubWlsbHJhY2UucHJlZGljdGlvbi52MS5JbnRlcnZhbBIXCg9wcmVkaWN0ZWRfY2xhc3MYFSABKAkSGwoTY2xhc3NfcHJvYmFiaWxpdGllcxgWIAMoAhIWCg5wcmVkaWN0aW9uX3NldBgXIAMoCRIVCghoZWxkX291dBgeIAEoAUgCiAEBQhIKEF9mZWF0dXJlc19hZ2VfbXNCCAoGX3ZhbHVlQgsKCV9oZWxkX291dCqhAQoGTWFkZUJ5EhcKE01BREVfQllfVU5TUEVDSUZJRUQQABIUChBNQURFX0JZX0NIQU1QSU9OEAESFAoQTUFERV9CWV9QUkVWSU9VUxACEhQKEE1BREVfQllfQkFTRUxJTkUQAxIUChBNQURFX0JZX0NPTlNUQU5UEAQSEgoOTUFERV9CWV9DQU5BUlkQBRISCg5NQURFX0JZX1NIQURPVxAGYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
- * The probabilities for which the app's policy decides the same: from `lower` on, up to but without `upper` (with it, where that is 1).
+ * What the app's policy decides alike, in the unit that it goes by: the probability, for MULTICLASS that of the predicted class, or the
+ * value. From `lower` on, up to but without `upper` (with it, where nothing is above).
  *
  * @generated from message millrace.prediction.v1.DecisionBand
  */
@@ -46,6 +47,37 @@ export const DecisionBandSchema: GenMessage<DecisionBand> = /*@__PURE__*/
   messageDesc(file_millrace_prediction_v1_prediction, 0);
 
 /**
+ * Holds the truth in a share of `coverage` of all cases.
+ *
+ * @generated from message millrace.prediction.v1.Interval
+ */
+export type Interval = Message<"millrace.prediction.v1.Interval"> & {
+  /**
+   * @generated from field: double lower = 1;
+   */
+  lower: number;
+
+  /**
+   * @generated from field: double upper = 2;
+   */
+  upper: number;
+
+  /**
+   * 0 to 1.
+   *
+   * @generated from field: double coverage = 3;
+   */
+  coverage: number;
+};
+
+/**
+ * Describes the message millrace.prediction.v1.Interval.
+ * Use `create(IntervalSchema)` to create a new message.
+ */
+export const IntervalSchema: GenMessage<Interval> = /*@__PURE__*/
+  messageDesc(file_millrace_prediction_v1_prediction, 1);
+
+/**
  * What one message on `predictions.<app>` carries, published before the answers leave the gateway: the prediction of a call or of a message
  * of a stream, or those of neighbouring rows of a PredictBatch, in their order. All are of one app and one call.
  *
@@ -70,7 +102,7 @@ export type Predictions = Message<"millrace.prediction.v1.Predictions"> & {
  * Use `create(PredictionsSchema)` to create a new message.
  */
 export const PredictionsSchema: GenMessage<Predictions> = /*@__PURE__*/
-  messageDesc(file_millrace_prediction_v1_prediction, 1);
+  messageDesc(file_millrace_prediction_v1_prediction, 2);
 
 /**
  * One answered prediction.
@@ -111,14 +143,15 @@ export type Prediction = Message<"millrace.prediction.v1.Prediction"> & {
   occurredAt?: Timestamp | undefined;
 
   /**
-   * Of the positive class, calibrated, 0 to 1.
+   * Calibrated, 0 to 1. BINARY: of the positive class. MULTICLASS: of `predicted_class`; 0 where the class stands in the app's file
+   * (`serving.constant_class`) and no probability is known. REGRESSION: 0.
    *
    * @generated from field: double probability = 6;
    */
   probability: number;
 
   /**
-   * Name of the decision by the app's policy; empty when the app has none.
+   * Name of the decision by the app's policy; empty when the app has none. MULTICLASS: the predicted class, or that of the abstention.
    *
    * @generated from field: string decision = 7;
    */
@@ -178,7 +211,7 @@ export type Prediction = Message<"millrace.prediction.v1.Prediction"> & {
   featuresExact: boolean;
 
   /**
-   * Which probabilities would have led to the same decision: how far this one is from another. Absent when the policy names no decision.
+   * What would have led to the same decision: how far this one is from another. Absent when the policy names no decision, or has no limits.
    *
    * @generated from field: millrace.prediction.v1.DecisionBand band = 16;
    */
@@ -195,11 +228,45 @@ export type Prediction = Message<"millrace.prediction.v1.Prediction"> & {
   /**
    * The model had been asked with exactly these inputs a moment ago, and its answer was kept (`serving.cache`).
    *
-   * 19 to 21 are kept for a predicted value and its interval.
-   *
    * @generated from field: bool cached = 18;
    */
   cached: boolean;
+
+  /**
+   * Of REGRESSION.
+   *
+   * @generated from field: optional double value = 19;
+   */
+  value?: number | undefined;
+
+  /**
+   * Of REGRESSION; absent where no model made the answer.
+   *
+   * @generated from field: millrace.prediction.v1.Interval interval = 20;
+   */
+  interval?: Interval | undefined;
+
+  /**
+   * Of MULTICLASS: the most probable class. One of `model.classes`.
+   *
+   * @generated from field: string predicted_class = 21;
+   */
+  predictedClass: string;
+
+  /**
+   * Of MULTICLASS: of each of `model.classes`, in their order; they sum to 1. Empty where none are known.
+   *
+   * @generated from field: repeated float class_probabilities = 22;
+   */
+  classProbabilities: number[];
+
+  /**
+   * Of MULTICLASS: the classes that are likely enough, which hold the truth in `model.coverage` of all cases. Empty where no model made the
+   * answer.
+   *
+   * @generated from field: repeated string prediction_set = 23;
+   */
+  predictionSet: string[];
 
   /**
    * Present when it belongs to the share of entities that the app holds out (`label.hold_out`), and says that share: let it through, whatever
@@ -215,7 +282,7 @@ export type Prediction = Message<"millrace.prediction.v1.Prediction"> & {
  * Use `create(PredictionSchema)` to create a new message.
  */
 export const PredictionSchema: GenMessage<Prediction> = /*@__PURE__*/
-  messageDesc(file_millrace_prediction_v1_prediction, 2);
+  messageDesc(file_millrace_prediction_v1_prediction, 3);
 
 /**
  * Which step of the chain made it.
