@@ -2,8 +2,8 @@
  * Whether retraining earns its keep: six months of flights in event time, served by the app's own policy, by a model that is never retrained, and by weekly schedules.
  *
  * Every fourth flight is a row (`--every 4`), with the features that the engine serves; alerts, decisions, training and gates are the services' own code.
- * All begin with the same model, of three weeks of history. `--quick`: until the end of February. `--try model.history=56d,gates=off` adds the app's
- * policy with other settings (`-` leaves one out), and may be given again; `--only name` runs what is named so, and may be given again, too.
+ * All begin with the same model, of three weeks of history. `--quick`: until the end of February. `--try "model.history: 56d, gates: off"` adds the
+ * app's policy with other settings (null leaves one out), and may be given again; `--only name` runs what is named so, and may be given again, too.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,8 +16,6 @@ import { train } from "./retraining/training.ts";
 
 const APP_FILE = join(import.meta.dirname, "../../deploy/apps/flight-delays/app.yaml");
 const FROM_MS = Date.UTC(2001, 0, 22);
-/** Of the training service, of all flights. */
-const MAX_ROWS = 400_000;
 const AIM = 1.008;
 const OURS = "served";
 const FROZEN = "frozen";
@@ -40,7 +38,7 @@ const every = Number(values.every);
 tell("the features of the flights");
 const history = await flightHistory(own.app.app, every);
 const toMs = values.quick ? Date.UTC(2001, 2, 1) : Date.UTC(2001, 6, 1);
-const maxRows = Math.ceil(MAX_ROWS / every);
+const maxRows = Math.ceil(own.maxRows / every);
 const { model: first } = await train(history, own.app, FROM_MS, { number: 1, champion: undefined, maxRows });
 tell(`${history.labels.length} flights; the first model is a ${first.algorithm}`);
 
@@ -50,9 +48,7 @@ const named = [own, ...otherPolicies(text)].filter(
 const policies: Policy[] = [...named, ...values.try.map((changes) => ownPolicy(changes, text, readChanges(changes)))];
 const results = new Map<string, Served>();
 for (const policy of policies) {
-  // A schedule that is held against the app's takes all rows that it asks for.
-  const rows = policy.rules !== undefined && !policy.gated ? Infinity : maxRows;
-  const options: LoopOptions = { history, first, every, maxRows: rows, fromMs: FROM_MS, toMs, tell };
+  const options: LoopOptions = { history, first, every, fromMs: FROM_MS, toMs, tell };
   results.set(policy.name, await runLoop(policy, options));
 }
 

@@ -36,7 +36,6 @@ export interface LoopOptions extends Period {
   readonly first: BenchModel;
   /** The history has every n-th flight. */
   readonly every: number;
-  readonly maxRows: number;
   readonly tell: (what: string) => void;
 }
 
@@ -151,7 +150,7 @@ class Loop {
 
   /** Asks the policy; trains and promotes when it says so. */
   async decide(nowMs: number): Promise<void> {
-    const { every, tell, history, maxRows } = this.#options;
+    const { every, tell, history } = this.#options;
     const { rules, app, gated, name } = this.#policy;
     const { asOfMs, watched } = this.#champion;
     const labels = this.#landed * every;
@@ -170,6 +169,7 @@ class Loop {
     this.#lastJob = { id: `${decision.atMs}`, asOfMs: decision.atMs, running: false, labelsThen: labels };
     const next = this.#options.first.number + this.trainings.length + 1;
     const champion = gated ? this.#champion : undefined;
+    const maxRows = Math.ceil(this.#policy.maxRows / every);
     const { model, accepted, verdict } = await train(history, app, decision.atMs, { number: next, champion, maxRows });
     const promoted = accepted || !gated;
     this.trainings.push({ asOfMs: decision.atMs, trigger: decision.trigger, promoted, verdict });

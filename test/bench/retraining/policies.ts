@@ -12,12 +12,17 @@ export interface Policy {
   readonly rules: RetrainingRules | undefined;
   /** Whether the app's gates decide; otherwise whatever was trained serves. */
   readonly gated: boolean;
+  /** Most rows of one training, of all flights, as TRAINING_MAX_ROWS: the newest are taken. */
+  readonly maxRows: number;
 }
 
-/** Settings of the app file by their path, `model.history`; `-` leaves one out. */
-export type Changes = Readonly<Record<string, string>>;
+/** Settings of the app file by their path, `model.history`; null leaves one out. */
+export type Changes = Readonly<Record<string, unknown>>;
 
 const WEEK_MS = 7 * 86_400_000;
+/** The training service's own. */
+const MAX_ROWS = 400_000;
+
 const WEEKLY: RetrainingRules = {
   everyMs: WEEK_MS,
   on: new Set(["schedule"]),
@@ -33,8 +38,8 @@ export function changedApp(text: string, changes: Changes): ModelledApp {
   // By airport and by hour is for the model card, and would take most of the time here.
   document.deleteIn(["model", "segments"]);
   for (const [path, value] of Object.entries(changes)) {
-    if (value === "-") document.deleteIn(path.split("."));
-    else document.setIn(path.split("."), parseDocument(value).toJS());
+    if (value === null) document.deleteIn(path.split("."));
+    else document.setIn(path.split("."), document.createNode(value));
   }
   const app = parseApp(document.toString());
   if (app.model === undefined) throw new MillraceError("invalid_argument", "The app has no model section");
@@ -46,32 +51,29 @@ const weekly = (name: string, text: string, changes: Changes): Policy => ({
   app: changedApp(text, changes),
   rules: WEEKLY,
   gated: false,
+  maxRows: Infinity,
 });
 
-/** The app's own policy, where `changes` say nothing else. */
+/** The app's own policy, where `changes` say nothing else; of them, `gates: off` and `max_rows` are no settings of the app. */
 export function ownPolicy(name: string, text: string, changes: Changes = {}): Policy {
-  const { gates, ...settings } = changes;
+  const { gates, max_rows: maxRows = MAX_ROWS, ...settings } = changes;
   const app = changedApp(text, settings);
-  return { name, app, rules: retrainingRules(app.app), gated: gates !== "off" };
+  return { name, app, rules: retrainingRules(app.app), gated: gates !== "off", maxRows: Number(maxRows) };
 }
 
 /** What the app's policy is held against: the same trainer, rows and first model. */
 export function otherPolicies(text: string): Policy[] {
   return [
-    { name: "frozen", app: changedApp(text, {}), rules: undefined, gated: false },
-    weekly("weekly, 28 days", text, { "model.history": "28d", "model.half_life": "-" }),
-    weekly("weekly, all history", text, { "model.history": "-", "model.half_life": "-" }),
-    weekly("weekly, by age", text, { "model.history": "-", "model.half_life": "28d" }),
+    { ...ownPolicy("frozen", text), rules: undefined },
+    weekly("weekly, 28 days", text, { "model.history": "28d", "model.half_life": null }),
+    weekly("weekly, all history", text, { "model.history": null, "model.half_life": null }),
+    weekly("weekly, by age", text, { "model.history": null, "model.half_life": "28d" }),
   ];
 }
 
-/** `model.history=56d,gates=off`. @throws `invalid_argument` for anything else */
+/** `model.history: 56d, gates: off`. @throws `invalid_argument` for anything else */
 export function readChanges(text: string): Changes {
-  return Object.fromEntries(
-    text.split(",").map((setting) => {
-      const at = setting.indexOf("=");
-      if (at > 0) return [setting.slice(0, at), setting.slice(at + 1)];
-      throw new MillraceError("invalid_argument", `--try takes settings such as model.history=56d, not "${setting}"`);
-    }),
-  );
+  const changes: unknown = parseDocument(`{ ${text} }`).toJS();
+  if (typeof changes === "object" && changes !== null) return changes as Changes;
+  throw new MillraceError("invalid_argument", `--try takes settings such as "model.history: 56d", not "${text}"`);
 }
