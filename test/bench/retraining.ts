@@ -39,23 +39,30 @@ tell("the features of the flights");
 const history = await flightHistory(own.app.app, every);
 const toMs = values.quick ? Date.UTC(2001, 2, 1) : Date.UTC(2001, 6, 1);
 const maxRows = Math.ceil(own.maxRows / every);
-const { model: first } = await train(history, own.app, FROM_MS, { number: 1, champion: undefined, maxRows });
+const { model: first } = await train(history, own.app, FROM_MS, {
+  number: 1,
+  champion: undefined,
+  gated: true,
+  maxRows,
+});
 tell(`${history.labels.length} flights; the first model is a ${first.algorithm}`);
 
 const named = [own, ...otherPolicies(text)].filter(
   ({ name }) => values.only.length === 0 || values.only.includes(name),
 );
 const policies: Policy[] = [...named, ...values.try.map((changes) => ownPolicy(changes, text, readChanges(changes)))];
+const scored = scoredRows(history, FROM_MS, toMs);
 const results = new Map<string, Served>();
+const qualities = new Map<string, Quality[]>();
 for (const policy of policies) {
   const options: LoopOptions = { history, first, every, fromMs: FROM_MS, toMs, tell };
-  results.set(policy.name, await runLoop(policy, options));
+  const served = await runLoop(policy, options);
+  const quality = qualityByMonth(scored, served.probabilities);
+  results.set(policy.name, served);
+  qualities.set(policy.name, quality);
+  tell(`${policy.name}: log loss ${quality.at(-1)?.logLoss.toFixed(4)} with ${served.trainings.length} trainings`);
 }
 
-const scored = scoredRows(history, FROM_MS, toMs);
-const qualities = new Map<string, Quality[]>(
-  [...results].map(([name, { probabilities }]) => [name, qualityByMonth(scored, probabilities)]),
-);
 const months = [...qualities.values()][0]?.map(({ when }) => when) ?? [];
 const width = Math.max(...[...results.keys()].map((name) => name.length));
 for (const [title, of] of [

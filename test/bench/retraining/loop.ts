@@ -15,7 +15,6 @@ export interface Trained {
   readonly asOfMs: number;
   readonly trigger: TriggerName | "";
   readonly promoted: boolean;
-  readonly verdict: readonly string[];
 }
 
 export interface Served {
@@ -162,7 +161,7 @@ class Loop {
       firstLabelAtMs: 0,
       asked: true,
       lastJob: this.#lastJob,
-      trainedAtMs: this.trainings.map((training) => training.asOfMs),
+      trainedAtMs: [this.#options.first.asOfMs, ...this.trainings.map((training) => training.asOfMs)],
       alerts: [...this.#alerts.values()],
     });
     if (!decision.retrain) return;
@@ -170,12 +169,16 @@ class Loop {
     const next = this.#options.first.number + this.trainings.length + 1;
     const champion = gated ? this.#champion : undefined;
     const maxRows = Math.ceil(this.#policy.maxRows / every);
-    const { model, accepted, verdict } = await train(history, app, decision.atMs, { number: next, champion, maxRows });
-    const promoted = accepted || !gated;
-    this.trainings.push({ asOfMs: decision.atMs, trigger: decision.trigger, promoted, verdict });
-    const what = promoted ? "serves" : "is rejected";
+    const { model, accepted, verdict } = await train(history, app, decision.atMs, {
+      number: next,
+      champion,
+      gated,
+      maxRows,
+    });
+    this.trainings.push({ asOfMs: decision.atMs, trigger: decision.trigger, promoted: accepted });
+    const what = accepted ? "serves" : "is rejected";
     tell(`${name}: ${day(decision.atMs)} ${decision.trigger}: ${model.algorithm} ${what}. ${verdict.at(-1)}`);
-    if (!promoted) return;
+    if (!accepted) return;
     this.#champion = model;
     this.#models.set(model.watched.version, model);
     this.#answeredTo = this.#answeredUntil;
