@@ -20,7 +20,7 @@ export interface SplitOptions {
   readonly waitMs: number;
   /** Share of the newest rows, 0 to 1. */
   readonly holdout: number;
-  /** Most labelled rows used; the oldest are left out. */
+  /** Most labelled rows used; of more, so many of all times. */
   readonly maxRows: number;
   /** Default: binary. */
   readonly task?: Task;
@@ -74,8 +74,10 @@ export function splitByTime(occurredAtMs: Float64Array, labels: Float64Array, op
   }
   let rows = Uint32Array.from(labelled);
   if (rows.length > options.maxRows) {
-    notes.push(`Only the newest ${count(options.maxRows)} of ${count(rows.length)} were used (TRAINING_MAX_ROWS).`);
-    rows = rows.subarray(rows.length - options.maxRows);
+    notes.push(
+      `Only ${count(options.maxRows)} of ${count(rows.length)} were used, of all times alike (TRAINING_MAX_ROWS).`,
+    );
+    rows = thinned(rows, options.maxRows);
   }
   const holdoutStart = rows.length - Math.floor(rows.length * options.holdout);
   const holdout = rows.subarray(holdoutStart);
@@ -119,6 +121,10 @@ export function labelGapMs(
   }
   return 0;
 }
+
+/** So many of the rows, evenly: how far back to look is the app's to say (`history`), and not a matter of memory. */
+const thinned = (rows: Uint32Array, most: number): Uint32Array<ArrayBuffer> =>
+  Uint32Array.from({ length: most }, (_, index) => rows[Math.floor((index * rows.length) / most)] as number);
 
 /** Leaves out the rows within `gapMs` before the holdout, unless that would cost more than half of them. */
 function purge(rows: Uint32Array, occurredAtMs: Float64Array, holdout: Uint32Array, gapMs: number): Uint32Array {

@@ -38,7 +38,7 @@ const every = Number(values.every);
 tell("the features of the flights");
 const history = await flightHistory(own.app.app, every);
 const toMs = values.quick ? Date.UTC(2001, 2, 1) : Date.UTC(2001, 6, 1);
-const maxRows = Math.ceil(own.maxRows / every);
+const { maxRows } = own;
 const { model: first } = await train(history, own.app, FROM_MS, {
   number: 1,
   champion: undefined,

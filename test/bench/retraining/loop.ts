@@ -168,7 +168,7 @@ class Loop {
     this.#lastJob = { id: `${decision.atMs}`, asOfMs: decision.atMs, running: false, labelsThen: labels };
     const next = this.#options.first.number + this.trainings.length + 1;
     const champion = gated ? this.#champion : undefined;
-    const maxRows = Math.ceil(this.#policy.maxRows / every);
+    const { maxRows } = this.#policy;
     const { model, accepted, verdict } = await train(history, app, decision.atMs, {
       number: next,
       champion,

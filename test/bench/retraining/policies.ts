@@ -12,7 +12,7 @@ export interface Policy {
   readonly rules: RetrainingRules | undefined;
   /** Whether the app's gates decide; otherwise whatever was trained serves. */
   readonly gated: boolean;
-  /** Most rows of one training, of all flights, as TRAINING_MAX_ROWS: the newest are taken. */
+  /** Most rows of one training, as TRAINING_MAX_ROWS; with every fourth flight a row, it is reached as late as a quarter of them would be. */
   readonly maxRows: number;
 }
 

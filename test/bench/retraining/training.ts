@@ -36,7 +36,7 @@ export interface TrainingOptions {
   /** Undefined: there is none, or the gates are not asked. */
   readonly champion: BenchModel | undefined;
   readonly gated: boolean;
-  /** Most rows of one training, as TRAINING_MAX_ROWS: the newest are taken. */
+  /** Most rows of one training, as TRAINING_MAX_ROWS. */
   readonly maxRows: number;
 }
 
