@@ -51,7 +51,7 @@ const weekly = (name: string, text: string, changes: Changes): Policy => ({
   app: changedApp(text, changes),
   rules: WEEKLY,
   gated: false,
-  maxRows: Infinity,
+  maxRows: MAX_ROWS,
 });
 
 /** The app's own policy, where `changes` say nothing else; of them, `gates: off` and `max_rows` are no settings of the app. */
