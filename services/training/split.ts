@@ -1,3 +1,4 @@
+import { randomNumbers } from "@millrace/metrics";
 import { MillraceError } from "@millrace/runtime";
 import { BINARY, labelText, type Task } from "./task.ts";
 
@@ -122,9 +123,18 @@ export function labelGapMs(
   return 0;
 }
 
-/** So many of the rows, evenly: how far back to look is the app's to say (`history`), and not a matter of memory. */
-const thinned = (rows: Uint32Array, most: number): Uint32Array<ArrayBuffer> =>
-  Uint32Array.from({ length: most }, (_, index) => rows[Math.floor((index * rows.length) / most)] as number);
+/**
+ * So many of the rows, one of each stretch: how far back to look is the app's to say (`history`), and not a matter of memory. Drawn, always the
+ * same, since every n-th row could be one of a kind.
+ */
+function thinned(rows: Uint32Array, most: number): Uint32Array<ArrayBuffer> {
+  const random = randomNumbers(1);
+  const beginOf = (stretch: number): number => Math.floor((stretch * rows.length) / most);
+  return Uint32Array.from({ length: most }, (_, stretch) => {
+    const [begin, end] = [beginOf(stretch), beginOf(stretch + 1)];
+    return rows[begin + Math.floor(random() * (end - begin))] as number;
+  });
+}
 
 /** Leaves out the rows within `gapMs` before the holdout, unless that would cost more than half of them. */
 function purge(rows: Uint32Array, occurredAtMs: Float64Array, holdout: Uint32Array, gapMs: number): Uint32Array {

@@ -60,7 +60,8 @@ for (const policy of policies) {
   const quality = qualityByMonth(scored, served.probabilities);
   results.set(policy.name, served);
   qualities.set(policy.name, quality);
-  tell(`${policy.name}: log loss ${quality.at(-1)?.logLoss.toFixed(4)} with ${served.trainings.length} trainings`);
+  const losses = quality.map(({ when, logLoss }) => `${when} ${logLoss.toFixed(4)}`).join(", ");
+  tell(`${policy.name}: log loss ${losses}; ${served.trainings.length} trainings`);
 }
 
 const months = [...qualities.values()][0]?.map(({ when }) => when) ?? [];
