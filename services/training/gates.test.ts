@@ -132,6 +132,25 @@ test("an advantage that chance may explain is a tie, and the confidence asked fo
   assert.match(sure.verdict.at(-1) ?? "", /by 0\.0050 at least with 80 % confidence/);
 });
 
+test("where the app prefers the newer, a tie goes to the candidate, and only what is surely worse is rejected", () => {
+  const verdictOf = (theirs: number, chance: number): [boolean, string] => {
+    const asked = { tolerance: 0.001, preferNewer: true };
+    const { accepted, verdict } = against(asked, Metric.LOG_LOSS, { log_loss: theirs }, chance);
+    return [accepted, verdict.at(-1) ?? ""];
+  };
+  for (const [theirs, chance, accepted, sentence] of [
+    [0.4005, 0.0001, true, /a tie \(tolerance 0\.001\); the newer serves \(prefer_newer\)/],
+    [0.3995, 0.0001, true, /a tie \(tolerance 0\.001\); the newer serves/],
+    [0.395, 0.02, true, /worse by 0\.0050, which may be chance \(between it and -0\.0150 .*: a tie; the newer serves/],
+    [0.395, 0.0001, false, /worse by 0\.0050 .* the champion stays/],
+    [0.41, 0.02, true, /better by 0\.0100, which may be chance .*: a tie; the newer serves/],
+  ] as const) {
+    const [told, verdict] = verdictOf(theirs, chance);
+    assert.equal(told, accepted, verdict);
+    assert.match(verdict, sentence);
+  }
+});
+
 test("a champion that cannot be run, or gives no usable answer, is no obstacle", () => {
   const unusable = judged({}, { champion: { kind: "unusable", number: 3, reason: "it needs c, which is gone." } });
   assert.equal(unusable.accepted, true);

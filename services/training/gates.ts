@@ -44,8 +44,8 @@ export const DEFAULT_CONFIDENCE = 0.95;
 
 /**
  * Decides whether a candidate becomes the champion: it must reach all that the app asks for, and on the same rows beat the champion by
- * more than `tolerance`, and by more than chance would explain. Anything less is a tie, and a tie keeps the champion. A champion whose
- * artefact cannot be run is no obstacle.
+ * more than `tolerance`, and by more than chance would explain. Anything less is a tie, and a tie keeps the champion, or goes to the candidate
+ * where the app prefers the newer. A champion whose artefact cannot be run is no obstacle.
  */
 export function passGates(input: GateInput): GateResult {
   const checks = [
@@ -169,21 +169,23 @@ function againstChampion({ gates, metric, candidate, champion, advantage }: Gate
   const theirs = champion.metrics[key] ?? Number.NaN;
   const numbers = `${title} ${show(own)} against champion ${champion.number}'s ${show(theirs)} on the same ${candidate["rows"] ?? 0} rows`;
   const margin = `tolerance ${tolerance}`;
-  const { value = Number.NaN, lower = Number.NaN } = advantage ?? {};
+  const { value = Number.NaN, lower = Number.NaN, upper = Number.NaN } = advantage ?? {};
   if (!Number.isFinite(value)) return check(true, `${numbers}: the champion gives no usable answer.`);
   const confidence = `${Math.round((gates?.confidence || DEFAULT_CONFIDENCE) * 1_000) / 10} %`;
-  if (value > tolerance && lower > 0) {
+  const isBetter = value > tolerance && lower > 0;
+  const isWorse = value < -tolerance && !(gates?.preferNewer === true && upper >= 0);
+  if (isBetter) {
     return check(
       true,
       `${numbers}: better by ${show(value)}, by ${show(lower)} at least with ${confidence} confidence (${margin}).`,
     );
   }
-  if (value > tolerance) {
-    const chance = `better by ${show(value)}, which may be chance (between it and ${show(lower)} with ${confidence} confidence)`;
-    return check(false, `${numbers}: ${chance}: a tie; the champion stays.`);
-  }
-  if (value < -tolerance) return check(false, `${numbers}: worse by ${show(-value)} (${margin}); the champion stays.`);
-  return check(false, `${numbers}: a tie (${margin}); the champion stays.`);
+  if (isWorse) return check(false, `${numbers}: worse by ${show(-value)} (${margin}); the champion stays.`);
+  const who = gates?.preferNewer === true ? "the newer serves (prefer_newer)" : "the champion stays";
+  if (Math.abs(value) <= tolerance) return check(gates?.preferNewer === true, `${numbers}: a tie (${margin}); ${who}.`);
+  const [how, end] = value > 0 ? ["better", lower] : ["worse", -upper];
+  const chance = `${how} by ${show(Math.abs(value))}, which may be chance (between it and ${show(end)} with ${confidence} confidence)`;
+  return check(gates?.preferNewer === true, `${numbers}: ${chance}: a tie; ${who}.`);
 }
 
 const show = (value: number): string => (Number.isFinite(value) ? value.toFixed(4) : "not a number");

@@ -110,7 +110,7 @@ async function warningsAbout(
 }
 
 /** Each candidate, with the parameters that a search found where the app asks for one. */
-async function trainAndJudge(
+export async function trainAndJudge(
   app: ModelledApp,
   rows: CandidateRows,
   judgement: Judgement,

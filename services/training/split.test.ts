@@ -83,14 +83,19 @@ test("a history shorter than the wait takes the wait, at most 12 hours, as the g
   assert.equal(labelGapMs(occurredAtMs, labels, { ...options, waitMs: 2 * DAY_MS }), 12 * HOUR_MS);
 });
 
-test("too many rows: the newest are used, and the notes say so", () => {
+test("too many rows: of all times some are used, the oldest and the newest too, and the notes say so", () => {
   const { occurredAtMs, labels } = history(10);
+  const all = splitByTime(occurredAtMs, labels, options);
   const split = splitByTime(occurredAtMs, labels, { ...options, maxRows: 5_000 });
   const used = split.train.length + split.validation.length + split.calibration.length + split.holdout.length;
   assert.ok(used <= 5_000);
   assert.equal(split.holdout.length, 1_000);
+  const timeOf = (row: number | undefined): number => occurredAtMs[row as number] as number;
+  assert.ok(timeOf(split.train[0]) - timeOf(all.train[0]) < HOUR_MS);
+  assert.ok(timeOf(all.holdout.at(-1)) - timeOf(split.holdout.at(-1)) < HOUR_MS);
+  assert.equal(new Set(split.holdout).size, 1_000);
   assert.ok(
-    split.notes.some((note) => note.includes("newest 5,000 rows")),
+    split.notes.some((note) => note.includes("Only 5,000 rows of")),
     split.notes.join("\n"),
   );
 });

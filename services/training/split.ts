@@ -1,3 +1,4 @@
+import { randomNumbers } from "@millrace/metrics";
 import { MillraceError } from "@millrace/runtime";
 import { BINARY, labelText, type Task } from "./task.ts";
 
@@ -20,7 +21,7 @@ export interface SplitOptions {
   readonly waitMs: number;
   /** Share of the newest rows, 0 to 1. */
   readonly holdout: number;
-  /** Most labelled rows used; the oldest are left out. */
+  /** Most labelled rows used; of more, so many of all times. */
   readonly maxRows: number;
   /** Default: binary. */
   readonly task?: Task;
@@ -74,8 +75,10 @@ export function splitByTime(occurredAtMs: Float64Array, labels: Float64Array, op
   }
   let rows = Uint32Array.from(labelled);
   if (rows.length > options.maxRows) {
-    notes.push(`Only the newest ${count(options.maxRows)} of ${count(rows.length)} were used (TRAINING_MAX_ROWS).`);
-    rows = rows.subarray(rows.length - options.maxRows);
+    notes.push(
+      `Only ${count(options.maxRows)} of ${count(rows.length)} were used, of all times alike (TRAINING_MAX_ROWS).`,
+    );
+    rows = thinned(rows, options.maxRows);
   }
   const holdoutStart = rows.length - Math.floor(rows.length * options.holdout);
   const holdout = rows.subarray(holdoutStart);
@@ -118,6 +121,19 @@ export function labelGapMs(
     if (known / rows < expected - Math.max(0.02, chance)) return Math.min(waitMs, (index + 1) * BIN_MS);
   }
   return 0;
+}
+
+/**
+ * So many of the rows, one of each stretch: how far back to look is the app's to say (`history`), and not a matter of memory. Drawn, always the
+ * same, since every n-th row could be one of a kind.
+ */
+function thinned(rows: Uint32Array, most: number): Uint32Array<ArrayBuffer> {
+  const random = randomNumbers(1);
+  const beginOf = (stretch: number): number => Math.floor((stretch * rows.length) / most);
+  return Uint32Array.from({ length: most }, (_, stretch) => {
+    const [begin, end] = [beginOf(stretch), beginOf(stretch + 1)];
+    return rows[begin + Math.floor(random() * (end - begin))] as number;
+  });
 }
 
 /** Leaves out the rows within `gapMs` before the holdout, unless that would cost more than half of them. */

@@ -145,7 +145,7 @@ test("millrace apply refuses a file that is wrong or does not fit what runs, nam
     ["no-yaml", "app: a\nevents: {x: [}\n", /line 2: /],
     [
       "rule",
-      APP_FILE.replace("holdout: 20%", "holdout: 95%"),
+      APP_FILE.replace("holdout: 10%", "holdout: 95%"),
       /model\.holdout: must be greater than 0 and less than 0\.9; it is 0\.95/,
     ],
     [
