@@ -107,7 +107,7 @@ export type GetModelResponse = Message<"millrace.training.v1.GetModelResponse"> 
   history: ModelChange[];
 
   /**
-   * Where it is on its way to champion.
+   * Where it is on its way to champion or on probation.
    *
    * @generated from field: millrace.training.v1.Trial trial = 3;
    */
