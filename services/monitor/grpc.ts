@@ -17,6 +17,7 @@ import { MillraceError } from "@millrace/runtime";
 import { MONITORS } from "./judgement.ts";
 import type { Models } from "./models.ts";
 import type { PeopleStore } from "./peopleStore.ts";
+import { ROLLBACK } from "./rollbackAlerts.ts";
 import type { MonitorStore, StoredWindow } from "./store.ts";
 import { NO_MODEL } from "./watchedModel.ts";
 import type { Watcher } from "./watcher.ts";
@@ -33,6 +34,7 @@ export interface MonitorParts {
 const DEFAULT_WINDOWS = 50;
 const MOST_WINDOWS = 1_000;
 const MOST_ALERTS = 100;
+const MUTABLE = [...MONITORS, ROLLBACK];
 
 /** `millrace.monitor.v1.MonitorService`. */
 export function monitorService({ watcher, store, people, models }: MonitorParts): ImplementedService {
@@ -70,8 +72,8 @@ export function monitorService({ watcher, store, people, models }: MonitorParts)
       const durationMs = duration === undefined ? 0 : durationToMs(duration);
       if (durationMs === undefined || durationMs <= 0)
         throw invalid("duration", "too_short", `must be longer than 0s; it is ${durationMs ?? 0}ms`);
-      if (monitor !== "" && !MONITORS.some((name) => name === monitor))
-        throw invalid("monitor", "unknown_monitor", `${JSON.stringify(monitor)} is none of ${MONITORS.join(", ")}`);
+      if (monitor !== "" && !MUTABLE.some((name) => name === monitor))
+        throw invalid("monitor", "unknown_monitor", `${JSON.stringify(monitor)} is none of ${MUTABLE.join(", ")}`);
       const until = timestampFromMs((watcher.memory(app)?.watermarkMs ?? 0) + durationMs);
       const mute = create(MuteSchema, { id: `mute-${randomUUID()}`, app, monitor, subject, until, by, reason });
       await people.addMute(mute);

@@ -4,12 +4,12 @@ import { after, before, beforeEach, test } from "node:test";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { applyApp } from "@millrace/app";
-import { type Bus, outcomeSubject, predictionSubject } from "@millrace/bus";
+import { type Bus, modelSubject, outcomeSubject, predictionSubject } from "@millrace/bus";
 import { OutcomesSchema } from "@millrace/proto/millrace/feedback/v1/outcome_pb.ts";
 import { type Alert, AlertSchema, AlertState } from "@millrace/proto/millrace/monitor/v1/alert_pb.ts";
 import { MonitorService } from "@millrace/proto/millrace/monitor/v1/monitor_service_pb.ts";
 import { MadeBy, PredictionsSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
-import { DeploymentSchema } from "@millrace/proto/millrace/training/v1/model_pb.ts";
+import { DeploymentSchema, ModelEventSchema } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import { connectRpc } from "@millrace/rpc";
 import { silentLogger } from "@millrace/runtime";
 import { startNats, startPostgres, type TestNats, type TestPostgres, waitFor } from "@millrace/test-harness";
@@ -38,7 +38,7 @@ before(async () => {
 beforeEach(async () => {
   await postgres?.[Symbol.asyncDispose]();
   postgres = await startPostgres();
-  for (const stream of ["PREDICTIONS", "OUTCOMES", "ALERTS"]) {
+  for (const stream of ["PREDICTIONS", "OUTCOMES", "MODELS", "ALERTS"]) {
     for await (const { name } of bus.manager.consumers.list(stream)) await bus.manager.consumers.delete(stream, name);
     await bus.manager.streams.purge(stream);
   }
@@ -166,7 +166,7 @@ interface Row {
 async function settled(): Promise<void> {
   await waitFor(
     async () => {
-      for (const stream of ["PREDICTIONS", "OUTCOMES"]) {
+      for (const stream of ["PREDICTIONS", "OUTCOMES", "MODELS"]) {
         const { num_pending, num_ack_pending } = await bus.manager.consumers.info(
           stream,
           `monitor-${stream.toLowerCase()}`,
@@ -353,6 +353,58 @@ test("the same batch of outcomes counts once, and a correction replaces what it 
   assert.equal(outcomesSeen, 1n);
   assert.equal(windows[0]?.outcomes, 1n);
   assert.ok(Math.abs((windows[0]?.logLoss ?? 0) + Math.log(0.8)) < 1e-12);
+});
+
+async function modelEvent(what: string, number: number, rolledBack: number, figures: Record<string, number> = {}) {
+  const [reason, occurredAt] = [`${APP}/${rolledBack} did worse.`, timestampFromMs(START_MS)];
+  const event = create(ModelEventSchema, {
+    app: APP,
+    what,
+    model: { app: APP, number },
+    reason,
+    occurredAt,
+    rolledBack,
+    figures,
+  });
+  unique += 1;
+  await bus.publish(modelSubject(APP, what), ModelEventSchema, event, { id: `model-${unique}` });
+  await settled();
+}
+
+test("a champion that was rolled back by itself is an alert with the numbers, once, until the next is promoted", async () => {
+  const figures = { loss_increase: 0.25, tolerance: 0.005 };
+  {
+    await using stack = new AsyncDisposableStack();
+    await start(stack);
+    await modelEvent("promoted", 2, 0);
+    // By a person, who knows of it.
+    await modelEvent("rolled_back", 1, 2);
+    assert.deepEqual(await alerts(), []);
+    await modelEvent("promoted", 2, 0);
+    await modelEvent("rolled_back", 1, 2, figures);
+  }
+  // As after a crash before the acknowledgement: everything comes again.
+  await bus.manager.consumers.delete("MODELS", "monitor-models");
+  await using stack = new AsyncDisposableStack();
+  const client = await start(stack);
+  await settled();
+  const [opened, ...others] = await alerts();
+  assert.deepEqual(others, []);
+  assert.deepEqual(
+    [opened?.monitor, opened?.state, opened?.modelVersion, opened?.title],
+    ["rollback", AlertState.OPEN, `${APP}/2`, `${APP}/2 did worse.`],
+  );
+  assert.deepEqual(
+    opened?.evidence.map(({ subject, statistic, value, limit }) => [subject, statistic, value, limit]),
+    [["log_loss", "log_loss_increase", 0.25, 0.005]],
+  );
+  await client.acknowledgeAlert({ id: opened?.id ?? "", by: "ada" });
+  await modelEvent("promoted", 3, 0);
+  const [, resolved, ...more] = await alerts();
+  assert.deepEqual(more, []);
+  assert.deepEqual([resolved?.id, resolved?.state], [opened?.id, AlertState.RESOLVED]);
+  assert.match(resolved?.title ?? "", /^Resolved, flight-delays\/3 was promoted\. It was: flight-delays\/2 did worse/);
+  assert.equal(resolved?.acknowledgement?.by, "ada");
 });
 
 test("an app that was never applied is not found", async () => {

@@ -13,6 +13,8 @@ import { Models } from "./models.ts";
 import { monitoringRules } from "./monitoringRules.ts";
 import { deliverTo } from "./outputs/deliver.ts";
 import { PeopleStore } from "./peopleStore.ts";
+import { handleRollbacks } from "./rollbackConsumer.ts";
+import { RollbackStore } from "./rollbackStore.ts";
 import { MonitorStore } from "./store.ts";
 import { Watcher } from "./watcher.ts";
 
@@ -59,6 +61,10 @@ export async function startMonitor(
     lingerMs: LINGER_MS,
   };
   stack.use(await bus.consume({ ...outcomes, onFailure, handle: handleOutcomes(watcher) }));
+
+  const rollbacks = { stream: "MODELS", durable: "monitor-models", filter: "models.>", maxBatch: 16 };
+  const rollbackParts = { store: new RollbackStore(database), people, outbox };
+  stack.use(await bus.consume({ ...rollbacks, onFailure, handle: handleRollbacks(rollbackParts) }));
 
   for (const receiver of config.receivers ?? []) {
     const alerts = { stream: "ALERTS", durable: `monitor-${receiver.name}`, filter: "alerts.>", maxBatch: 16 };

@@ -8,6 +8,7 @@ import {
   AlertSchema,
 } from "@millrace/proto/millrace/monitor/v1/alert_pb.ts";
 import { type Mute, MuteSchema } from "@millrace/proto/millrace/monitor/v1/monitor_service_pb.ts";
+import { isMuted } from "./mutes.ts";
 
 /** What people said of alerts: kept beside them, for an alert is written anew with each of its states. */
 export class PeopleStore {
@@ -65,6 +66,14 @@ export class PeopleStore {
     const [row] = rows;
     if (row === undefined) return undefined;
     return (await this.withAcknowledgements([fromBinary(AlertSchema, row.body)]))[0];
+  }
+
+  /** With all that people have said of them: who has taken them on, and whether they are muted. */
+  async annotated(alerts: readonly Alert[]): Promise<Alert[]> {
+    if (alerts.length === 0) return [];
+    const apps = [...new Set(alerts.map(({ app }) => app))];
+    const mutes = (await Promise.all(apps.map((app) => this.mutes(app, 0)))).flat();
+    return (await this.withAcknowledgements(alerts)).map((alert) => ({ ...alert, muted: isMuted(alert, mutes) }));
   }
 
   async withAcknowledgements(alerts: readonly Alert[]): Promise<Alert[]> {

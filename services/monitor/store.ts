@@ -174,7 +174,10 @@ async function saveCounted(client: PoolClient, { counted, batches }: Changes): P
   });
 }
 
-async function saveAlerts(client: PoolClient, { alerts, outbox }: Changes): Promise<void> {
+export async function saveAlerts(
+  client: PoolClient,
+  { alerts, outbox }: Pick<Changes, "alerts" | "outbox">,
+): Promise<void> {
   for (const alert of alerts) {
     const changedAtMs = Number(alert.changedAt?.seconds ?? 0n) * 1_000;
     await client.query(

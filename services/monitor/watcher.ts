@@ -1,11 +1,9 @@
 import type { Outbox } from "@millrace/outbox";
-import type { Alert } from "@millrace/proto/millrace/monitor/v1/alert_pb.ts";
 import { MillraceError } from "@millrace/runtime";
 import { alertEntry, alertMessage } from "./alertMessage.ts";
 import { AppWatch, emptyMemory, type SeenOutcome, type SeenPrediction } from "./appWatch.ts";
 import type { Models } from "./models.ts";
 import type { MonitoringRules } from "./monitoringRules.ts";
-import { isMuted } from "./mutes.ts";
 import type { PeopleStore } from "./peopleStore.ts";
 import { RecentIds } from "./recentIds.ts";
 import { SequenceSet } from "./sequenceSet.ts";
@@ -137,7 +135,7 @@ export class Watcher {
   }
 
   async #save(touched: ReadonlyMap<AppWatch, number>, batches: readonly string[]): Promise<void> {
-    const { store, models, outbox } = this.#options;
+    const { store, people, models, outbox } = this.#options;
     if (touched.size === 0) return;
     const changed = [];
     const windows = [];
@@ -148,21 +146,12 @@ export class Watcher {
       windows.push(...watch.takeChanged());
       memories.set(app, watch.memory);
     }
-    const alerts = await this.#withPeople(changed);
+    const alerts = await people.annotated(changed);
     const entries = alerts.map(alertEntry);
     const windowMs = (app: string): number => this.#rules.get(app)?.windowMs ?? 0;
     await store.save({ windows, windowMs, memories, alerts, outbox: entries, counted: this.#counted, batches });
     for (const watch of touched.keys()) watch.forgetOld();
     await outbox.publish(entries);
-  }
-
-  /** With what people have said of them. */
-  async #withPeople(alerts: readonly Alert[]): Promise<Alert[]> {
-    if (alerts.length === 0) return [];
-    const { people } = this.#options;
-    const apps = [...new Set(alerts.map(({ app }) => app))];
-    const mutes = (await Promise.all(apps.map((app) => people.mutes(app, 0)))).flat();
-    return (await people.withAcknowledgements(alerts)).map((alert) => ({ ...alert, muted: isMuted(alert, mutes) }));
   }
 
   #exclusively(work: () => Promise<void>): Promise<void> {

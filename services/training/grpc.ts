@@ -68,7 +68,7 @@ export function registryService(parts: RegistryServiceParts): ImplementedService
       return create(GetModelCardResponseSchema, { markdown: modelCard(model, evaluation), evaluation });
     },
     async promoteModel(request) {
-      const deployment = await registry.promote(wishOf(request), request.byPolicy);
+      const deployment = await registry.promote(wishOf(request), request);
       return create(PromoteModelResponseSchema, { deployment });
     },
     async rollBackModel(request) {

@@ -79,11 +79,12 @@ function switchTo(
   return { deployment, changed: [previous, champion] };
 }
 
-/** Who serves, with the version that is on its way as shadow or canary, by its stage. */
+/** Who serves, with the version that is on its way as shadow or canary, by its stage, or the one before as shadow in a probation. */
 export function withTrial(deployment: Deployment, trial: TrialRow, model: ModelVersion): Deployment {
-  const { shadow, canary } = policyOf(trial);
+  const { shadow, canary, probation } = policyOf(trial);
   const result = clone(DeploymentSchema, deployment);
   if (trial.stage === "shadow") result.shadow = create(ShadowSchema, { model, percent: shadow?.percent ?? 100 });
+  if (trial.stage === "probation") result.shadow = create(ShadowSchema, { model, percent: probation?.percent ?? 100 });
   if (trial.stage === "canary") result.canary = create(CanarySchema, { model, percent: canary?.percent ?? 0 });
   return result;
 }

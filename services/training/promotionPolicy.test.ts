@@ -6,6 +6,7 @@ import {
   type CanaryEvidence,
   firstStage,
   judgeCanary,
+  judgeProbation,
   judgeShadow,
   LOOKS,
   looksDue,
@@ -157,4 +158,68 @@ test("of three hundred candidates that are no worse, at most one in twenty is re
     if (looks.includes("reject")) rejected += 1;
   }
   assert.ok(rejected <= 15, `${rejected} of 300`);
+});
+
+const PROBATION = policyWith({ probation: { outcomes: 400, share: 0.5 } });
+
+/** The new champion's answers are off by `error`; half of the questions have an answer of the one before, too. */
+const probationOf = (rows: number, next: () => number, error: number): ShadowEvidence => {
+  const { champion: before, challenger: own, labels } = shadowOf(rows, next, error);
+  return { champion: own, challenger: before, labels, asked: rows * 2 };
+};
+const firstRows = ({ champion, challenger, labels, asked }: ShadowEvidence, share: number): ShadowEvidence => {
+  const rows = share * labels.length;
+  const cut = (values: Float64Array) => values.slice(0, rows);
+  return { champion: cut(champion), challenger: cut(challenger), labels: cut(labels), asked };
+};
+/** What becomes of a probation: the first verdict that ends it, and the look at which it came. */
+const endOf = (evidence: ShadowEvidence, policy = PROBATION): [string, number] => {
+  for (let look = 1; look <= LOOKS; look += 1) {
+    const { kind } = judgeProbation(policy, firstRows(evidence, look / LOOKS), look);
+    if (kind !== "go on") return [kind, look];
+  }
+  return ["go on", LOOKS];
+};
+
+test("a probation alone is no step on the way, and asks the champion before every question unless a share is named", () => {
+  assert.deepEqual(firstStage(PROBATION), { stage: "champion", waiting: false });
+  assert.equal(PROBATION.probation?.percent, 50);
+  assert.equal(policyWith({ probation: { outcomes: 400 } }).probation?.percent, 100);
+});
+
+test("a new champion that is clearly worse than the one before is sent back at the first look, whatever the seed", () => {
+  for (let seed = 0; seed < 50; seed += 1) {
+    const evidence = probationOf(400, random(2_000 + seed), 0.6);
+    assert.deepEqual(endOf(evidence), ["reject", 1]);
+    // Never for what is no harm by the app's own word, and not before the truth is known.
+    assert.deepEqual(endOf(evidence, { ...PROBATION, tolerance: 5 }), ["pass", LOOKS]);
+    const untold = { ...evidence, labels: evidence.labels.map(() => Number.NaN) };
+    assert.equal(judgeProbation(PROBATION, untold, 1).kind, "go on");
+  }
+});
+
+test("a new champion that is better is never sent back, and one that is the same at most once in twenty", () => {
+  const strict = { ...PROBATION, tolerance: 0 };
+  let sentBack = 0;
+  for (let trial = 0; trial < 300; trial += 1) {
+    const next = random(3_000 + trial);
+    const same = probationOf(400, next, 0);
+    if (trial < 50) {
+      const { champion, challenger } = probationOf(400, next, 0.6);
+      const better = { ...same, champion: challenger, challenger: champion };
+      assert.equal(endOf(better, strict)[0], "pass");
+    }
+    // As good, each with its own mistakes.
+    const champion = same.champion.map((value) => value + 0.2 * (next() - 0.5));
+    const challenger = same.challenger.map((value) => value + 0.2 * (next() - 0.5));
+    if (endOf({ ...same, champion, challenger }, strict)[0] === "reject") sentBack += 1;
+  }
+  assert.ok(sentBack <= 15, `${sentBack} of 300`);
+});
+
+test("a champion before that answers too seldom to be compared with ends the probation, between looks, too", () => {
+  const { evidence, kind } = judgeProbation(PROBATION, { ...probationOf(50, random(4), 0.6), asked: 4_000 }, 0);
+  assert.equal(kind, "pass");
+  assert.match(evidence.join(" "), /previous champion answered 50 of about 2000 questions: too seldom/);
+  assert.equal(judgeProbation(PROBATION, { ...probationOf(50, random(4), 0.6), asked: 3_000 }, 0).kind, "go on");
 });

@@ -1,23 +1,25 @@
 import { Approval, type Promotion } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import { type Difference, differenceOf, MIN_ROWS } from "./blockTest.ts";
 
-/** Where a candidate that passed its gates is on its way. */
-export type Stage = "candidate" | "shadow" | "canary";
+/** Where a candidate that passed its gates is on its way; the last is that of a champion that the one before still watches. */
+export type Stage = "candidate" | "shadow" | "canary" | "probation";
 
 /** An app's `model.promotion`, with its defaults. Shares in percent. */
 export interface PromotionPolicy {
   readonly shadow: { readonly predictions: number; readonly percent: number } | undefined;
   readonly canary: { readonly outcomes: number; readonly percent: number } | undefined;
+  readonly probation: { readonly outcomes: number; readonly percent: number } | undefined;
   readonly byPerson: boolean;
   readonly tolerance: number;
   readonly maxFailures: number;
 }
 
 export function promotionPolicy(promotion: Promotion | undefined): PromotionPolicy {
-  const { shadow, canary } = promotion ?? {};
+  const { shadow, canary, probation } = promotion ?? {};
   return {
     shadow: shadow && { predictions: shadow.predictions, percent: (shadow.share ?? 1) * 100 },
     canary: canary && { outcomes: canary.outcomes, percent: (canary.share ?? 0.1) * 100 },
+    probation: probation && { outcomes: probation.outcomes, percent: (probation.share ?? 1) * 100 },
     byPerson: promotion?.approval === Approval.PERSON,
     tolerance: promotion?.tolerance ?? 0.005,
     maxFailures: promotion?.maxFailures ?? 0.05,
@@ -25,10 +27,7 @@ export function promotionPolicy(promotion: Promotion | undefined): PromotionPoli
 }
 
 /** What comes after a stage. */
-export function stageAfter(
-  { shadow, canary }: PromotionPolicy,
-  stage: Stage,
-): Exclude<Stage, "candidate"> | "champion" {
+export function stageAfter({ shadow, canary }: PromotionPolicy, stage: Stage): "shadow" | "canary" | "champion" {
   if (stage === "candidate" && shadow !== undefined) return "shadow";
   return stage !== "canary" && canary !== undefined ? "canary" : "champion";
 }
@@ -40,8 +39,9 @@ export function firstStage(policy: PromotionPolicy): { stage: Stage | "champion"
 }
 
 /** How much a stage asks for: answers or outcomes. */
-export function neededOf({ shadow, canary }: PromotionPolicy, stage: Stage): number {
+export function neededOf({ shadow, canary, probation }: PromotionPolicy, stage: Stage): number {
   if (stage === "shadow") return shadow?.predictions ?? 0;
+  if (stage === "probation") return probation?.outcomes ?? 0;
   return stage === "canary" ? (canary?.outcomes ?? 0) : 0;
 }
 
@@ -66,6 +66,7 @@ export interface StageVerdict {
 /** Answers of both to the same questions, in order of time; a label is NaN where the truth is not known yet. */
 export interface ShadowEvidence {
   readonly champion: Float64Array;
+  /** The shadow; in a probation the champion before. */
   readonly challenger: Float64Array;
   readonly labels: Float64Array;
   /** Questions that the champion answered meanwhile. */
@@ -91,7 +92,7 @@ const SHADOW_PATIENCE = 5;
 
 /** @param look 1 to LOOKS; 0 between looks, when only what needs no test is judged */
 export function judgeShadow(policy: PromotionPolicy, evidence: ShadowEvidence, look: number): StageVerdict {
-  const { champion, challenger, labels, asked } = evidence;
+  const { champion, challenger, asked } = evidence;
   const needed = neededOf(policy, "shadow");
   const pairs = challenger.length;
   const expected = asked * ((policy.shadow?.percent ?? 100) / 100);
@@ -102,10 +103,8 @@ export function judgeShadow(policy: PromotionPolicy, evidence: ShadowEvidence, l
     figures["mean_gap"] = gap;
     sentences.push(`Its answers differ from the champion's by ${show(gap)} on average.`);
   }
-  const known = Uint32Array.from(labels.keys()).filter((row) => !Number.isNaN(labels[row]));
-  const take = (values: Float64Array): Float64Array => Float64Array.from(known, (row) => values[row] as number);
-  const truth = take(labels);
-  const compared = compare(policy, lossesOf(take(challenger), truth), lossesOf(take(champion), truth));
+  const losses = labelledLosses(evidence);
+  const compared = compare(policy, losses.challenger, losses.champion);
   const verdict = { evidence: [...sentences, ...compared.evidence], figures: { ...figures, ...compared.figures } };
   if (expected >= needed * SHADOW_PATIENCE && pairs < needed) {
     return {
@@ -115,6 +114,27 @@ export function judgeShadow(policy: PromotionPolicy, evidence: ShadowEvidence, l
     };
   }
   return { ...verdict, kind: kindOf(compared.worse, look) };
+}
+
+/**
+ * Whether a new champion stands its probation: `reject` where it does worse than the one before. No evidence of harm lets it pass, as when the
+ * one before answers too seldom to be compared with.
+ *
+ * @param evidence of which `challenger` is the champion before
+ * @param look as for `judgeShadow`
+ */
+export function judgeProbation(policy: PromotionPolicy, evidence: ShadowEvidence, look: number): StageVerdict {
+  const losses = labelledLosses(evidence);
+  const compared = compare(policy, losses.champion, losses.challenger, "previous champion");
+  const { figures } = compared;
+  const expected = evidence.asked * ((policy.probation?.percent ?? 100) / 100);
+  const needed = neededOf(policy, "probation");
+  const pairs = evidence.challenger.length;
+  if (expected >= needed * SHADOW_PATIENCE && pairs < needed) {
+    const seldom = `The previous champion answered ${pairs} of about ${Math.round(expected)} questions: too seldom to be compared with.`;
+    return { kind: "pass", evidence: [seldom, ...compared.evidence], figures };
+  }
+  return { kind: kindOf(compared.worse, look), evidence: compared.evidence, figures };
 }
 
 /** Below so many questions a share of failures says nothing. */
@@ -151,24 +171,30 @@ interface Compared {
   readonly figures: Readonly<Record<string, number>>;
 }
 
-/** Worse is what is worse by more than the tolerance, and not by chance. */
-function compare({ tolerance }: PromotionPolicy, challenger: Float64Array, champion: Float64Array): Compared {
-  const outcomes = challenger.length;
-  const difference = differenceOf(challenger, champion);
+/** Worse is what is worse by more than the tolerance, and not by chance. Arguments: the losses of who is judged, and of whom it is judged by. */
+function compare(
+  { tolerance }: PromotionPolicy,
+  own: Float64Array,
+  others: Float64Array,
+  other: "champion" | "previous champion" = "champion",
+): Compared {
+  const outcomes = own.length;
+  const difference = differenceOf(own, others);
   if (difference === undefined) {
-    const few = `The truth is known for ${outcomes} of its answers and ${champion.length} of the champion's: too few to compare (${MIN_ROWS} each).`;
+    const few = `The truth is known for ${outcomes} of its answers and ${others.length} of the ${other}'s: too few to compare (${MIN_ROWS} each).`;
     return { worse: false, evidence: [few], figures: { outcomes } };
   }
   const worse = difference.mean > tolerance && difference.low > 0;
-  const [own, other] = [meanOf(challenger), meanOf(champion)];
-  const numbers = `With the truth of ${outcomes} of its answers and ${champion.length} of the champion's, its log loss is ${show(own)} against ${show(other)}`;
+  const [ownLoss, otherLoss] = [meanOf(own), meanOf(others)];
+  const numbers = `With the truth of ${outcomes} of its answers and ${others.length} of the ${other}'s, its log loss is ${show(ownLoss)} against ${show(otherLoss)}`;
   return {
     worse,
     evidence: [`${numbers}: ${wordsOf(difference, worse, tolerance)}.`],
     figures: {
       outcomes,
-      log_loss: own,
-      champion_log_loss: other,
+      log_loss: ownLoss,
+      [other === "champion" ? "champion_log_loss" : "previous_log_loss"]: otherLoss,
+      tolerance,
       loss_increase: difference.mean,
       at_least: difference.low,
       at_most: difference.high,
@@ -180,6 +206,17 @@ function wordsOf({ mean, low, high }: Difference, worse: boolean, tolerance: num
   const range = `between ${show(low)} and ${show(high)}`;
   if (worse) return `worse by ${show(mean)}, surely by ${show(low)} (tolerance ${tolerance})`;
   return `a difference of ${show(mean)}, ${range}, which is not clearly worse (tolerance ${tolerance})`;
+}
+
+/** Log loss of both on the questions whose truth is known. */
+function labelledLosses({ champion, challenger, labels }: ShadowEvidence): {
+  champion: Float64Array;
+  challenger: Float64Array;
+} {
+  const known = Uint32Array.from(labels.keys()).filter((row) => !Number.isNaN(labels[row]));
+  const take = (values: Float64Array): Float64Array => Float64Array.from(known, (row) => values[row] as number);
+  const truth = take(labels);
+  return { champion: lossesOf(take(champion), truth), challenger: lossesOf(take(challenger), truth) };
 }
 
 /** Log loss of each row; no answer costs more than 1e-6 would. */

@@ -1,7 +1,7 @@
-import { create } from "@bufbuild/protobuf";
+import { clone, create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { traceparentOf } from "@millrace/bus";
-import type { Promotion } from "@millrace/proto/millrace/app/v1/app_pb.ts";
+import { type Promotion, PromotionSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { TrainingJob } from "@millrace/proto/millrace/training/v1/job_pb.ts";
 import {
   type Deployment,
@@ -103,7 +103,7 @@ export class Registry {
           ending = "promoted";
           await trials.apply(promote(current, version, { sinceMs: asOfMs, reason: change.why }));
           await send("promoted", inState(version, ModelState.CHAMPION));
-          await trials.afterSwitch(job.app, version.number);
+          await trials.afterSwitch(inState(version, ModelState.CHAMPION), policyBytes(promotion));
         }
         await changes.sendDeployment(job.app, traceparent);
       }
@@ -130,8 +130,10 @@ export class Registry {
    *
    * @throws `not_found`, `failed_precondition` (see `promote`)
    */
-  async promote(wish: Wish, byPolicy = false): Promise<Deployment> {
-    const promotion = byPolicy ? await this.#options.promotionOf(wish.app) : undefined;
+  async promote(wish: Wish, { byPolicy = false, withoutProbation = false } = {}): Promise<Deployment> {
+    const known = await this.#promotionFor(wish.app, byPolicy);
+    const promotion = known && clone(PromotionSchema, known);
+    if (withoutProbation) delete promotion?.probation;
     return this.#change(wish, async ({ changes, change, trials }, version) => {
       const current = await changes.deployment(wish.app);
       if (current?.champion?.number === version.number) return;
@@ -141,8 +143,9 @@ export class Registry {
         return;
       }
       await trials.apply(next);
-      await trials.send("promoted", inState(version, ModelState.CHAMPION), wish.why);
-      await trials.afterSwitch(wish.app, version.number);
+      const champion = inState(version, ModelState.CHAMPION);
+      await trials.send("promoted", champion, wish.why);
+      await trials.afterSwitch(champion, policyBytes(promotion));
     }).then(({ deployment }) => deployment as Deployment);
   }
 
@@ -158,16 +161,21 @@ export class Registry {
       const next = rollBack(current, app, { sinceMs: change.eventTimeMs, reason: why });
       await trials.apply(next);
       const champion = next.deployment.champion as ModelVersion;
-      await trials.send("rolled_back", champion, why);
-      await trials.afterSwitch(app, champion.number);
+      await trials.send("rolled_back", champion, why, { rolledBack: current?.champion?.number ?? 0, figures: {} });
+      await trials.afterSwitch(champion);
     });
     return deployment as Deployment;
   }
 
-  /** Lets a version that is on its way take its next step; nothing changes when it has left `from`. @throws `failed_precondition` */
+  /**
+   * Lets a version that is on its way take its next step, or ends a champion's probation; nothing changes when it has left `from`.
+   *
+   * @throws `failed_precondition`
+   */
   async advance(wish: Wish, from: ModelState): Promise<ModelVersion> {
     const { version } = await this.#change(wish, async ({ trials }, known) => {
-      if (known.state !== ModelState.CHAMPION || from === ModelState.UNSPECIFIED) await trials.advance(known, from);
+      const settled = known.state === ModelState.CHAMPION && !(await trials.isOnProbation(known));
+      if (!settled || from === ModelState.UNSPECIFIED) await trials.advance(known, from);
     });
     return version;
   }
@@ -220,6 +228,18 @@ export class Registry {
   /** Looks at the evidence of an app's trial, and takes the step that follows from it. */
   async lookAtTrial(app: string): Promise<void> {
     await this.#transaction(app, "promotion policy", "", ({ trials }) => trials.look(app));
+  }
+
+  /** The app's policy; of an app that is no more there is none, and a person may still promote. */
+  async #promotionFor(app: string, needed: boolean): Promise<Promotion | undefined> {
+    try {
+      return await this.#options.promotionOf(app);
+    } catch (error) {
+      const gone =
+        error instanceof MillraceError && (error.code === "not_found" || error.code === "failed_precondition");
+      if (needed || !gone) throw error;
+      return undefined;
+    }
   }
 
   async #change(
@@ -278,6 +298,9 @@ function jobEvent(job: TrainingJob, what: string, reason: string, asOfMs: number
     ...(model === undefined ? {} : { model }),
   });
 }
+
+const policyBytes = (promotion: Promotion | undefined): Uint8Array | undefined =>
+  promotion && toBinary(PromotionSchema, promotion);
 
 export const noSuchModel = (app: string, number: number): MillraceError =>
   new MillraceError(

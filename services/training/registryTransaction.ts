@@ -13,7 +13,7 @@ import type { JobEnd, JobWord } from "./jobStore.ts";
 import { withTrial } from "./promotion.ts";
 import type { OutboxRow } from "./store.ts";
 import { TrialEvidence } from "./trialEvidence.ts";
-import { type Look, type NewTrial, TRIAL_COLUMNS, type TrialRow } from "./trialRow.ts";
+import { type Look, type NewTrial, rolesOf, TRIAL_COLUMNS, type TrialRow } from "./trialRow.ts";
 import { STATE_WORD, type VersionRow, versionOf } from "./versionRow.ts";
 
 /** Who did something, why, and when: event time and wall clock, ms. */
@@ -110,7 +110,7 @@ export class RegistryTransaction {
     return rows.map(versionOf)[0];
   }
 
-  /** Who should serve: the champion, the one before, and the version that is on its way. */
+  /** Who should serve: the champion, the one before, and the version that is on its way, or watches a probation. */
   async deployment(app: string): Promise<Deployment | undefined> {
     const { rows } = await this.#client.query<{
       champion: number;
@@ -131,7 +131,7 @@ export class RegistryTransaction {
       ...(previous === undefined ? {} : { previous }),
     });
     const trial = await this.trial(app);
-    const model = trial === undefined ? undefined : await this.model(app, trial.number);
+    const model = trial === undefined ? undefined : await this.model(app, rolesOf(trial).beside);
     return trial === undefined || model === undefined ? deployment : withTrial(deployment, trial, model);
   }
 
@@ -159,7 +159,7 @@ export class RegistryTransaction {
     return deployment;
   }
 
-  /** The version of the app that is on its way; `queued`: the one that waits for the end of that. */
+  /** The version of the app that is on its way, or on probation; `queued`: the one that waits for the end of that. */
   async trial(app: string, queued = false): Promise<TrialRow | undefined> {
     const { rows } = await this.#client.query<TrialRow>(
       `SELECT ${TRIAL_COLUMNS} FROM trials WHERE app = $1 AND (stage = 'queued') = $2 FOR UPDATE`,

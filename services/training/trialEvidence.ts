@@ -1,7 +1,7 @@
 import { MadeBy } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import type { QueryConfig, QueryResultRow } from "pg";
 import type { CanaryEvidence, ShadowEvidence } from "./promotionPolicy.ts";
-import type { TrialRow } from "./trialRow.ts";
+import { rolesOf, type TrialRow } from "./trialRow.ts";
 
 /** One answer of a trial, or what became known of it. The same answer may come as a prediction and as an outcome, in any order. */
 export interface TrialAnswer {
@@ -58,14 +58,15 @@ export class TrialEvidence {
   }
 
   /** How much has come of what the stage asks for. */
-  async seen({ app, stage, number, champion }: TrialRow): Promise<number> {
-    if (stage !== "shadow" && stage !== "canary") return 0;
+  async seen(trial: TrialRow): Promise<number> {
+    const { app, stage, number } = trial;
+    if (stage === "queued" || stage === "candidate") return 0;
     const own = [app, `${app}/${number}`];
     const [row] =
-      stage === "shadow"
+      stage === "shadow" || stage === "probation"
         ? await this.#query<Count>({
-            text: `SELECT count(*)::float8 AS count FROM (${PAIRS}) AS pairs`,
-            values: [...own, MadeBy.SHADOW, MadeBy.CHAMPION, `${app}/${champion}`],
+            text: `SELECT count(*)::float8 AS count FROM (${PAIRS}) AS pairs ${stage === "probation" ? "WHERE label IS NOT NULL" : ""}`,
+            values: pairOf(trial),
           })
         : await this.#query<Count>({
             text: `SELECT count(*)::float8 AS count FROM trial_answers WHERE app = $1 AND version = $2 AND made_by = $3 AND label IS NOT NULL`,
@@ -74,14 +75,16 @@ export class TrialEvidence {
     return row?.count ?? 0;
   }
 
-  async shadow({ app, number, champion }: TrialRow): Promise<ShadowEvidence> {
+  /** Of a shadow; and of a probation, whose shadow is the champion before. */
+  async shadow(trial: TrialRow): Promise<ShadowEvidence> {
+    const { app } = trial;
     const rows = await this.#query<{ own: number; other: number; label: number | null }>({
       text: PAIRS,
-      values: [app, `${app}/${number}`, MadeBy.SHADOW, MadeBy.CHAMPION, `${app}/${champion}`],
+      values: pairOf(trial),
     });
     const [asked] = await this.#query<Count>({
       text: "SELECT count(*)::float8 AS count FROM trial_answers WHERE app = $1 AND version = $2 AND made_by = $3",
-      values: [app, `${app}/${champion}`, MadeBy.CHAMPION],
+      values: [app, `${app}/${rolesOf(trial).champion}`, MadeBy.CHAMPION],
     });
     return {
       challenger: Float64Array.from(rows, ({ own }) => own),
@@ -130,3 +133,9 @@ const PAIRS = `SELECT own.probability AS own, other.probability AS other, other.
   FROM trial_answers AS own JOIN trial_answers AS other ON other.app = own.app AND other.request_id = own.request_id
   WHERE own.app = $1 AND own.version = $2 AND own.made_by = $3 AND other.made_by = $4 AND other.version = $5
   ORDER BY other.predicted_at, other.id`;
+
+function pairOf(trial: TrialRow): unknown[] {
+  const { app } = trial;
+  const { beside, champion } = rolesOf(trial);
+  return [app, `${app}/${beside}`, MadeBy.SHADOW, MadeBy.CHAMPION, `${app}/${champion}`];
+}

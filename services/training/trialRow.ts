@@ -3,11 +3,11 @@ import { PromotionSchema } from "@millrace/proto/millrace/app/v1/app_pb.ts";
 import type { QueryResultRow } from "pg";
 import { type PromotionPolicy, promotionPolicy, type Stage } from "./promotionPolicy.ts";
 
-/** A version on its way to champion, as the table `trials` keeps it. */
+/** A version on its way to champion, or a champion on probation, as the table `trials` keeps it. */
 export interface TrialRow extends QueryResultRow {
   readonly app: string;
   readonly number: number;
-  /** The champion that it is compared with. */
+  /** The champion that it is compared with; in a probation the one before, which is the shadow then. */
   readonly champion: number;
   /** `queued`: it waits for the end of another's trial. */
   readonly stage: Stage | "queued";
@@ -32,3 +32,7 @@ export const TRIAL_COLUMNS = "app, number, champion, stage, policy, since, looks
 
 export const policyOf = ({ policy }: Pick<TrialRow, "policy">): PromotionPolicy =>
   promotionPolicy(fromBinary(PromotionSchema, policy));
+
+/** Who is asked beside whom, by number. */
+export const rolesOf = ({ stage, number, champion }: Pick<TrialRow, "stage" | "number" | "champion">) =>
+  stage === "probation" ? { beside: champion, champion: number } : { beside: number, champion };

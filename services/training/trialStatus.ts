@@ -6,7 +6,7 @@ import type { TrainingStore } from "./store.ts";
 import { policyOf } from "./trialRow.ts";
 import { stateOf } from "./versionRow.ts";
 
-/** How far the app's version on its way to champion is, if there is one. */
+/** How far the app's version on its way to champion, or its champion on probation, is, if there is one. */
 export async function trialOf(store: TrainingStore, app: string): Promise<{ trial?: Trial }> {
   const known = await store.trial(app);
   if (known === undefined) return {};
@@ -17,7 +17,7 @@ export async function trialOf(store: TrainingStore, app: string): Promise<{ tria
     trial: create(TrialSchema, {
       number,
       champion,
-      stage: stage === "queued" ? ModelState.CANDIDATE : stateOf(stage),
+      stage: stage === "probation" ? ModelState.CHAMPION : stateOf(stage === "queued" ? "candidate" : stage),
       since: timestampFromMs(since.getTime()),
       seen: BigInt(seen),
       needed: BigInt(needed),

@@ -25,7 +25,7 @@ const STREAMS = [
 ] as const;
 
 /**
- * Collects the evidence of trials, and has the registry look at it. It reads PREDICTIONS and OUTCOMES only while a version is on its way: from
+ * Collects the evidence of trials, and has the registry look at it. It reads PREDICTIONS and OUTCOMES only while a version is on its way or on probation: from
  * its beginning on, through durable consumers that go with the last trial, so that after a crash nothing is missed. Several processes share
  * these consumers; what they write may come twice and in any order.
  */
@@ -67,7 +67,7 @@ export class TrialWatch implements AsyncDisposable {
 
   async #refresh(): Promise<void> {
     const rows = await this.#options.database.query<TrialRow>({
-      text: `SELECT ${TRIAL_COLUMNS} FROM trials WHERE stage IN ('shadow', 'canary')`,
+      text: `SELECT ${TRIAL_COLUMNS} FROM trials WHERE stage IN ('shadow', 'canary', 'probation')`,
     });
     this.#active.clear();
     for (const trial of rows) this.#active.set(trial.app, trial);

@@ -1,20 +1,19 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { create, toBinary } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { outcomeSubject, predictionSubject } from "@millrace/bus";
 import { Approval } from "@millrace/proto/millrace/app/v1/app_pb.ts";
-import { OutcomesSchema } from "@millrace/proto/millrace/feedback/v1/outcome_pb.ts";
-import { MadeBy, PredictionSchema, PredictionsSchema } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
+import { MadeBy } from "@millrace/proto/millrace/prediction/v1/prediction_pb.ts";
 import { ModelState } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import { waitFor } from "@millrace/test-harness";
-import { APP, AS_OF_MS, TestTraining } from "./serviceForTests.ts";
+import { APP, TestTraining } from "./serviceForTests.ts";
+import { bad, good, TrialQuestions } from "./trialQuestionsForTests.ts";
 
 const PROMOTION = { shadow: { predictions: 100 }, canary: { outcomes: 100, share: 0.25 } };
 
 let training: TestTraining;
+let questions: TrialQuestions;
 before(async () => {
   training = await TestTraining.start();
+  questions = new TrialQuestions(training);
 });
 after(async () => {
   await training[Symbol.asyncDispose]();
@@ -42,70 +41,6 @@ const reaches = async (number: number, state: ModelState): Promise<void> => {
 const told = async (number: number) =>
   (await training.events()).filter(({ model }) => model?.number === number).map(({ what }) => what);
 
-interface Said {
-  readonly by: MadeBy;
-  readonly version: number;
-  readonly probability?: (label: number) => number;
-  readonly reason?: string;
-}
-
-let asked = 0;
-
-/** Asks questions of which each is answered as `said` tells, once for each; the truth is known of the first answer. */
-async function ask(questions: number, said: readonly Said[], { labelled = true } = {}): Promise<void> {
-  const outcomes = [];
-  for (let question = 0; question < questions; question += 1) {
-    asked += 1;
-    const label = asked % 2;
-    for (const [place, { by, version, probability = () => 0.5, reason = "" }] of said.entries()) {
-      const prediction = create(PredictionSchema, {
-        id: `p-${asked}-${place}`,
-        app: APP,
-        requestId: `r-${asked}`,
-        occurredAt: timestampFromMs(AS_OF_MS + asked * 1_000),
-        probability: probability(label),
-        modelVersion: `${APP}/${version}`,
-        madeBy: by,
-        reason,
-      });
-      const message = create(PredictionsSchema, { predictions: [prediction] });
-      training.bus.connection.publish(predictionSubject(APP), toBinary(PredictionsSchema, message));
-      if (labelled && place === 0) {
-        const { id: predictionId, modelVersion, madeBy, occurredAt } = prediction;
-        outcomes.push({
-          predictionId,
-          app: APP,
-          label,
-          modelVersion,
-          madeBy,
-          probability: prediction.probability,
-          predictedAt: occurredAt,
-        });
-      }
-    }
-  }
-  const batch = create(OutcomesSchema, { batchId: `b-${asked}`, outcomes });
-  // Before the predictions have all been read: both orders are right.
-  if (outcomes.length > 0) training.bus.connection.publish(outcomeSubject(APP), toBinary(OutcomesSchema, batch));
-  await training.bus.connection.flush();
-}
-
-const reading = () =>
-  waitFor(async () => {
-    const consumers = await Promise.all(
-      ["PREDICTIONS", "OUTCOMES"].map((stream) =>
-        training.bus.manager.consumers.info(stream, "training-trials").then(
-          () => true,
-          () => false,
-        ),
-      ),
-    );
-    return consumers.every(Boolean);
-  });
-
-const good = (label: number): number => 0.3 + 0.4 * label;
-const bad = (label: number): number => 0.7 - 0.4 * label;
-
 // The tests build on each other: one app's candidates, one after the other.
 
 test("the first model serves at once, for there is nothing to compare it with", async () => {
@@ -122,14 +57,14 @@ test("a candidate that beat the champion becomes its shadow, then a canary, then
     [shadowed?.champion?.number, shadowed?.shadow?.model?.number, shadowed?.shadow?.percent],
     [1, 2, 100],
   );
-  await reading();
-  await ask(99, [
+  await questions.reading();
+  await questions.ask(99, [
     { by: MadeBy.CHAMPION, version: 1 },
     { by: MadeBy.SHADOW, version: 2 },
   ]);
   await waitFor(async () => (await training.registry.getModel({ app: APP, number: 2 })).trial?.seen === 99n);
   assert.equal(await stateOf(2), ModelState.SHADOW);
-  await ask(1, [
+  await questions.ask(1, [
     { by: MadeBy.SHADOW, version: 2 },
     { by: MadeBy.CHAMPION, version: 1 },
   ]);
@@ -140,8 +75,8 @@ test("a candidate that beat the champion becomes its shadow, then a canary, then
     [1, 2, 25],
   );
   assert.equal(canaried?.shadow, undefined);
-  await ask(300, [{ by: MadeBy.CHAMPION, version: 1, probability: good }]);
-  await ask(100, [{ by: MadeBy.CANARY, version: 2, probability: good }]);
+  await questions.ask(300, [{ by: MadeBy.CHAMPION, version: 1, probability: good }]);
+  await questions.ask(100, [{ by: MadeBy.CANARY, version: 2, probability: good }]);
   await reaches(2, ModelState.CHAMPION);
   const promoted = await training.deployment();
   assert.deepEqual([promoted?.champion?.number, promoted?.previous?.number, promoted?.canary], [2, 1, undefined]);
@@ -170,8 +105,8 @@ test("with the last trial the reading of predictions ends, and what it collected
 
 test("a shadow that proves clearly worse is rejected by itself, with the numbers, and the champion stays", async () => {
   const number = await accepted("worse-shadow");
-  await reading();
-  await ask(100, [
+  await questions.reading();
+  await questions.ask(100, [
     { by: MadeBy.CHAMPION, version: 2, probability: good },
     { by: MadeBy.SHADOW, version: number, probability: bad },
   ]);
@@ -188,14 +123,14 @@ test("a shadow that proves clearly worse is rejected by itself, with the numbers
 test("a trial goes on where it was after the service was stopped, and what was answered meanwhile counts", async () => {
   direction = -direction;
   const number = await accepted("restarted");
-  await reading();
-  await ask(60, [
+  await questions.reading();
+  await questions.ask(60, [
     { by: MadeBy.CHAMPION, version: 2 },
     { by: MadeBy.SHADOW, version: number },
   ]);
   await waitFor(async () => (await training.registry.getModel({ app: APP, number })).trial?.seen === 60n);
   await training.stopService();
-  await ask(40, [
+  await questions.ask(40, [
     { by: MadeBy.CHAMPION, version: 2 },
     { by: MadeBy.SHADOW, version: number },
   ]);
@@ -207,7 +142,9 @@ test("a trial goes on where it was after the service was stopped, and what was a
 
 test("a canary that leaves its questions to the champion is rejected before any outcome is known", async () => {
   const number = (await training.registry.listModels({ app: APP })).trial?.number ?? 0;
-  await ask(60, [{ by: MadeBy.CHAMPION, version: 2, reason: "the model took too long" }], { labelled: false });
+  await questions.ask(60, [{ by: MadeBy.CHAMPION, version: 2, reason: "the model took too long" }], {
+    labelled: false,
+  });
   await reaches(number, ModelState.REJECTED);
   assert.equal((await training.deployment())?.canary, undefined);
   const { history } = await training.registry.getModel({ app: APP, number });
@@ -230,8 +167,8 @@ test("a newer candidate waits; of several the newest is kept, and it begins when
 
 test("changing the champion by hand keeps the shadow, which begins again beside the new one", async () => {
   const number = (await training.registry.listModels({ app: APP })).trial?.number ?? 0;
-  await reading();
-  await ask(50, [
+  await questions.reading();
+  await questions.ask(50, [
     { by: MadeBy.CHAMPION, version: 2 },
     { by: MadeBy.SHADOW, version: number },
   ]);
@@ -254,8 +191,8 @@ test("where a person decides, good evidence waits for a word, which takes one st
   direction = -direction;
   const number = await accepted("by-person");
   assert.equal(await stateOf(number), ModelState.SHADOW);
-  await reading();
-  await ask(100, [
+  await questions.reading();
+  await questions.ask(100, [
     { by: MadeBy.CHAMPION, version: 2 },
     { by: MadeBy.SHADOW, version: number },
   ]);

@@ -273,12 +273,14 @@ test("decisions by cost are checked: all of them, without thresholds, each the c
 });
 
 test("a promotion policy and external trainers are read, and what cannot be is named", () => {
-  const steps = "promotion: { shadow: { predictions: 500 }, canary: { outcomes: 200, share: 5% }, approval: PERSON }";
+  const steps =
+    "promotion: { shadow: { predictions: 500 }, canary: { outcomes: 200, share: 5% }, approval: PERSON, probation: { outcomes: 300, share: 20% } }";
   const external = "external: [{ name: python, deadline: 10m }]";
   const { model } = parseApp(FLIGHTS.replace("  seed: 1", `  seed: 1\n  ${steps}\n  ${external}\n  time_limit: 30m`));
   assert.equal(model?.promotion?.shadow?.predictions, 500);
   assert.equal(model.promotion.canary?.share, 0.05);
   assert.equal(model.promotion.approval, Approval.PERSON);
+  assert.deepEqual([model.promotion.probation?.outcomes, model.promotion.probation?.share], [300, 0.2]);
   assert.equal(durationToMs(model.external[0]?.deadline), 600_000);
   assert.equal(durationToMs(model.timeLimit), 1_800_000);
   const wrong = (text: string) => mistakes(["  seed: 1", `  seed: 1\n  ${text}`]);
@@ -288,11 +290,17 @@ test("a promotion policy and external trainers are read, and what cannot be is n
   assert.deepEqual(wrong("promotion: { canary: { outcomes: 200, share: 200% } }"), [
     "model.promotion.canary.share double.gt_lte",
   ]);
+  assert.deepEqual(wrong("promotion: { probation: { outcomes: 99, share: 0% } }"), [
+    "model.promotion.probation.outcomes uint32.gte_lte",
+    "model.promotion.probation.share double.gt_lte",
+  ]);
   assert.deepEqual(wrong("external: [{ name: python }, { name: python }]"), ["model.external[1].name repeated"]);
-  const classes = mistakes(
-    ["task: BINARY", "task: REGRESSION"],
-    ["  seed: 1", "  seed: 1\n  promotion: { shadow: { predictions: 500 } }"],
-  );
-  assert.ok(classes.includes("model.promotion does_not_fit"), classes.join());
+  for (const step of ["shadow: { predictions: 500 }", "probation: { outcomes: 500 }"]) {
+    const classes = mistakes(
+      ["task: BINARY", "task: REGRESSION"],
+      ["  seed: 1", `  seed: 1\n  promotion: { ${step} }`],
+    );
+    assert.ok(classes.includes("model.promotion does_not_fit"), classes.join());
+  }
   assert.deepEqual(wrong("external: [{ name: my trainer }]"), ["model.external[0].name string.pattern"]);
 });

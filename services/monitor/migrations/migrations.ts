@@ -6,6 +6,7 @@ import type { Migration } from "kysely/migration";
 export const migrations: Record<string, Migration> = {
   "0001_monitor": { up: createTables },
   "0002_people": { up: addPeople },
+  "0003_rollback": { up: addRollback },
 };
 
 /** Times are event time in milliseconds since the epoch. */
@@ -33,6 +34,14 @@ async function addPeople(database: Kysely<never>): Promise<void> {
   await sql`CREATE TABLE acknowledgement (alert_id text PRIMARY KEY, body bytea NOT NULL)`.execute(database);
   // A millrace.monitor.v1.Mute.
   await sql`CREATE TABLE mute (id text PRIMARY KEY, app text NOT NULL, until_ms bigint NOT NULL, body bytea NOT NULL)`.execute(
+    database,
+  );
+}
+
+/** The newest roll-back and promotion of each app, by their places in MODELS, and the alert about that roll-back. */
+async function addRollback(database: Kysely<never>): Promise<void> {
+  await sql`CREATE TABLE rollback (
+    app text PRIMARY KEY, rolled_back bigint NOT NULL DEFAULT 0, promoted bigint NOT NULL DEFAULT 0, alert_id text)`.execute(
     database,
   );
 }

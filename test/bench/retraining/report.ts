@@ -50,7 +50,7 @@ export function advantageOf({ labels, atMs }: Scored, first: Float64Array, other
   for (let row = 0; row < labels.length; row += 1) {
     const index = Math.floor(((atMs[row] as number) - startMs) / DAY_MS);
     days[index] ??= { rows: 0, sum: 0 };
-    const day = days[index] as { rows: number; sum: number };
+    const day = days[index];
     day.rows += 1;
     day.sum += lossOf(other[row] as number, labels[row]) - lossOf(first[row] as number, labels[row]);
   }

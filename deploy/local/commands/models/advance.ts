@@ -10,7 +10,7 @@ export const modelsAdvance: Command = {
   what: "let a version that is on its way to champion take its next step",
   details: `${WISH_DETAILS}
 
-A person's word: the step is taken whatever the evidence says so far; models show tells that.`,
+A person's word: the step is taken whatever the evidence says so far; models show tells that. A champion's probation ends.`,
   async run(commandArguments) {
     const wish = readWish("models advance", commandArguments);
     using registry = connectRegistry();

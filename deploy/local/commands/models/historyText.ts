@@ -16,16 +16,16 @@ export function describeHistory(history: readonly ModelChange[]): string[] {
   return ["", "History", ...lines];
 }
 
-/** How far a version is on its way to champion. */
+/** How far a version is on its way to champion, or a champion in its probation. */
 export function describeTrial(trial: Trial | undefined): string[] {
   if (trial === undefined) return [];
   const { number, champion, stage, seen, needed, waiting, evidence } = trial;
-  const units = stage === ModelState.CANARY ? "outcomes" : "answers";
+  const units = stage === ModelState.SHADOW ? "answers" : "outcomes";
   const far = needed === 0n ? "" : `, ${whole(seen)} of ${whole(needed)} ${units}`;
   const word = waiting ? `; it waits for a person's word (models advance)` : "";
-  return [
-    "",
-    `Version ${number} is on its way to champion: ${stateOf({ state: stage })} beside version ${champion}${far}${word}.`,
-    ...evidence.map((sentence) => wrapText(`  ${sentence}`, WIDTH, "    ")),
-  ];
+  const what =
+    stage === ModelState.CHAMPION
+      ? `Version ${number} is the champion, on probation beside version ${champion}, which serves again if it does better`
+      : `Version ${number} is on its way to champion: ${stateOf({ state: stage })} beside version ${champion}`;
+  return ["", `${what}${far}${word}.`, ...evidence.map((sentence) => wrapText(`  ${sentence}`, WIDTH, "    "))];
 }

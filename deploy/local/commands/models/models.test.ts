@@ -169,6 +169,8 @@ test("a version's history tells who changed what, when and why, and its trial ho
   ]);
   const trial = create(TrialSchema, { number: 3, champion: 2, stage: ModelState.CANARY, seen: 40n, needed: 1_000n });
   assert.match(describeTrial(trial)[1] ?? "", /Version 3 .* canary beside version 2, 40 of 1,000 outcomes\./);
+  const onProbation = describeTrial({ ...trial, stage: ModelState.CHAMPION })[1] ?? "";
+  assert.match(onProbation, /Version 3 is the champion, on probation beside version 2, .*, 40 of 1,000 outcomes\./);
   assert.match(describeTrial({ ...trial, waiting: true })[1] ?? "", /waits for a person's word/);
 });
 

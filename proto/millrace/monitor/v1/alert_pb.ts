@@ -31,7 +31,7 @@ export type Alert = Message<"millrace.monitor.v1.Alert"> & {
   app: string;
 
   /**
-   * `drift`, `performance`, `fallback`, `data_quality`.
+   * `drift`, `performance`, `fallback`, `data_quality`, `rollback`.
    *
    * @generated from field: string monitor = 3;
    */
