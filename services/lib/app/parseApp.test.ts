@@ -41,7 +41,7 @@ test("the flights' file is read: durations, short names, shares, lists for keys"
   assert.deepEqual(app.entities["route"]?.key, ["origin", "destination"]);
   assert.equal(app.features["origin_late_6h"]?.aggregate, Aggregate.MEAN);
   assert.equal(durationToMs(app.features["origin_late_6h"]?.window), 21_600_000);
-  assert.equal(app.model?.holdout, 0.2);
+  assert.equal(app.model?.holdout, 0.1);
   assert.deepEqual(app.model?.candidates, [Algorithm.GBDT, Algorithm.LOGISTIC]);
   assert.equal(app.events["flight.landed"]?.fields["delay"]?.type, FieldType.DOUBLE);
   assert.equal(durationToMs(app.serving?.batch?.maxDelay), 2);
@@ -53,7 +53,7 @@ test("every mistake is found, and names its path in the file", () => {
       ["window: 6h", "window: 6x"],
       ["task: BINARY", "task: GUESS"],
       ["seed: 1", "sed: 1"],
-      ["holdout: 20%", "holdout: much"],
+      ["holdout: 10%", "holdout: much"],
       ["required: true", "required: 1"],
     ).sort(),
     [
@@ -68,7 +68,7 @@ test("every mistake is found, and names its path in the file", () => {
 
 test("each rule of meaning is kept", () => {
   const cases: readonly (readonly [string | RegExp, string, readonly string[]])[] = [
-    ["holdout: 20%", "holdout: 95%", ["model.holdout double.gt_lt"]],
+    ["holdout: 10%", "holdout: 95%", ["model.holdout double.gt_lt"]],
     ['at_request: "request.distance"', 'at_request: "request.delay"', ["features.distance.at_request unknown_field"]],
     ['value: "event.delay >= 15.0"', 'value: "event.origin"', ["features.origin_late_1h.value wrong_type"]],
     ["entity: origin", "entity: airport", ["features.origin_late_1h.entity unknown_entity"]],
@@ -159,7 +159,7 @@ test("what is only counted may be of any type", () => {
 
 test("a rule of the schema is told with the value that broke it", () => {
   const cases: readonly (readonly [string, string, RegExp])[] = [
-    ["holdout: 20%", "holdout: 95%", /model\.holdout: must be greater than 0 and less than 0\.9; it is 0\.95$/m],
+    ["holdout: 10%", "holdout: 95%", /model\.holdout: must be greater than 0 and less than 0\.9; it is 0\.95$/m],
     ["app: flight-delays", "app: Flight Delays", /app: .*\^\[a-z\].*; it is "Flight Delays"$/m],
     ["wait: 36h", "wait: 0s", /label\.wait: must be greater than 0s; it is 0ms$/m],
     ["partitions: 1", "partitions: 300", /ingestion\.partitions: .*256; it is 300$/m],
