@@ -192,7 +192,8 @@ test("where a person decides, good evidence waits for a word, which takes one st
     { by: MadeBy.SHADOW, version: number },
   ]);
   await waitFor(async () => (await training.registry.getModel({ app: APP, number })).trial?.waiting === true);
-  assert.equal((await told(number)).at(-1), "waiting");
+  // Committed first, then told.
+  await waitFor(async () => (await told(number)).at(-1) === "waiting");
   assert.equal(await stateOf(number), ModelState.SHADOW);
   const wish = { app: APP, number, reason: "looks good", author: "Ada", from: ModelState.SHADOW };
   assert.equal((await training.registry.advanceModel(wish)).model?.state, ModelState.CANARY);
