@@ -95,7 +95,7 @@ test("a champion that does no worse ends its probation quietly; the candidate th
   assert.match((await lastOf(waiting))?.why ?? "", /waits until flights\/2 has stood its probation/);
   await questions.reading();
   await questions.ask(400, both(2, 1));
-  await waitFor(async () => (await trial())?.number === waiting, { deadlineMs: 10_000 });
+  await waitFor(async () => (await serving())[2] === waiting, { deadlineMs: 10_000 });
   assert.deepEqual(await serving(), [2, 1, waiting]);
   const ended = await lastOf(2);
   assert.deepEqual([ended?.state, ended?.figures["outcomes"]], [ModelState.CHAMPION, 400]);

@@ -14,7 +14,7 @@ export const alertsMute: Command = {
   what: "for some time, hear nothing of some alerts; they are kept and shown all the same",
   details: `  --app       whose alerts
   --for       how long, such as 2d or 6h, by the app's own clock
-  --monitor   drift, data_quality, performance or fallback; default: all
+  --monitor   drift, data_quality, performance, fallback or rollback; default: all
   --subject   only what is about this input; default: all
   --reason    why
   --by        who; default: the name of the user of this machine
