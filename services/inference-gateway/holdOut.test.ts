@@ -39,7 +39,7 @@ test("an answer that is held out says so beside its decision, one that is not sa
     occurredAt: { seconds: 0n, nanos: 0 } as Made["occurredAt"],
     read: { exact: true } as unknown as Made["read"],
     answer: {
-      probability: 0.9,
+      answer: 0.9,
       modelVersion: "loans/1",
       madeBy: MadeBy.CHAMPION,
       reason: "",
