@@ -26,8 +26,8 @@ type Listener = Parameters<ServerInterceptingCallInterface["start"]>[0];
 
 /**
  * Answers the calls of these services where grpc-js lets interceptors see them: one step before it would put a stream of its own before
- * each call. A message in a stream then costs 3.4 µs of processor time instead of 12 (echo of 150 bytes), for answers need not wait for each
- * other's write.
+ * each call. Answers of a stream then need not wait for each other's write: an echo of 150 bytes took 6 to 8 µs of processor time a message
+ * here, 12 to 21 with grpc-js's own streams, in turns on a busy machine.
  */
 export function answerCalls(
   services: readonly ImplementedService[],
