@@ -48,12 +48,6 @@ export function checkModel(app: App, problems: Problems): void {
   length("history", durationToMs(model.history));
   length("half_life", durationToMs(model.halfLife));
   length("time_limit", durationToMs(model.timeLimit));
-  const steps = model.promotion?.shadow ?? model.promotion?.canary ?? model.promotion?.probation;
-  if (steps !== undefined && model.task !== Task.BINARY) {
-    const task = enumName(TaskSchema, model.task);
-    const why = `shadows, canaries and probations are compared by log loss of a probability, for BINARY only, not ${task}`;
-    problems.add("model.promotion", "does_not_fit", why);
-  }
   model.external.forEach(({ name }, index) => {
     if (model.external.findIndex((other) => other.name === name) < index)
       problems.add(`model.external[${index}].name`, "repeated", `there are two external trainers called ${show(name)}`);

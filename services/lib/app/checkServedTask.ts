@@ -70,9 +70,9 @@ function checkClasses(serving: Serving, classes: readonly string[], problems: Pr
 function checkProbabilityOnly({ model, monitoring, label }: App, task: Task, problems: Problems): void {
   if (task === Task.BINARY || task === Task.UNSPECIFIED) return;
   const title = enumName(TaskSchema, task);
-  for (const step of ["shadow", "canary"] as const) {
+  for (const step of ["shadow", "canary", "probation"] as const) {
     if (model?.promotion?.[step] === undefined) continue;
-    const description = `shadows and canaries are compared by probabilities of yes or no, which ${title} does not have; leave it out`;
+    const description = `shadows, canaries and probations are compared by probabilities of yes or no, which ${title} does not have; leave it out`;
     problems.add(`model.promotion.${step}`, "does_not_fit", description);
   }
   if (monitoring?.maxLogLossIncrease !== undefined && task === Task.REGRESSION) {
