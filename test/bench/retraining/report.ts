@@ -45,22 +45,20 @@ export function qualityByMonth({ labels, atMs }: Scored, probabilities: Float64A
  * flights of a day move together.
  */
 export function advantageOf({ labels, atMs }: Scored, first: Float64Array, other: Float64Array): Estimate {
-  const days: { rows: number; sum: number }[] = [];
-  const startMs = Math.floor((atMs[0] as number) / DAY_MS) * DAY_MS;
+  const days = new Map<number, { rows: number; sum: number }>();
   for (let row = 0; row < labels.length; row += 1) {
-    const index = Math.floor(((atMs[row] as number) - startMs) / DAY_MS);
-    days[index] ??= { rows: 0, sum: 0 };
-    const day = days[index];
+    const number = Math.floor((atMs[row] as number) / DAY_MS);
+    const day = days.get(number) ?? { rows: 0, sum: 0 };
     day.rows += 1;
     day.sum += lossOf(other[row] as number, labels[row]) - lossOf(first[row] as number, labels[row]);
+    days.set(number, day);
   }
   const random = randomNumbers(1);
-  const known = days.filter(() => true);
-  const mean = (drawn: readonly { rows: number; sum: number }[]): number =>
+  const all = [...days.values()];
+  const mean = (drawn: typeof all): number =>
     drawn.reduce((sum, day) => sum + day.sum, 0) / drawn.reduce((sum, day) => sum + day.rows, 0);
-  const draw = (): typeof known =>
-    known.map(() => known[Math.floor(random() * known.length)] as (typeof known)[number]);
-  return estimateOf([mean(known), ...Array.from({ length: SAMPLES }, () => mean(draw()))]);
+  const draw = (): typeof all => all.map(() => all[Math.floor(random() * all.length)] as (typeof all)[number]);
+  return estimateOf([mean(all), ...Array.from({ length: SAMPLES }, () => mean(draw()))]);
 }
 
 function lossOf(probability: number, label: number | undefined): number {
