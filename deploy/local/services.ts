@@ -25,8 +25,15 @@ export interface ServiceSurroundings {
 
 export const serviceMain = (name: ServiceName): string => join(ROOT, "services", name, "main.ts");
 
+/**
+ * The gateway's young generation, in MiB: with Node.js's own 16, objects of calls under way are copied again and again. With 64 a call of
+ * ModelInfer took 87 µs of processor time instead of 106 (bench `unary`, one run each). It costs some 100 MiB of memory.
+ */
+const GATEWAY_ARGUMENTS = ["--max-semi-space-size=64"];
+
 /** Node's arguments for a service; telemetry has to be loaded before anything else. */
 export const serviceArguments = (name: ServiceName): readonly string[] => [
+  ...(name === "inference-gateway" ? GATEWAY_ARGUMENTS : []),
   "--disable-warning=ExperimentalWarning",
   "--import",
   pathToFileURL(join(ROOT, "services", "lib", "runtime", "telemetry.ts")).href,
