@@ -2,12 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { binOf } from "@millrace/metrics";
 import { ModelVersionSchema } from "@millrace/proto/millrace/training/v1/model_pb.ts";
 import { NOTHING_YET, nextAlerts } from "./alertPolicy.ts";
 import { judgeFallbacks, judgeInputs, judgeTruth, limitFactor, type Measurement } from "./judgement.ts";
 import type { MonitoringRules } from "./monitoringRules.ts";
 import { watchedModel } from "./watchedModel.ts";
-import { binOf, Window } from "./window.ts";
+import { Window } from "./window.ts";
 
 const RULES: MonitoringRules = {
   app: "app",

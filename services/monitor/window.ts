@@ -1,3 +1,4 @@
+import { binOf } from "@millrace/metrics";
 import { EstimateSketch } from "./statistics/estimateSketch.ts";
 import { TruthSketch } from "./statistics/truthSketch.ts";
 import { isBinary, type WatchedModel, type WatchedSubject } from "./watchedModel.ts";
@@ -142,16 +143,4 @@ function isUnseen({ minimum, maximum, categories }: WatchedSubject, value: numbe
   if (minimum === maximum && categories.length === 0) return false;
   if (value < minimum || value > maximum) return true;
   return categories.length > 0 && categories[binOf(categories, value)] !== value;
-}
-
-/** The bin i with edges[i-1] < x <= edges[i]; the first and the last are open. */
-export function binOf(edges: readonly number[], value: number): number {
-  let low = 0;
-  let high = edges.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (value <= (edges[middle] as number)) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }

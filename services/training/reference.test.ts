@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { binOf, describeColumn, describeTraining } from "./reference.ts";
+import { binOf } from "@millrace/metrics";
+import { describeColumn, describeTraining } from "./reference.ts";
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 

@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { binOf } from "@millrace/metrics";
 import {
   type FeatureReference,
   FeatureReferenceSchema,
@@ -69,18 +70,6 @@ function categoriesOf(present: Float64Array): number[] {
     if (values.size > MOST_CATEGORIES) return [];
   }
   return [...values].sort((a, b) => a - b);
-}
-
-/** Number of the bin of a value: bin i holds edges[i-1] < x <= edges[i]. */
-export function binOf(edges: readonly number[], value: number): number {
-  let low = 0;
-  let high = edges.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (value <= (edges[middle] as number)) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }
 
 export interface TrainingRows {

@@ -5,12 +5,12 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { create, type DescMethod, toBinary } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
+import { randomNumbers } from "@millrace/metrics";
 import { GRPCInferenceService } from "@millrace/proto/inference/grpc_service_pb.ts";
 import {
   PredictionService,
   PredictRequestSchema,
 } from "@millrace/proto/millrace/prediction/v1/prediction_service_pb.ts";
-import { randomNumbers } from "../../services/inference-gateway/randomNumbers.ts";
 import { logisticModel } from "../../services/inference-gateway/workers/onnxForTests.ts";
 import { ConformanceGateway } from "./conformanceGateway.ts";
 import { floatsOf, inferRequest, int64Parameter, outputsOf, rawOf, uint64Parameter } from "./inferenceClient.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { status } from "@grpc/grpc-js";
-import { randomNumbers } from "../../services/inference-gateway/randomNumbers.ts";
+import { randomNumbers } from "@millrace/metrics";
 import { countingModel } from "../../services/inference-gateway/workers/onnxForTests.ts";
 import { ConformanceGateway } from "./conformanceGateway.ts";
 import {

@@ -1,5 +1,5 @@
+import { randomNumbers } from "@millrace/metrics";
 import { CATEGORY } from "./flightRows.ts";
-import { randomNumbers } from "./random.ts";
 import { type Block, pick, type Stream } from "./streams.ts";
 
 export const SIZES = ["small", "medium", "large"] as const;

@@ -1,5 +1,5 @@
+import { randomNumbers, shuffled } from "@millrace/metrics";
 import type { FlightRows } from "./flightRows.ts";
-import { randomNumbers, shuffled } from "./random.ts";
 
 /** What a policy is shown: rows that a model was trained on, and the windows that come after. */
 export interface Stream {
@@ -54,9 +54,9 @@ export function quietStream(
   seed: number,
 ): Stream {
   const random = randomNumbers(seed);
-  const chosen = shuffled(days, random).slice(0, shape.referenceDays + shape.liveDays);
+  const chosen = inRandomOrder(days, random).slice(0, shape.referenceDays + shape.liveDays);
   // A slot says when in the day, and a row what; with rows shuffled, any row in any slot.
-  const contents = base === "rows" ? shuffled(chosen.flat(), random) : chosen.flat();
+  const contents = base === "rows" ? inRandomOrder(chosen.flat(), random) : chosen.flat();
   let next = 0;
   const blocks = chosen.map((day) => {
     const windows = new Map<number, { rows: number[]; offsetsMs: number[] }>();
@@ -98,3 +98,6 @@ export function pick(column: Float64Array, rows: readonly number[]): Float64Arra
   for (let index = 0; index < rows.length; index += 1) picked[index] = column[rows[index] as number] as number;
   return picked;
 }
+
+const inRandomOrder = <Item>(items: readonly Item[], random: () => number): Item[] =>
+  Array.from(shuffled(items.length, random), (place) => items[place] as Item);

@@ -1,11 +1,10 @@
-import { populationStability } from "@millrace/metrics";
+import { binOf, populationStability } from "@millrace/metrics";
 import {
   jensenShannon,
   kolmogorovSmirnovTail,
   twoSampleChiSquare,
 } from "../../../services/monitor/statistics/binnedDistances.ts";
 import { sampleKolmogorovSmirnov, sampleWasserstein } from "../../../services/monitor/statistics/sampleDistances.ts";
-import { binOf } from "../../../services/training/reference.ts";
 import { CATEGORY } from "./flightRows.ts";
 import type { Block, Stream } from "./streams.ts";
 

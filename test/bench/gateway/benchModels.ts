@@ -1,3 +1,4 @@
+import { randomNumbers } from "@millrace/metrics";
 import { GraphBuilder } from "@millrace/onnx";
 import { UNCALIBRATED } from "../../../services/training/calibration/calibration.ts";
 import { toOnnx } from "../../../services/training/export/artefact.ts";
@@ -7,17 +8,6 @@ import { trainBoostedTrees } from "../../../services/training/gbdt/boost.ts";
 import { BOOST_DEFAULTS } from "../../../services/training/gbdt/boostParameters.ts";
 
 const ROWS = 20_000;
-
-/** The same pseudo-random numbers every time, 0 to 1 (mulberry32). */
-export function randomNumbers(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** 100 trees of depth 6, as training makes them, of rows made up: what they say does not matter, how long they take does. */
 export async function hundredTrees(featureNames: readonly string[], seed = 1): Promise<Uint8Array> {
